@@ -1,0 +1,71 @@
+#include "lib/config.hpp"
+
+#include "lib/fd.hpp"
+
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace capsul {
+namespace {
+
+/// A file that others may change would let them give orders to the daemon.
+void check_owner(const fs::path& file) {
+    struct stat status {};
+    if (::stat(file.c_str(), &status) != 0) {
+        throw_errno(errno, file.string());
+    }
+    const bool ours = status.st_uid == 0 || status.st_uid == ::geteuid();
+    if (!ours || (status.st_mode & 022U) != 0) {
+        throw Error(ErrorCode::denied, file.string() + ": others than you and root may write it",
+                    "chmod go-w " + file.string() + " and check its owner");
+    }
+}
+
+void overlay(Json& base, const Json& top) {
+    for (const auto& [key, value] : top.items()) {
+        if (value.is_object() && base.contains(key) && base[key].is_object()) {
+            overlay(base[key], value);
+        } else {
+            base[key] = value;
+        }
+    }
+}
+
+void check_ranges(const Config& config) {
+    if (config.vm.ssh_port_first == 0 || config.vm.ssh_port_first > config.vm.ssh_port_last) {
+        throw Error(ErrorCode::invalid, "vm.ssh_port_first: is zero or above vm.ssh_port_last");
+    }
+    const auto bounded = [](const char* key, int value, int high) {
+        if (value < 1 || value > high) {
+            throw Error(ErrorCode::invalid, fmt::format("server.{}: {} is not between 1 and {}", key, value, high));
+        }
+    };
+    bounded("threads", config.server.threads, 64);
+    bounded("connections", config.server.connections, 4096);
+    bounded("connections_per_user", config.server.connections_per_user, 4096);
+}
+
+} // namespace
+
+Config load_config_files(const std::vector<fs::path>& files) {
+    Json merged = Json::object();
+    for (const fs::path& file : files) {
+        if (!fs::exists(file)) {
+            continue;
+        }
+        check_owner(file);
+        // Judged one by one, so that an error names the file and line it is in.
+        static_cast<void>(load_toml<Config>(file));
+        overlay(merged, toml_to_json(read_file(file), file.string()));
+    }
+    auto config = decode<Config>(merged);
+    check_ranges(config);
+    return config;
+}
+
+Config load_config(const Paths& paths) {
+    return load_config_files({"/etc/capsul/capsuld.toml", paths.config / "capsuld.toml"});
+}
+
+} // namespace capsul

@@ -1,0 +1,173 @@
+#include "cli/session.hpp"
+
+#include "cli/terminal.hpp"
+#include "lib/paths.hpp"
+
+#include <cstdlib>
+#include <fmt/format.h>
+#include <unistd.h>
+
+namespace capsul::cli {
+namespace {
+
+template <class E>
+E word_option(const char* option, std::string_view word) {
+    try {
+        return enum_from<E>(word);
+    } catch (const Error& error) {
+        throw Error(ErrorCode::invalid, fmt::format("{}: {}", option, error.what()));
+    }
+}
+
+Color color_from(const std::string& word) {
+    if (word == "auto") {
+        return Color::automatic;
+    }
+    if (word != "always" && word != "never") {
+        throw Error(ErrorCode::invalid, fmt::format("--color: '{}' is not one of auto, always, never", word));
+    }
+    return word == "always" ? Color::always : Color::never;
+}
+
+ProgressMode progress_from(const GlobalOptions& options) {
+    if (options.progress == "none" || options.quiet) {
+        return ProgressMode::none;
+    }
+    if (options.progress == "tty") {
+        return ProgressMode::tty;
+    }
+    if (options.progress != "auto" && options.progress != "plain") {
+        throw Error(ErrorCode::invalid,
+                    fmt::format("--progress: '{}' is not one of auto, tty, plain, none", options.progress));
+    }
+    const bool redraw = options.progress == "auto" && is_smart_terminal(STDERR_FILENO);
+    return redraw ? ProgressMode::tty : ProgressMode::plain;
+}
+
+Format format_from(const GlobalOptions& options) {
+    if (options.json) {
+        return Format::json;
+    }
+    if (!options.output.empty()) {
+        return word_option<Format>("--output", options.output);
+    }
+    const char* chosen = std::getenv("CAPSUL_OUTPUT"); // NOLINT(concurrency-mt-unsafe): nobody sets it
+    return chosen == nullptr || *chosen == '\0' ? Format::table : word_option<Format>("CAPSUL_OUTPUT", chosen);
+}
+
+} // namespace
+
+std::string Session::socket() const {
+    return options.socket.empty() ? client_socket().string() : options.socket;
+}
+
+Client& Session::client() {
+    if (!client_) {
+        client_ = std::make_unique<Client>(socket());
+    }
+    return *client_;
+}
+
+OutputOptions Session::output_options() const {
+    OutputOptions chosen;
+    chosen.format = format_from(options);
+    const bool grid = chosen.format == Format::table || chosen.format == Format::wide || chosen.format == Format::csv;
+    if (!options.columns.empty() && !grid) {
+        throw Error(ErrorCode::invalid, "--columns goes with -o table, wide and csv only");
+    }
+    if (options.quiet && (chosen.format == Format::table || chosen.format == Format::wide)) {
+        chosen.format = Format::name;
+    }
+    chosen.headings = !options.no_headers;
+    chosen.color = use_color(color_from(options.color), STDOUT_FILENO);
+    chosen.to_terminal = is_terminal(STDOUT_FILENO);
+    chosen.width = chosen.to_terminal ? terminal_width(STDOUT_FILENO).value_or(0) : 0;
+    chosen.columns = options.columns;
+    return chosen;
+}
+
+bool Session::wants_data() const {
+    const Format format = format_from(options);
+    return format != Format::table && format != Format::wide;
+}
+
+bool Session::json_errors() const noexcept {
+    try {
+        const Format format = format_from(options);
+        return format == Format::json || format == Format::jsonl;
+    } catch (const Error&) {
+        return false;
+    }
+}
+
+Progress& Session::progress() {
+    if (!progress_) {
+        progress_ = std::make_unique<Progress>(progress_from(options));
+    }
+    return *progress_;
+}
+
+void Session::note(const std::string& line) {
+    if (!options.quiet) {
+        out_.flush(); // on a terminal both end in one place, in this order
+        progress().say(printable(line));
+    }
+}
+
+void Session::report(const Error& error) {
+    out_.flush();
+    std::string text;
+    if (json_errors()) {
+        const Json json{{"code", to_string(error.code())}, {"message", error.what()}, {"hint", error.hint()}};
+        text = dump_json(json);
+    } else {
+        const bool color = use_color(Color::automatic, STDERR_FILENO);
+        text = fmt::format("capsulctl: {}", styled(printable(error.what()), Style::bad, color));
+        if (!error.hint().empty()) {
+            text += "\nhint: " + printable(error.hint(), true);
+        }
+    }
+    if (progress_) {
+        progress_->say(text);
+    } else {
+        text += '\n';
+        static_cast<void>(!::write(STDERR_FILENO, text.data(), text.size()));
+    }
+}
+
+Json Session::follow_json(const Operation& begun, const std::string& subject) {
+    const auto tell = [&](const Operation& now) {
+        progress().show(subject, now.message.empty() ? std::string(to_string(now.state)) : now.message, now.percent);
+    };
+    tell(begun);
+    try {
+        Json result = client().follow(begun, tell);
+        progress().clear();
+        return result;
+    } catch (const Error& error) {
+        progress().clear();
+        throw named(subject, error);
+    }
+}
+
+Error named(const std::string& subject, const Error& error) {
+    const std::string_view message = error.what();
+    if (message.starts_with(subject)) {
+        return error;
+    }
+    return {error.code(), subject + ": " + error.what(), error.hint()};
+}
+
+bool confirm(const std::string& question) {
+    if (!is_terminal(STDIN_FILENO) || !is_terminal(STDERR_FILENO)) {
+        throw Error(ErrorCode::invalid, "nobody can be asked here whether to go on", "give --yes to go on unasked");
+    }
+    const std::string text = printable(question) + " [y/N] ";
+    static_cast<void>(!::write(STDERR_FILENO, text.data(), text.size()));
+    std::string answer(64, '\0');
+    const ssize_t got = ::read(STDIN_FILENO, answer.data(), answer.size());
+    answer.resize(static_cast<std::size_t>(std::max<ssize_t>(got, 0)));
+    return answer == "y\n" || answer == "Y\n" || answer == "yes\n";
+}
+
+} // namespace capsul::cli

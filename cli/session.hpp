@@ -1,0 +1,73 @@
+// What every command works with: the options that all have, the daemon, and the ways to say something.
+#pragma once
+
+#include "cli/output.hpp"
+#include "cli/progress.hpp"
+#include "lib/client.hpp"
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace capsul::cli {
+
+/// As given on the command line.
+struct GlobalOptions {
+    std::string socket;
+    std::string output;
+    bool json = false;
+    bool quiet = false;
+    bool no_headers = false;
+    std::vector<std::string> columns;
+    std::string color = "auto";
+    std::string progress = "auto";
+};
+
+class Session {
+  public:
+    GlobalOptions options;
+    std::vector<std::string> rest; ///< what stands after "--", for a command in the guest
+    int exit_code = 0;
+
+    [[nodiscard]] std::string socket() const;
+    Client& client();
+    Output& out() { return out_; }
+    /// Throws Error (invalid) when --output, --color or --columns do not fit.
+    [[nodiscard]] OutputOptions output_options() const;
+    /// Whether the result of an action is wanted on standard output: people are told in a note instead.
+    [[nodiscard]] bool wants_data() const;
+    [[nodiscard]] bool quiet() const { return options.quiet; }
+
+    /// Tells a person what happened; silent with -q.
+    void note(const std::string& line);
+    /// Tells that something failed, as text or, with JSON output, as JSON.
+    void report(const Error& error);
+
+    /// Waits for an operation that was begun on `subject` ("vm web"); throws its error with the subject named.
+    template <class Result>
+    Result follow(const Operation& begun, const std::string& subject) {
+        return decode_answer<Result>(follow_json(begun, subject));
+    }
+    template <Call C>
+    typename C::Result run(const C& call, const std::string& subject) {
+        return follow<typename C::Result>(client().begin(call), subject);
+    }
+    [[nodiscard]] Progress& progress();
+
+  private:
+    Json follow_json(const Operation& begun, const std::string& subject);
+    [[nodiscard]] bool json_errors() const noexcept;
+
+    std::unique_ptr<Client> client_;
+    std::unique_ptr<Progress> progress_;
+    Output out_{1};
+};
+
+/// `error` with "SUBJECT: " before its message, unless that begins so already.
+[[nodiscard]] Error named(const std::string& subject, const Error& error);
+
+/// Asks on the terminal; false for anything but yes. Throws Error (invalid) when nobody can be asked.
+[[nodiscard]] bool confirm(const std::string& question);
+
+} // namespace capsul::cli

@@ -1,0 +1,374 @@
+#include "daemon/agent_client.hpp"
+
+#include "daemon/base64.hpp"
+#include "daemon/json_peer.hpp"
+#include "lib/error.hpp"
+#include "lib/json.hpp"
+
+#include <algorithm>
+#include <arpa/inet.h>
+#include <array>
+#include <random>
+#include <thread>
+
+namespace capsul {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr std::size_t reply_limit = std::size_t{16} << 20;
+constexpr std::size_t address_limit = 256;
+constexpr std::int64_t file_chunk = std::int64_t{1} << 20;
+constexpr char sentinel = '\xFF';
+constexpr std::string_view install_hint =
+    "is qemu-guest-agent installed and running in the guest, and has the guest finished booting?";
+
+[[noreturn]] void fail_malformed(const std::string& what) {
+    throw Error(ErrorCode::internal, what + ": the guest agent's answer is malformed");
+}
+
+std::int64_t integer(const Json& object, const char* key, const std::string& what) {
+    const auto found = object.is_object() ? object.find(key) : object.end();
+    if (found == object.end() || !found->is_number_integer()) {
+        fail_malformed(what);
+    }
+    return found->get<std::int64_t>();
+}
+
+bool boolean(const Json& object, const char* key) {
+    const auto found = object.is_object() ? object.find(key) : object.end();
+    return found != object.end() && found->is_boolean() && found->get<bool>();
+}
+
+/// The bytes of a base64 member; an absent one is empty.
+std::string bytes(const Json& object, const char* key, const std::string& what) {
+    const auto found = object.is_object() ? object.find(key) : object.end();
+    if (found == object.end()) {
+        return {};
+    }
+    if (!found->is_string()) {
+        fail_malformed(what);
+    }
+    std::optional<std::string> data = base64_decode(found->get_ref<const std::string&>());
+    if (!data) {
+        fail_malformed(what);
+    }
+    return std::move(*data);
+}
+
+} // namespace
+
+/// The socket and the question-and-answer on it. After a failure in the middle of an answer nothing that
+/// follows can be trusted to belong to the next question, so the channel is closed.
+class AgentClient::Channel {
+  public:
+    Channel(const std::filesystem::path& socket, Deadline deadline)
+        : name_(socket.string()), fd_(connect_peer(socket, deadline)) {}
+
+    /// Discards what earlier conversations left, and makes sure that somebody answers.
+    void synchronise(Deadline deadline);
+    /// The "return" of a command. Throws AgentRefusal when the agent answers with an error.
+    Json call(const std::string& command, const Json& arguments, Deadline deadline);
+    [[nodiscard]] const std::string& name() const { return name_; }
+
+  private:
+    void send(const std::string& command, const Json& arguments, Deadline deadline,
+              const std::string& prefix = {});
+    std::string read_line(Deadline deadline);
+    void skip_to_sentinel(Deadline deadline);
+
+    std::string name_;
+    UniqueFd fd_;
+    std::string buffer_;
+};
+
+namespace {
+
+/// The agent understood and said no: the words are the guest's.
+class AgentRefusal : public Error {
+  public:
+    AgentRefusal(const std::string& what, std::string error_class, std::string words)
+        : Error(error_class == "CommandNotFound" || error_class == "CommandDisabled" ? ErrorCode::not_capable
+                                                                                     : ErrorCode::internal,
+                what + ": the guest agent says: " + words),
+          words_(std::move(words)) {}
+    [[nodiscard]] bool is_missing_file() const {
+        return words_.find("No such file or directory") != std::string::npos;
+    }
+
+  private:
+    std::string words_;
+};
+
+AgentExecResult exec_result(const Json& status, const std::string& what) {
+    AgentExecResult result;
+    const bool by_signal = status.contains("signal");
+    const std::int64_t code = integer(status, by_signal ? "signal" : "exitcode", what);
+    result.exit_code = static_cast<int>(std::clamp<std::int64_t>(code + (by_signal ? 128 : 0), 0, 255));
+    result.out = bytes(status, "out-data", what);
+    result.err = bytes(status, "err-data", what);
+    result.truncated = boolean(status, "out-truncated") || boolean(status, "err-truncated");
+    return result;
+}
+
+Json exec_arguments(const std::vector<std::string>& argv, const std::string& input) {
+    Json arguments{{"path", argv.at(0)}, {"capture-output", true}};
+    arguments["arg"] = std::vector<std::string>(argv.begin() + 1, argv.end());
+    if (!input.empty()) {
+        arguments["input-data"] = base64_encode(input);
+    }
+    return arguments;
+}
+
+bool is_loopback(const std::string& address) {
+    return address.starts_with("127.") || address == "::1";
+}
+
+/// The canonical text of an address, or nothing when it is none.
+std::optional<std::string> checked_address(const std::string& text, int& longest_prefix) {
+    std::array<unsigned char, sizeof(in6_addr)> binary{};
+    const int family = text.find(':') == std::string::npos ? AF_INET : AF_INET6;
+    longest_prefix = family == AF_INET ? 32 : 128;
+    std::array<char, INET6_ADDRSTRLEN> canonical{};
+    if (::inet_pton(family, text.c_str(), binary.data()) != 1 ||
+        ::inet_ntop(family, binary.data(), canonical.data(), canonical.size()) == nullptr) {
+        return std::nullopt;
+    }
+    return canonical.data();
+}
+
+/// A MAC address as agents write it, else empty.
+std::string checked_mac(const std::string& text) {
+    const auto fits = [&](std::size_t i) {
+        return i % 3 == 2 ? text[i] == ':' : std::isxdigit(static_cast<unsigned char>(text[i])) != 0;
+    };
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        if (!fits(i)) {
+            return {};
+        }
+    }
+    return text.size() == 17 ? text : std::string{};
+}
+
+/// What is an address of this interface is added; what is not is the guest's nonsense and left out.
+void add_addresses(std::vector<AgentAddress>& addresses, const Json& interface) {
+    const std::string name = peer_words(interface, "name");
+    const auto list = interface.is_object() ? interface.find("ip-addresses") : interface.end();
+    if (name.empty() || name == "lo" || list == interface.end() || !list->is_array()) {
+        return;
+    }
+    for (const Json& entry : *list) {
+        int longest_prefix = 0;
+        const auto address = checked_address(peer_words(entry, "ip-address"), longest_prefix);
+        if (!address || is_loopback(*address) || addresses.size() >= address_limit) {
+            continue;
+        }
+        const auto found = entry.find("prefix");
+        const std::int64_t prefix =
+            found != entry.end() && found->is_number_integer() ? found->get<std::int64_t>() : longest_prefix;
+        if (prefix >= 0 && prefix <= longest_prefix) {
+            addresses.push_back({name, checked_mac(peer_words(interface, "hardware-address")), *address,
+                                 static_cast<int>(prefix)});
+        }
+    }
+}
+
+} // namespace
+
+void AgentClient::Channel::send(const std::string& command, const Json& arguments, Deadline deadline,
+                                const std::string& prefix) {
+    if (!fd_) {
+        throw Error(ErrorCode::unreachable,
+                    name_ + ": the conversation with the guest agent broke off before");
+    }
+    const Json message{{"execute", command}, {"arguments", arguments}};
+    write_peer(fd_.get(), prefix + dump_json(message) + "\n", deadline, name_);
+}
+
+std::string AgentClient::Channel::read_line(Deadline deadline) {
+    std::size_t searched = 0;
+    while (true) {
+        const std::size_t newline = buffer_.find('\n', searched);
+        if (newline != std::string::npos) {
+            std::string rest = buffer_.substr(newline + 1);
+            buffer_.resize(newline);
+            return std::exchange(buffer_, std::move(rest));
+        }
+        searched = buffer_.size();
+        if (buffer_.size() > reply_limit) {
+            throw Error(ErrorCode::too_large, name_ + ": the guest agent's answer is longer than 16 MiB",
+                        "write large output to a file in the guest");
+        }
+        if (!read_peer(fd_.get(), buffer_, deadline, name_)) {
+            throw Error(ErrorCode::unreachable, name_ + ": QEMU closed the guest agent's socket");
+        }
+    }
+}
+
+void AgentClient::Channel::skip_to_sentinel(Deadline deadline) {
+    while (true) {
+        const std::size_t found = buffer_.find(sentinel);
+        if (found != std::string::npos) {
+            buffer_.erase(0, found + 1);
+            return;
+        }
+        buffer_.clear();
+        if (!read_peer(fd_.get(), buffer_, deadline, name_)) {
+            throw Error(ErrorCode::unreachable, name_ + ": QEMU closed the guest agent's socket");
+        }
+    }
+}
+
+void AgentClient::Channel::synchronise(Deadline deadline) {
+    std::random_device random;
+    const std::int64_t id = random() & 0x7FFFFFFFU;
+    send("guest-sync-delimited", Json{{"id", id}}, deadline, std::string(1, sentinel));
+    while (true) {
+        skip_to_sentinel(deadline);
+        // Bytes of an earlier conversation may look like an answer, or like nothing at all.
+        try {
+            const Json reply = parse_peer(read_line(deadline), name_);
+            if (integer(reply, "return", name_) == id) {
+                return;
+            }
+        } catch (const Error& error) {
+            if (error.code() != ErrorCode::internal) {
+                throw;
+            }
+        }
+    }
+}
+
+Json AgentClient::Channel::call(const std::string& command, const Json& arguments, Deadline deadline) {
+    Json reply;
+    try {
+        send(command, arguments, deadline);
+        reply = parse_peer(read_line(deadline), name_);
+    } catch (const Error&) {
+        fd_.reset();
+        throw;
+    }
+    if (!reply.is_object() || (!reply.contains("return") && !reply.contains("error"))) {
+        fd_.reset();
+        fail_malformed(name_);
+    }
+    if (const auto error = reply.find("error"); error != reply.end()) {
+        throw AgentRefusal(name_, peer_words(*error, "class"), peer_words(*error, "desc"));
+    }
+    return std::move(reply["return"]);
+}
+
+/// An open file of the guest; closed when this goes, as far as the agent still answers.
+class AgentClient::GuestFile {
+  public:
+    GuestFile(Channel& channel, Json handle, Deadline deadline)
+        : channel_(channel), handle_(std::move(handle)), deadline_(deadline) {}
+    GuestFile(const GuestFile&) = delete;
+    GuestFile& operator=(const GuestFile&) = delete;
+    ~GuestFile() {
+        try {
+            channel_.call("guest-file-close", Json{{"handle", handle_}}, deadline_);
+        } catch (const std::exception&) {
+            // The guest keeps a file open: its loss.
+        }
+    }
+
+  private:
+    Channel& channel_;
+    Json handle_;
+    Deadline deadline_;
+};
+
+AgentClient::AgentClient(const std::filesystem::path& socket, std::chrono::milliseconds limit) {
+    const Deadline deadline = Clock::now() + limit;
+    channel_ = std::make_unique<Channel>(socket, deadline);
+    try {
+        channel_->synchronise(deadline);
+    } catch (const Error& error) {
+        if (error.code() != ErrorCode::timeout) {
+            throw;
+        }
+        throw Error(ErrorCode::timeout, socket.string() + ": no guest agent answers",
+                    std::string(install_hint));
+    }
+}
+
+AgentClient::~AgentClient() = default;
+
+AgentExecResult AgentClient::exec(const std::vector<std::string>& argv, const std::string& input,
+                                  std::chrono::milliseconds limit) {
+    const Deadline deadline = Clock::now() + limit;
+    std::int64_t pid = 0;
+    try {
+        pid = integer(channel_->call("guest-exec", exec_arguments(argv, input), deadline), "pid",
+                      channel_->name());
+    } catch (const AgentRefusal& refusal) {
+        if (!refusal.is_missing_file()) {
+            throw;
+        }
+        throw Error(ErrorCode::not_found, quote_peer(argv.front()) + ": no such program in the guest");
+    }
+    std::chrono::milliseconds pause{10}; // the agent has no events
+    while (true) {
+        const Json status = channel_->call("guest-exec-status", Json{{"pid", pid}}, deadline);
+        if (boolean(status, "exited")) {
+            return exec_result(status, channel_->name());
+        }
+        if (Clock::now() + pause >= deadline) {
+            throw Error(ErrorCode::timeout,
+                        quote_peer(argv.front()) + ": still runs in the guest after the time limit");
+        }
+        std::this_thread::sleep_for(pause);
+        pause = std::min(pause * 3 / 2, std::chrono::milliseconds(200));
+    }
+}
+
+std::vector<AgentAddress> AgentClient::addresses(std::chrono::milliseconds limit) {
+    const Json interfaces =
+        channel_->call("guest-network-get-interfaces", Json::object(), Clock::now() + limit);
+    if (!interfaces.is_array()) {
+        fail_malformed(channel_->name());
+    }
+    std::vector<AgentAddress> addresses;
+    for (const Json& interface : interfaces) {
+        add_addresses(addresses, interface);
+    }
+    return addresses;
+}
+
+std::optional<std::string> AgentClient::read_file(const std::string& path, std::size_t max_bytes,
+                                                  std::chrono::milliseconds limit) {
+    const Deadline deadline = Clock::now() + limit;
+    Json handle;
+    try {
+        handle = channel_->call("guest-file-open", Json{{"path", path}, {"mode", "r"}}, deadline);
+    } catch (const AgentRefusal& refusal) {
+        if (!refusal.is_missing_file()) {
+            throw;
+        }
+        return std::nullopt;
+    }
+    if (!handle.is_number_integer()) {
+        fail_malformed(channel_->name());
+    }
+    const GuestFile file(*channel_, handle, deadline);
+    std::string content;
+    while (true) {
+        const Json part =
+            channel_->call("guest-file-read", Json{{"handle", handle}, {"count", file_chunk}}, deadline);
+        const std::string data = bytes(part, "buf-b64", channel_->name());
+        if (data.size() > max_bytes - content.size()) {
+            throw Error(ErrorCode::too_large,
+                        quote_peer(path) + ": is longer than " + std::to_string(max_bytes) + " bytes");
+        }
+        content += data;
+        if (boolean(part, "eof")) {
+            return content;
+        }
+        if (data.empty()) {
+            fail_malformed(channel_->name());
+        }
+    }
+}
+
+} // namespace capsul

@@ -1,0 +1,28 @@
+// What kind of file an image, a kernel or an initrd is, told by its bytes and never by its name. Pure.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+namespace capsul {
+
+enum class ImageFormat { qcow2, raw };
+
+/// How many bytes of a file's start and end the functions below want (fewer when the file is shorter).
+constexpr std::size_t format_start_bytes = std::size_t{64} * 1024;
+constexpr std::size_t format_end_bytes = 512;
+
+/// qcow2 by its magic; raw when it is nothing known. Throws Error (invalid) for another disk format and for a compressed
+/// file or an archive, with a hint how to make a usable image of it.
+[[nodiscard]] ImageFormat recognise_image(std::string_view start, std::string_view end);
+
+/// Throws Error (invalid) unless it looks like a Linux bzImage or an ELF kernel.
+void check_kernel(std::string_view start);
+
+/// Throws Error (invalid) unless it looks like a cpio archive, plain or compressed as Linux takes it.
+void check_initrd(std::string_view start);
+
+/// Throws Error (invalid) unless printable ASCII of at most 2,000 bytes.
+void check_kernel_cmdline(std::string_view cmdline);
+
+} // namespace capsul

@@ -1,0 +1,276 @@
+#include "daemon/image_service.hpp"
+
+#include "daemon/image_check.hpp"
+#include "daemon/image_files.hpp"
+#include "daemon/upload_file.hpp"
+#include "lib/fd.hpp"
+
+#include <algorithm>
+#include <fmt/format.h>
+#include <map>
+#include <sys/stat.h>
+
+namespace capsul {
+namespace {
+
+constexpr std::chrono::hours upload_life{1};
+constexpr std::size_t most_names = 10; ///< that an error lists
+
+std::string join_names(const std::vector<Name>& names, const char* separator) {
+    std::string text;
+    for (std::size_t i = 0; i < std::min(names.size(), most_names); ++i) {
+        text += (i == 0 ? "" : separator) + names[i].to_string();
+    }
+    return names.size() > most_names ? fmt::format("{} and {} more", text, names.size() - most_names) : text;
+}
+
+[[noreturn]] void throw_not_found(const Name& name, Records<ImageRecord>& images) {
+    std::vector<Name> names;
+    for (const auto& stored : images.list()) {
+        names.push_back(stored.name);
+    }
+    throw Error(ErrorCode::not_found, fmt::format("image {}: does not exist", name.to_string()),
+                names.empty() ? "there is none yet: `capsulctl image import NAME FILE` makes one"
+                              : "images there are: " + join_names(names, ", "));
+}
+
+/// The VMs of each image, by the image's name.
+std::map<Name, std::vector<Name>> vms_by_image(Records<VmRecord>& vms) {
+    std::map<Name, std::vector<Name>> found;
+    for (const auto& vm : vms.list()) {
+        if (vm.record) {
+            found[vm.record->image].push_back(vm.name);
+        }
+    }
+    return found;
+}
+
+std::optional<std::uint64_t> disk_usage(const fs::path& file) {
+    struct stat status {};
+    if (::stat(file.c_str(), &status) != 0) {
+        return std::nullopt;
+    }
+    return static_cast<std::uint64_t>(status.st_blocks) * 512;
+}
+
+bool same_boot(const std::optional<DirectKernel>& a, const std::optional<DirectKernel>& b) {
+    return a.has_value() == b.has_value() &&
+           (!a || (a->kernel == b->kernel && a->initrd == b->initrd && a->cmdline == b->cmdline));
+}
+
+} // namespace
+
+/// Gone with whatever happens to the import.
+struct ImageService::Uploads {
+    Uploads(const fs::path& folder, const ImageImport& call)
+        : disk(claim(folder, call.disk)), kernel(claim(folder, call.kernel)), initrd(claim(folder, call.initrd)) {
+        if (missing) { // only now, so that those that are there go too
+            throw Error(*missing);
+        }
+    }
+    [[nodiscard]] std::optional<DirectKernel> boot(const ImageImport& call) const {
+        if (!kernel) {
+            return std::nullopt;
+        }
+        return DirectKernel{kernel->digest, initrd ? std::optional(initrd->digest) : std::nullopt,
+                            call.cmdline.value_or("")};
+    }
+
+    std::optional<Error> missing;
+    std::optional<ClaimedFile> disk;
+    std::optional<ClaimedFile> kernel;
+    std::optional<ClaimedFile> initrd;
+
+  private:
+    std::optional<ClaimedFile> claim(const fs::path& folder, const std::optional<Uuid>& id) {
+        try {
+            return id ? std::optional(claim_upload(folder, *id)) : std::nullopt;
+        } catch (const Error& error) {
+            missing = error;
+            return std::nullopt;
+        }
+    }
+};
+
+ImageService::ImageService(const Paths& paths, const ImageConfig& config, Store& store, OperationService& operations,
+                           EventLog& events)
+    : paths_(paths), config_(config), store_(store), operations_(operations), events_(events) {}
+
+void ImageService::sweep() {
+    make_folders(paths_.images());
+    make_folders(paths_.uploads());
+    clear_uploads(paths_.uploads());
+    remove_unnamed_files();
+}
+
+std::vector<Image> ImageService::list() {
+    auto vms = vms_by_image(store_.vms);
+    std::vector<Image> images;
+    for (const auto& stored : store_.images.list()) {
+        images.push_back(to_image(stored, vms[stored.name]));
+    }
+    return images;
+}
+
+Image ImageService::show(const Name& name) {
+    const auto stored = store_.images.find(name);
+    if (!stored) {
+        throw_not_found(name, store_.images);
+    }
+    return to_image(*stored, vms_by_image(store_.vms)[name]);
+}
+
+UploadResponse ImageService::upload(const UploadFile& call) {
+    make_folders(paths_.uploads());
+    expire_uploads(paths_.uploads(), upload_life);
+    auto file = std::make_shared<IncomingFile>(paths_.uploads(), call, config_.max_size);
+    return {.write = [file](std::string_view piece) { file->write(piece); },
+            .finish = [file] { return encode(file->finish()); }};
+}
+
+Operation ImageService::import(const ImageImport& call) {
+    auto uploads = std::make_shared<Uploads>(paths_.uploads(), call);
+    if (!call.kernel && (call.initrd || call.cmdline)) {
+        throw Error(ErrorCode::invalid, "an initrd or a kernel command line without a kernel", "give --kernel too");
+    }
+    check_kernel_cmdline(call.cmdline.value_or(""));
+    return operations_.submit("image.import", call.name.to_string(), "image/" + call.name.to_string(),
+                              [this, call, uploads](Progress& progress) {
+                                  const Uploads own = std::move(*uploads); // not kept as long as the operation is
+                                  return run_import(call, own, progress);
+                              });
+}
+
+Json ImageService::run_import(const ImageImport& call, Uploads& uploads, Progress& progress) {
+    ImageRecord record{.name = call.name, .digest = uploads.disk->digest, .boot = uploads.boot(call)};
+    if (is_imported(record)) {
+        return encode(show(call.name));
+    }
+    progress.message("checking the disk");
+    const CheckedDisk checked = check_disk_file(uploads.disk->file.path(), config_.max_size);
+    if (uploads.kernel) {
+        check_kernel_file(uploads.kernel->file.path());
+    }
+    if (uploads.initrd) {
+        check_initrd_file(uploads.initrd->file.path());
+    }
+    if (checked.format == ImageFormat::raw && !fs::exists(disk_path(record.digest))) {
+        progress.message("converting the disk to qcow2");
+        const fs::path raw = uploads.disk->file.path();
+        TemporaryFile converted(raw.parent_path() / (call.disk.to_string() + ".qcow2.claimed"));
+        check_free_space(raw.parent_path(), disk_usage(raw).value_or(0), "converting the disk");
+        convert_raw_disk(raw, converted.path());
+        uploads.disk->file = std::move(converted);
+    }
+
+    progress.message("writing to disk");
+    const std::shared_lock lock(in_use_); // nobody removes the files before the record names them
+    place_file(uploads.disk->file, disk_path(record.digest));
+    if (uploads.kernel) {
+        place_file(uploads.kernel->file, kernel_path(record.boot->kernel));
+    }
+    if (uploads.initrd) {
+        place_file(uploads.initrd->file, initrd_path(*record.boot->initrd));
+    }
+    record.size = checked.size;
+    record.imported = Timestamp::now();
+    store_.images.save(record);
+    events_.add("image.imported", call.name.to_string(), Json{{"digest", record.digest.to_string()}});
+    return encode(show(call.name));
+}
+
+bool ImageService::is_imported(const ImageRecord& wanted) {
+    const auto stored = store_.images.find(wanted.name);
+    if (!stored) {
+        return false;
+    }
+    const bool same = stored->record && stored->record->digest == wanted.digest &&
+                      same_boot(stored->record->boot, wanted.boot);
+    if (!same) {
+        throw Error(ErrorCode::exists, fmt::format("image {}: exists already, with other content", wanted.name.to_string()),
+                    fmt::format("choose another name, or remove it first: `capsulctl image rm {}`", wanted.name.to_string()));
+    }
+    return missing_files(*stored->record).empty();
+}
+
+Image ImageService::remove(const Name& name) {
+    const std::unique_lock lock(in_use_);
+    Image image = show(name);
+    if (!image.vms.empty()) {
+        throw Error(ErrorCode::in_use,
+                    fmt::format("image {}: VMs are made from it: {}", name.to_string(), join_names(image.vms, ", ")),
+                    "delete them first: `capsulctl vm delete NAME…`");
+    }
+    store_.images.remove(name);
+    remove_unnamed_files();
+    events_.add("image.removed", name.to_string(),
+                image.digest ? Json{{"digest", image.digest->to_string()}} : Json::object());
+    return image;
+}
+
+HeldImage ImageService::hold(const Name& name) {
+    std::shared_lock lock(in_use_);
+    if (!store_.images.exists(name)) {
+        throw_not_found(name, store_.images);
+    }
+    ImageRecord record = store_.images.load(name);
+    if (const std::string missing = missing_files(record); !missing.empty()) {
+        throw Error(ErrorCode::verification, fmt::format("image {}: {}", name.to_string(), missing),
+                    fmt::format("import the same file again: `capsulctl image import {} FILE`", name.to_string()));
+    }
+    HeldImage held{.record = std::move(record), .lock = std::move(lock)};
+    held.disk = disk_path(held.record.digest);
+    if (held.record.boot) {
+        held.kernel = kernel_path(held.record.boot->kernel);
+    }
+    if (held.record.boot && held.record.boot->initrd) {
+        held.initrd = initrd_path(*held.record.boot->initrd);
+    }
+    return held;
+}
+
+fs::path ImageService::disk_path(const Digest& digest) const { return paths_.images() / disk_file_name(digest); }
+fs::path ImageService::kernel_path(const Digest& digest) const { return paths_.images() / kernel_file_name(digest); }
+fs::path ImageService::initrd_path(const Digest& digest) const { return paths_.images() / initrd_file_name(digest); }
+
+Image ImageService::to_image(const Stored<ImageRecord>& stored, std::vector<Name> vms) const {
+    Image image{.name = stored.name, .vms = std::move(vms)};
+    if (!stored.record) {
+        image.broken = stored.broken;
+        return image;
+    }
+    if (std::string missing = missing_files(*stored.record); !missing.empty()) {
+        image.broken = std::move(missing);
+    }
+    image.digest = stored.record->digest;
+    image.size = stored.record->size;
+    image.disk_usage = disk_usage(disk_path(stored.record->digest));
+    image.imported = stored.record->imported;
+    image.boot = stored.record->boot;
+    return image;
+}
+
+std::string ImageService::missing_files(const ImageRecord& record) const {
+    std::vector<fs::path> files{disk_path(record.digest)};
+    if (record.boot) {
+        files.push_back(kernel_path(record.boot->kernel));
+    }
+    if (record.boot && record.boot->initrd) {
+        files.push_back(initrd_path(*record.boot->initrd));
+    }
+    for (const fs::path& file : files) {
+        std::error_code unreadable;
+        if (!fs::is_regular_file(file, unreadable)) {
+            return fmt::format("its file {} is missing", file.string());
+        }
+    }
+    return {};
+}
+
+void ImageService::remove_unnamed_files() {
+    if (const auto needed = needed_files(store_)) {
+        remove_other_files(paths_.images(), *needed);
+    }
+}
+
+} // namespace capsul

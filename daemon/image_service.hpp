@@ -1,0 +1,66 @@
+// Images: receive, check, keep, list, remove.
+#pragma once
+
+#include "daemon/event_log.hpp"
+#include "daemon/operation_service.hpp"
+#include "daemon/router.hpp"
+#include "daemon/store.hpp"
+#include "lib/config.hpp"
+#include "lib/image.hpp"
+
+#include <optional>
+#include <shared_mutex>
+
+namespace capsul {
+
+/// The files of an image, kept from removal while this lives.
+struct HeldImage {
+    ImageRecord record;
+    fs::path disk; ///< qcow2, read-only
+    std::optional<fs::path> kernel;
+    std::optional<fs::path> initrd;
+    std::shared_lock<std::shared_mutex> lock;
+};
+
+/// Thread-safe.
+class ImageService {
+  public:
+    ImageService(const Paths& paths, const ImageConfig& config, Store& store, OperationService& operations,
+                 EventLog& events);
+
+    /// Removes what a crash left: uploads, and files no record names. Called once, before anything else.
+    void sweep();
+
+    [[nodiscard]] std::vector<Image> list();
+    [[nodiscard]] Image show(const Name& name);
+    [[nodiscard]] UploadResponse upload(const UploadFile& call);
+    Operation import(const ImageImport& call);
+    Image remove(const Name& name);
+
+    /// For a VM that is about to be made from it. Throws Error (not_found, with a hint of what images there are).
+    [[nodiscard]] HeldImage hold(const Name& name);
+    /// Where the disk of a digest is, whatever its name: for VMs that exist.
+    [[nodiscard]] fs::path disk_path(const Digest& digest) const;
+    [[nodiscard]] fs::path kernel_path(const Digest& digest) const;
+    [[nodiscard]] fs::path initrd_path(const Digest& digest) const;
+
+  private:
+    struct Uploads;
+    /// What is left to do once the uploads are in hand: check, convert, put in place, write the record.
+    Json run_import(const ImageImport& call, Uploads& uploads, Progress& progress);
+    /// True when `wanted` is there already, whole; throws Error (exists) when its name is another image's.
+    [[nodiscard]] bool is_imported(const ImageRecord& wanted);
+    [[nodiscard]] Image to_image(const Stored<ImageRecord>& stored, std::vector<Name> vms) const;
+    /// Why the files of a record cannot be used; empty when they can.
+    [[nodiscard]] std::string missing_files(const ImageRecord& record) const;
+    void remove_unnamed_files();
+
+    const Paths& paths_;
+    const ImageConfig& config_;
+    Store& store_;
+    OperationService& operations_;
+    EventLog& events_;
+    std::shared_mutex in_use_; ///< shared: a VM is being made; exclusive: an image is being removed
+};
+
+} // namespace capsul

@@ -1,0 +1,265 @@
+#include "daemon/operation_service.hpp"
+
+#include "daemon/line_sender.hpp"
+#include "daemon/problem.hpp"
+
+#include <algorithm>
+#include <condition_variable>
+#include <fmt/format.h>
+#include <list>
+#include <optional>
+#include <set>
+#include <thread>
+
+namespace capsul {
+namespace {
+
+constexpr std::size_t max_threads = 64;
+constexpr std::size_t max_waiting = 1'000;
+constexpr std::size_t max_finished = 1'000;
+
+} // namespace
+
+class OperationService::State {
+  public:
+    State() = default;
+    State(const State&) = delete;
+    State& operator=(const State&) = delete;
+    ~State() {
+        stop();
+        for (std::thread& thread : threads_) {
+            thread.join();
+        }
+    }
+
+    Operation submit(const std::string& kind, const std::string& target, const std::string& queue,
+                     Work work) {
+        auto entry = std::make_shared<Entry>();
+        entry->operation.id = Uuid::make();
+        entry->operation.kind = kind;
+        entry->operation.target = target;
+        entry->operation.created = Timestamp::now();
+
+        const std::lock_guard lock(mutex_);
+        if (stopping_) {
+            throw Error(ErrorCode::unreachable, "capsuld is stopping");
+        }
+        if (waiting_.size() >= max_waiting) {
+            throw Error(ErrorCode::busy, fmt::format("{} operations wait already", waiting_.size()),
+                        "wait for some of them: capsulctl operation list");
+        }
+        waiting_.push_back({entry, queue, std::move(work)});
+        make_thread();
+        entries_.push_back(entry);
+        changed_.notify_all();
+        return entry->operation;
+    }
+
+    std::vector<Operation> list() const {
+        const std::lock_guard lock(mutex_);
+        std::vector<Operation> all;
+        for (const auto& entry : entries_) {
+            all.push_back(entry->operation);
+        }
+        return all;
+    }
+
+    Operation show(const Uuid& id) const {
+        const std::lock_guard lock(mutex_);
+        return find(id)->operation;
+    }
+
+    StreamResponse follow(const Uuid& id) {
+        const std::lock_guard lock(mutex_);
+        const auto entry = find(id);
+        LineSender::Opened opened = sender_.open();
+        sender_.send(*opened.reader, line_of(entry->operation));
+        if (entry->operation.finished()) {
+            sender_.end(*opened.reader);
+        } else {
+            entry->followers.push_back(std::move(opened.reader));
+        }
+        return {"application/x-ndjson", std::move(opened.source), nullptr};
+    }
+
+  private:
+    struct Entry {
+        Operation operation;
+        std::vector<std::shared_ptr<LineSender::Reader>> followers;
+    };
+    struct Task {
+        std::shared_ptr<Entry> entry;
+        std::string queue;
+        Work work;
+    };
+
+    static LineSender::Line line_of(const Operation& operation) {
+        return std::make_shared<const std::string>(dump_json(encode(operation)) + "\n");
+    }
+
+    [[nodiscard]] std::shared_ptr<Entry> find(const Uuid& id) const {
+        const auto found =
+            std::ranges::find(entries_, id, [](const auto& entry) { return entry->operation.id; });
+        if (found == entries_.end()) {
+            throw Error(ErrorCode::not_found, "there is no operation " + id.to_string(),
+                        "finished operations are forgotten after a while, and when capsuld restarts");
+        }
+        return *found;
+    }
+
+    /// One more thread when there is more work than idle threads. Under the lock, as all below.
+    void make_thread() {
+        if (threads_.size() >= max_threads || idle_ >= waiting_.size()) {
+            return;
+        }
+        try {
+            threads_.emplace_back([this] { run_tasks(); });
+        } catch (const std::system_error&) { // a limit on tasks: the threads there are do the work
+            if (threads_.empty()) {
+                waiting_.pop_back();
+                throw Error(ErrorCode::busy, "no thread can be started",
+                            "is TasksMax= of capsuld.service too low?");
+            }
+        }
+    }
+
+    void run_tasks() {
+        std::unique_lock lock(mutex_);
+        while (true) {
+            const auto next = std::ranges::find_if(
+                waiting_, [this](const Task& task) { return !busy_queues_.contains(task.queue); });
+            if (next != waiting_.end()) {
+                Task task = std::move(*next);
+                waiting_.erase(next);
+                run(std::move(task), lock);
+            } else if (stopping_) {
+                return;
+            } else {
+                ++idle_;
+                changed_.wait(lock);
+                --idle_;
+            }
+        }
+    }
+
+    void run(Task task, std::unique_lock<std::mutex>& lock) {
+        if (!task.queue.empty()) {
+            busy_queues_.insert(task.queue);
+        }
+        change(*task.entry, [](Operation& operation) { operation.state = OperationState::running; });
+        lock.unlock();
+        std::optional<Json> result;
+        std::optional<Problem> problem;
+        perform(task, result, problem);
+        task.work = nullptr; // what it holds is free before anyone reads "done"
+        lock.lock();
+        finish(*task.entry, std::move(result), std::move(problem));
+        busy_queues_.erase(task.queue);
+        changed_.notify_all();
+    }
+
+    void perform(const Task& task, std::optional<Json>& result, std::optional<Problem>& problem) {
+        try {
+            Progress progress = progress_of(*task.entry);
+            result = task.work(progress);
+        } catch (...) {
+            problem = problem_of_current_exception("operation");
+        }
+    }
+
+    Progress progress_of(Entry& entry) {
+        return {[this, &entry](const std::string& text) {
+                    const std::lock_guard lock(mutex_);
+                    change(entry, [&](Operation& operation) { operation.message = text; });
+                },
+                [this, &entry](int value) {
+                    const std::lock_guard lock(mutex_);
+                    change(entry,
+                           [&](Operation& operation) { operation.percent = std::clamp(value, 0, 100); });
+                },
+                stopping_};
+    }
+
+    void finish(Entry& entry, std::optional<Json> result, std::optional<Problem> problem) {
+        change(entry, [&](Operation& operation) {
+            operation.state = problem ? OperationState::failed : OperationState::done;
+            operation.message.clear();
+            operation.result = std::move(result);
+            operation.error = std::move(problem);
+        });
+        for (const auto& follower : entry.followers) {
+            sender_.end(*follower);
+        }
+        entry.followers.clear();
+        forget_oldest();
+    }
+
+    /// Makes a change and tells the followers; one that does not read is dropped.
+    template <class Change>
+    void change(Entry& entry, const Change& make) {
+        make(entry.operation);
+        if (entry.followers.empty()) {
+            return;
+        }
+        const LineSender::Line line = line_of(entry.operation);
+        std::erase_if(entry.followers, [&](const auto& follower) {
+            const LineSender::Sent sent = sender_.send(*follower, line);
+            if (sent == LineSender::Sent::too_far_behind) {
+                sender_.end(*follower);
+            }
+            return sent != LineSender::Sent::yes;
+        });
+    }
+
+    void forget_oldest() {
+        if (++finished_ <= max_finished) {
+            return;
+        }
+        const auto oldest =
+            std::ranges::find_if(entries_, [](const auto& entry) { return entry->operation.finished(); });
+        entries_.erase(oldest);
+        --finished_;
+    }
+
+    void stop() {
+        const std::lock_guard lock(mutex_);
+        stopping_ = true;
+        for (const Task& task : waiting_) {
+            finish(*task.entry, std::nullopt,
+                   Problem::from(Error(ErrorCode::unreachable, "capsuld is stopping")));
+        }
+        waiting_.clear();
+        changed_.notify_all();
+    }
+
+    mutable std::mutex mutex_;
+    std::condition_variable changed_;
+    std::list<std::shared_ptr<Entry>> entries_; ///< oldest first
+    std::size_t finished_ = 0;                  ///< of the entries
+    std::list<Task> waiting_;
+    std::set<std::string> busy_queues_;
+    std::atomic<bool> stopping_ = false;
+    LineSender sender_;
+    std::size_t idle_ = 0;
+    std::vector<std::thread> threads_;
+};
+
+OperationService::OperationService() : state_(std::make_shared<State>()) {}
+OperationService::~OperationService() = default;
+
+Operation OperationService::submit(const std::string& kind, const std::string& target,
+                                   const std::string& queue, Work work) {
+    return state_->submit(kind, target, queue, std::move(work));
+}
+
+std::vector<Operation> OperationService::list() const {
+    return state_->list();
+}
+Operation OperationService::show(const Uuid& id) const {
+    return state_->show(id);
+}
+StreamResponse OperationService::follow(const Uuid& id) {
+    return state_->follow(id);
+}
+
+} // namespace capsul

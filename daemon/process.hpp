@@ -1,0 +1,52 @@
+// Runs a program and waits for it. Knows no capsul noun.
+#pragma once
+
+#include "lib/fd.hpp"
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <sys/types.h>
+#include <vector>
+
+namespace capsul {
+
+/// What bounds a program that handles hostile input (setrlimit(2)); nothing set = inherited.
+struct ProcessLimits {
+    std::optional<std::uint64_t> memory_bytes;
+    std::optional<std::uint64_t> cpu_seconds;
+    std::optional<std::uint64_t> file_bytes;
+};
+
+struct ProcessResult {
+    int status = 0; ///< exit code, or 128 + the signal that ended it
+    std::string out;
+    std::string err;
+};
+
+/// Runs `argv` (argv[0] looked up in the standard system folders only, never the caller's PATH), no stdin, with
+/// a clean environment (LC_ALL=C.UTF-8, PATH of the system). Collects at most 1 MiB of each output.
+/// Throws Error: not_capable when the program is missing (the hint names it), timeout after `limit` (the process and its
+/// children are killed and reaped).
+[[nodiscard]] ProcessResult run_process(const std::vector<std::string>& argv, std::chrono::milliseconds limit,
+                                        const ProcessLimits& limits = {});
+
+/// A child whose standard output is read by somebody else; killed and reaped when this goes.
+class ChildProcess {
+  public:
+    /// Starts `argv`; its stdout (and nothing else) is the write end of a pipe.
+    explicit ChildProcess(const std::vector<std::string>& argv);
+    ChildProcess(const ChildProcess&) = delete;
+    ChildProcess& operator=(const ChildProcess&) = delete;
+    ~ChildProcess();
+
+    /// The read end of its output; may be taken once.
+    [[nodiscard]] UniqueFd take_output() { return std::move(output_); }
+
+  private:
+    pid_t pid_ = -1;
+    UniqueFd output_;
+};
+
+} // namespace capsul

@@ -1,0 +1,20 @@
+// The header of a qcow2 file from a stranger (QEMU docs/interop/qcow2.txt). Pure.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+namespace capsul {
+
+/// A header that passed: such a file refers to nothing outside itself, and its tables lie within it.
+struct Qcow2Header {
+    std::uint32_t version = 0; ///< 2 or 3
+    std::uint32_t cluster_bits = 0;
+    std::uint64_t virtual_size = 0; ///< bytes, as the guest sees it
+};
+
+/// Reads and judges. `start`: the first bytes of the file (format_start_bytes of them, or all). Throws Error: invalid for
+/// what capsul does not take, verification for a damaged one, too_large when the virtual size is above `max_size`.
+[[nodiscard]] Qcow2Header check_qcow2_header(std::string_view start, std::uint64_t file_size, std::uint64_t max_size);
+
+} // namespace capsul

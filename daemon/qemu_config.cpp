@@ -1,0 +1,201 @@
+#include "daemon/qemu_config.hpp"
+
+#include <fmt/format.h>
+
+namespace capsul {
+namespace {
+
+QemuSection unix_socket(const std::string& id, const fs::path& path) {
+    return {"chardev", id, {{"backend", "socket"}, {"path", path.string()}, {"server", "on"}, {"wait", "off"}}};
+}
+
+QemuSection machine_section(const VmFiles& files, Accelerator accelerator) {
+    QemuSection machine{"machine",
+                        "",
+                        // A version, not "q35": what the guest sees must not change with an upgrade of QEMU.
+                        {{"type", "pc-q35-7.2"},
+                         {"accel", accelerator == Accelerator::kvm ? "kvm:tcg" : "tcg"},
+                         {"dump-guest-core", "off"},
+                         {"mem-merge", "off"},
+                         {"usb", "off"},
+                         {"vmport", "off"},
+                         {"smbus", "off"}}};
+    if (files.kernel) {
+        machine.options.emplace_back("kernel", files.kernel->string());
+        machine.options.emplace_back("append", files.cmdline);
+    }
+    if (files.kernel && files.initrd) {
+        machine.options.emplace_back("initrd", files.initrd->string());
+    }
+    return machine;
+}
+
+/// The format of every layer is named: the guest writes the first bytes of its disk and must not choose it.
+QemuSection disk_section(const VmFiles& files) {
+    return {"drive",
+            "disk0",
+            {{"if", "none"},
+             {"driver", "qcow2"},
+             {"file.driver", "file"},
+             {"file.filename", files.disk().string()},
+             {"file.locking", "on"},
+             {"backing.driver", "qcow2"},
+             {"backing.read-only", "on"},
+             {"backing.file.driver", "file"},
+             {"backing.file.filename", files.base.string()},
+             {"discard", "unmap"},
+             {"detect-zeroes", "unmap"},
+             {"aio", "threads"},
+             {"werror", "stop"},
+             {"rerror", "stop"}}};
+}
+
+QemuSection seed_section(const VmFiles& files) {
+    return {"drive",
+            "seed0",
+            {{"if", "none"},
+             {"driver", "raw"},
+             {"read-only", "on"},
+             {"file.driver", "file"},
+             {"file.filename", files.seed().string()}}};
+}
+
+void add_storage(std::vector<QemuSection>& sections, const VmFiles& files) {
+    sections.push_back(disk_section(files));
+    sections.push_back({"device", "disk0-device", {{"driver", "virtio-blk-pci"}, {"drive", "disk0"}, {"bootindex", "0"}}});
+    sections.push_back(seed_section(files));
+    sections.push_back({"device", "seed0-device", {{"driver", "virtio-blk-pci"}, {"drive", "seed0"}}});
+}
+
+void add_channels(std::vector<QemuSection>& sections, const VmFiles& files) {
+    sections.push_back(unix_socket("qmp", files.runtime / "qmp.sock"));
+    sections.push_back({"mon", "qmp", {{"chardev", "qmp"}, {"mode", "control"}}});
+    // The unit's own ExecStop speaks here, so that a stop needs no daemon.
+    sections.push_back(unix_socket("stop", files.runtime / "stop.sock"));
+    sections.push_back({"mon", "stop", {{"chardev", "stop"}, {"mode", "control"}}});
+    QemuSection console = unix_socket("console", files.runtime / "console.sock");
+    console.options.emplace_back("logfile", files.serial_log().string());
+    // Appending lets the log be cut short from outside while QEMU writes.
+    console.options.emplace_back("logappend", "on");
+    sections.push_back(std::move(console));
+    sections.push_back({"device", "serial0", {{"driver", "isa-serial"}, {"chardev", "console"}}});
+    sections.push_back(unix_socket("agent", files.runtime / "agent.sock"));
+    sections.push_back({"device", "agent-bus", {{"driver", "virtio-serial-pci"}}});
+    sections.push_back({"device",
+                        "agent-port",
+                        {{"driver", "virtserialport"}, {"chardev", "agent"}, {"name", "org.qemu.guest_agent.0"}}});
+}
+
+std::string host_forward(const PublishedPort& port) {
+    return fmt::format("hostfwd={}:{}:{}-:{}", port.is_udp() ? "udp" : "tcp", port.address(), port.host_port(),
+                       port.guest_port());
+}
+
+/// On the command line, since -readconfig keeps only the last of several hostfwd lines (QEMU 7.2).
+std::string user_netdev(const VmRecord& vm) {
+    std::string netdev = "user,id=net0," + host_forward(PublishedPort::tcp("127.0.0.1", vm.ssh_port, 22));
+    for (const PublishedPort& port : vm.publish) {
+        netdev += "," + host_forward(port);
+    }
+    return netdev;
+}
+
+std::vector<std::string> fixed_arguments(const VmRecord& vm) {
+    return {"/usr/bin/qemu-system-x86_64",
+            "-nodefaults",
+            "-no-user-config",
+            "-display",
+            "none",
+            "-sandbox",
+            "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
+            "-name",
+            "guest=" + vm.name.to_string() + ",debug-threads=on",
+            "-uuid",
+            vm.uuid.to_string(),
+            "-smbios",
+            "type=1,serial=ds=nocloud",
+            "-netdev",
+            user_netdev(vm)};
+}
+
+std::string doubled_commas(const std::string& value) {
+    std::string out;
+    for (const char c : value) {
+        out += c;
+        if (c == ',') {
+            out += c;
+        }
+    }
+    return out;
+}
+
+std::string as_argument(const QemuSection& section) {
+    std::string argument = section.id.empty() ? "" : "id=" + section.id;
+    for (const auto& [key, value] : section.options) {
+        argument += (argument.empty() ? "" : ",") + key + "=" + doubled_commas(value);
+    }
+    return argument;
+}
+
+std::string option_name(const std::string& group) {
+    if (group == "memory") {
+        return "-m";
+    }
+    return group == "smp-opts" ? "-smp" : "-" + group;
+}
+
+} // namespace
+
+std::vector<QemuSection> qemu_sections(const VmRecord& vm, const VmFiles& files, Accelerator accelerator) {
+    std::vector<QemuSection> sections{
+        machine_section(files, accelerator),
+        {"memory", "", {{"size", std::to_string(vm.memory.count()) + "B"}}},
+        {"smp-opts", "", {{"cpus", std::to_string(vm.cpus.number())}}},
+    };
+    add_storage(sections, files);
+    add_channels(sections, files);
+    sections.push_back({"device",
+                        "net0-device",
+                        {{"driver", "virtio-net-pci"},
+                         {"netdev", "net0"},
+                         {"mac", vm.mac.to_string()},
+                         {"romfile", ""}}});
+    sections.push_back({"object", "rng0", {{"qom-type", "rng-random"}, {"filename", "/dev/urandom"}}});
+    sections.push_back({"device", "rng0-device", {{"driver", "virtio-rng-pci"}, {"rng", "rng0"}}});
+    return sections;
+}
+
+std::string to_readconfig(const std::vector<QemuSection>& sections) {
+    std::string text;
+    for (const QemuSection& section : sections) {
+        text += section.id.empty() ? fmt::format("[{}]\n", section.group)
+                                   : fmt::format("[{} \"{}\"]\n", section.group, section.id);
+        for (const auto& [key, value] : section.options) {
+            if (value.size() > 1023 || value.find_first_of("\"\n\r") != std::string::npos) {
+                throw Error(ErrorCode::invalid, fmt::format("qemu.conf cannot hold this value of {}", key),
+                            "it must be shorter than 1,024 bytes and without quotes and line ends");
+            }
+            text += fmt::format("  {} = \"{}\"\n", key, value);
+        }
+        text += "\n";
+    }
+    return text;
+}
+
+std::vector<std::string> qemu_command(const VmRecord& vm, const VmFiles& files) {
+    std::vector<std::string> argv = fixed_arguments(vm);
+    argv.emplace_back("-readconfig");
+    argv.push_back(files.config().string());
+    return argv;
+}
+
+std::vector<std::string> qemu_command_in_full(const VmRecord& vm, const VmFiles& files, Accelerator accelerator) {
+    std::vector<std::string> argv = fixed_arguments(vm);
+    for (const QemuSection& section : qemu_sections(vm, files, accelerator)) {
+        argv.push_back(option_name(section.group));
+        argv.push_back(as_argument(section));
+    }
+    return argv;
+}
+
+} // namespace capsul

@@ -1,0 +1,53 @@
+// QEMU's configuration of a VM: what stands in qemu.conf (-readconfig) and what on the command line. Pure.
+#pragma once
+
+#include "lib/paths.hpp"
+#include "lib/vm.hpp"
+
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace capsul {
+
+/// A section of the configuration: `[group "id"]` in the file, `-group id=…` on a command line.
+struct QemuSection {
+    std::string group;
+    std::string id;
+    std::vector<std::pair<std::string, std::string>> options;
+};
+
+/// The files a VM's QEMU works with.
+struct VmFiles {
+    fs::path folder;  ///< its disk.qcow2, seed.iso, qemu.conf, serial.log
+    fs::path runtime; ///< its sockets
+    fs::path base;    ///< the image's disk
+    std::optional<fs::path> kernel;
+    std::optional<fs::path> initrd;
+    std::string cmdline;
+
+    [[nodiscard]] fs::path disk() const { return folder / "disk.qcow2"; }
+    [[nodiscard]] fs::path seed() const { return folder / "seed.iso"; }
+    [[nodiscard]] fs::path config() const { return folder / "qemu.conf"; }
+    [[nodiscard]] fs::path serial_log() const { return folder / "serial.log"; }
+};
+
+/// What QEMU accelerates with. `kvm` only after a probe that ran guest code.
+enum class Accelerator { kvm, tcg };
+
+/// The virtual hardware.
+[[nodiscard]] std::vector<QemuSection> qemu_sections(const VmRecord& vm, const VmFiles& files, Accelerator accelerator);
+
+/// As text for -readconfig. Throws Error (invalid) on a value that the format cannot hold (a quote, a newline, more than
+/// 1,023 bytes: QEMU util/qemu-config.c).
+[[nodiscard]] std::string to_readconfig(const std::vector<QemuSection>& sections);
+
+/// The command line: identity, sandbox, network, and -readconfig.
+[[nodiscard]] std::vector<std::string> qemu_command(const VmRecord& vm, const VmFiles& files);
+
+/// The same with the sections written out in place of -readconfig: for people to read or paste.
+[[nodiscard]] std::vector<std::string> qemu_command_in_full(const VmRecord& vm, const VmFiles& files,
+                                                            Accelerator accelerator);
+
+} // namespace capsul

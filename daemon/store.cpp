@@ -1,0 +1,137 @@
+#include "daemon/store.hpp"
+
+#include "lib/fd.hpp"
+#include "lib/toml.hpp"
+
+#include <algorithm>
+#include <fmt/format.h>
+#include <unistd.h>
+
+namespace capsul {
+namespace {
+
+constexpr std::string_view noun_of(const VmRecord* /*type*/) { return "vm"; }
+constexpr std::string_view noun_of(const ImageRecord* /*type*/) { return "image"; }
+
+template <class Record>
+std::string titled(const Name& name) {
+    return fmt::format("{} {}", noun_of(static_cast<const Record*>(nullptr)), name.to_string());
+}
+
+std::optional<Name> name_of(std::string_view entry, std::string_view suffix) {
+    if (suffix.front() != '/' && !entry.ends_with(suffix)) {
+        return std::nullopt;
+    }
+    try {
+        return Name::parse(entry.substr(0, entry.size() - (suffix.front() == '/' ? 0 : suffix.size())));
+    } catch (const Error&) {
+        return std::nullopt;
+    }
+}
+
+bool same_time(const timespec& a, const timespec& b) { return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec; }
+
+/// Reads and judges one record file: a broken one is data, not a failure.
+template <class Record>
+Stored<Record> read_record(const Name& name, const fs::path& file) {
+    try {
+        auto record = std::make_shared<Record>(load_toml<Record>(file));
+        if (record->name != name) {
+            throw Error(ErrorCode::invalid, file.string() + ": the name in it is " + record->name.to_string());
+        }
+        if (record->format != 1) {
+            throw Error(ErrorCode::invalid, fmt::format("{}: format {} is of a newer capsul", file.string(),
+                                                        record->format));
+        }
+        return {name, std::move(record), {}};
+    } catch (const Error& error) {
+        return {name, nullptr, error.what()};
+    }
+}
+
+} // namespace
+
+template <class Record>
+std::optional<Stored<Record>> Records<Record>::read(const Name& name) {
+    struct stat status {};
+    if (::stat(file(name).c_str(), &status) != 0) {
+        if (errno != ENOENT && errno != ENOTDIR) {
+            throw_errno(errno, file(name).string());
+        }
+        cache_.erase(name);
+        return std::nullopt;
+    }
+    Cached& cached = cache_[name];
+    const bool fresh = cached.inode == status.st_ino && cached.size == status.st_size &&
+                       same_time(cached.changed, status.st_mtim);
+    if (!fresh) {
+        cached = {status.st_mtim, status.st_ino, status.st_size, read_record<Record>(name, file(name))};
+    }
+    return cached.stored;
+}
+
+template <class Record>
+std::vector<Stored<Record>> Records<Record>::list() {
+    std::vector<Stored<Record>> found;
+    const std::lock_guard lock(mutex_);
+    std::error_code missing;
+    for (const auto& entry : fs::directory_iterator(folder_, missing)) {
+        if (const auto name = name_of(entry.path().filename().native(), suffix_)) {
+            if (auto stored = read(*name)) {
+                found.push_back(std::move(*stored));
+            }
+        }
+    }
+    std::ranges::sort(found, {}, &Stored<Record>::name);
+    return found;
+}
+
+template <class Record>
+bool Records<Record>::exists(const Name& name) const {
+    return fs::exists(file(name));
+}
+
+template <class Record>
+std::optional<Stored<Record>> Records<Record>::find(const Name& name) {
+    const std::lock_guard lock(mutex_);
+    return read(name);
+}
+
+template <class Record>
+Record Records<Record>::load(const Name& name) {
+    const auto stored = find(name);
+    if (!stored) {
+        throw Error(ErrorCode::not_found, titled<Record>(name) + ": does not exist",
+                    fmt::format("`capsulctl {} list` shows those there are",
+                                noun_of(static_cast<const Record*>(nullptr))));
+    }
+    if (!stored->record) {
+        throw Error(ErrorCode::wrong_state, titled<Record>(name) + ": its record cannot be used: " + stored->broken,
+                    "mend the file, or delete it with `capsulctl " +
+                        std::string(noun_of(static_cast<const Record*>(nullptr))) + " delete`");
+    }
+    return *stored->record;
+}
+
+template <class Record>
+void Records<Record>::save(const Record& record) {
+    const fs::path target = file(record.name);
+    make_folders(target.parent_path());
+    replace_file(target, json_to_toml(encode(record), "capsul " + titled<Record>(record.name)));
+}
+
+template <class Record>
+void Records<Record>::remove(const Name& name) {
+    if (::unlink(file(name).c_str()) != 0) {
+        if (errno == ENOENT) {
+            return;
+        }
+        throw_errno(errno, file(name).string());
+    }
+    sync_folder(file(name).parent_path());
+}
+
+template class Records<VmRecord>;
+template class Records<ImageRecord>;
+
+} // namespace capsul

@@ -1,0 +1,79 @@
+// The user's systemd, over its private socket. Knows units, no capsul noun.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace capsul {
+
+/// One row of ListUnitsByPatterns (org.freedesktop.systemd1(5)).
+struct UnitStatus {
+    std::string name;
+    std::string active_state; ///< active, inactive, activating, deactivating, failed, reloading
+    std::string sub_state;
+};
+
+/// What a service's properties say about it now or about its last run.
+struct ServiceStatus {
+    std::string active_state;
+    std::string sub_state;
+    std::string load_state; ///< loaded, not-found, bad-setting, error, masked
+    std::string result;     ///< success, exit-code, signal, core-dump, timeout, start-limit-hit …
+    std::string fragment_path;
+    std::vector<std::string> drop_in_paths;
+    bool need_daemon_reload = false;
+    std::int32_t main_pid = 0;
+    std::int32_t exec_main_status = 0;
+    std::uint64_t active_enter_usec = 0; ///< CLOCK_REALTIME, microseconds; 0 = never
+    std::string invocation_id;           ///< 32 hex digits, or empty
+};
+
+/// How a job ended: JobRemoved's result.
+enum class JobResult { done, canceled, timeout, failed, dependency, skipped };
+
+/// Thread-safe: one thread owns the bus connection, callers wait for it. Reconnects when the manager was
+/// re-executed or restarted.
+class SystemdClient {
+  public:
+    /// Called on the client's own thread for every ActiveState change of a unit that matches `pattern`; must be
+    /// quick and must not call back into the client.
+    using UnitChanged = std::function<void(const UnitStatus&)>;
+
+    /// Connects to `socket` (normally $XDG_RUNTIME_DIR/systemd/private); does not throw when the manager is away:
+    /// each call does then (not_capable, with a hint on linger and `systemctl --user`).
+    /// `pattern` is a glob such as "capsul-vm-*.service".
+    SystemdClient(std::filesystem::path socket, std::string pattern, UnitChanged changed);
+    ~SystemdClient();
+    SystemdClient(const SystemdClient&) = delete;
+    SystemdClient& operator=(const SystemdClient&) = delete;
+
+    /// Queues a start and waits for the job to end; never a daemon-reload. Throws Error: timeout.
+    JobResult start(const std::string& unit, std::chrono::milliseconds limit);
+    /// Queues a stop and waits likewise. `done` also when it was not running. Throws Error: timeout (the job goes on).
+    JobResult stop(const std::string& unit, std::chrono::milliseconds limit);
+    /// Sends `signal` to the unit's main process; nothing when it has none.
+    void kill(const std::string& unit, int signal);
+    /// Forgets a failed state, so that the start limit counts anew.
+    void reset_failed(const std::string& unit);
+    void reload();
+    /// All loaded units that match, in one call.
+    [[nodiscard]] std::vector<UnitStatus> list(const std::string& pattern);
+    /// A unit that is not loaded and has no file: load_state "not-found", active_state "inactive".
+    [[nodiscard]] ServiceStatus status(const std::string& unit);
+    /// Waits until the unit is inactive or failed; true when it is, false after `limit`. Never polls.
+    [[nodiscard]] bool wait_until_stopped(const std::string& unit, std::chrono::milliseconds limit);
+    /// The manager's version, "252.39-1~deb12u1".
+    [[nodiscard]] std::string version();
+
+  private:
+    class Connection;
+    std::unique_ptr<Connection> connection_;
+};
+
+} // namespace capsul

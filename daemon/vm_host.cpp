@@ -1,0 +1,58 @@
+#include "daemon/vm_host.hpp"
+
+#include "lib/fd.hpp"
+
+#include <cerrno>
+#include <fmt/format.h>
+#include <unistd.h>
+
+namespace capsul {
+
+VmFiles VmHost::files(const VmRecord& vm) const {
+    VmFiles files{.folder = paths.vm(vm.name),
+                  .runtime = paths.vm_runtime(vm.name),
+                  .base = images.disk_path(vm.image_digest),
+                  .kernel = {},
+                  .initrd = {},
+                  .cmdline = {}};
+    if (vm.boot) {
+        files.kernel = images.kernel_path(vm.boot->kernel);
+        files.cmdline = vm.boot->cmdline;
+    }
+    if (vm.boot && vm.boot->initrd) {
+        files.initrd = images.initrd_path(*vm.boot->initrd);
+    }
+    return files;
+}
+
+void VmHost::require(const Name& name) const {
+    if (!store.vms.exists(name)) {
+        throw Error(ErrorCode::not_found, about(name, "does not exist"), "`capsulctl vm list` shows those there are");
+    }
+}
+
+bool VmHost::set_enabled(const Name& name, bool enabled) const {
+    const fs::path link = wants_link(name);
+    if (enabled) {
+        make_folders(link.parent_path(), 0755);
+        if (::symlink(unit_file(name).c_str(), link.c_str()) == 0) {
+            sync_folder(link.parent_path());
+            return true;
+        }
+    } else if (::unlink(link.c_str()) == 0) {
+        sync_folder(link.parent_path());
+        return true;
+    }
+    if (errno != (enabled ? EEXIST : ENOENT)) {
+        throw_errno(errno, link.string());
+    }
+    return false;
+}
+
+Accelerator VmHost::accelerator() const {
+    return remembered_kvm(paths.runtime / "capsul").works ? Accelerator::kvm : Accelerator::tcg;
+}
+
+std::string about(const Name& name, const std::string& text) { return fmt::format("vm {}: {}", name.to_string(), text); }
+
+} // namespace capsul

@@ -1,0 +1,50 @@
+// What the services of the VM noun work with, and the facts about one VM that they share.
+#pragma once
+
+#include "daemon/event_log.hpp"
+#include "daemon/image_service.hpp"
+#include "daemon/kvm_probe.hpp"
+#include "daemon/operation_service.hpp"
+#include "daemon/qemu_config.hpp"
+#include "daemon/store.hpp"
+#include "daemon/systemd_client.hpp"
+#include "daemon/vm_monitors.hpp"
+#include "lib/config.hpp"
+#include "lib/vm.hpp"
+
+namespace capsul {
+
+/// The collaborators, made in main.
+struct VmHost {
+    const Paths& paths;
+    const Config& config;
+    fs::path programs; ///< the folder of capsul's own programs
+    Store& store;
+    ImageService& images;
+    OperationService& operations;
+    EventLog& events;
+    SystemdClient& systemd;
+    VmMonitors& monitors;
+
+    /// Where a VM's files are.
+    [[nodiscard]] VmFiles files(const VmRecord& vm) const;
+    /// Refuses with not_found unless there is a VM of that name, broken or not.
+    void require(const Name& name) const;
+    [[nodiscard]] fs::path unit_file(const Name& name) const { return paths.units / vm_unit_name(name); }
+    [[nodiscard]] fs::path wants_link(const Name& name) const { return paths.wants() / vm_unit_name(name); }
+    /// Makes it start at boot, or not; durable. True when that is a change.
+    bool set_enabled(const Name& name, bool enabled) const;
+    /// What this boot's probe of KVM says.
+    [[nodiscard]] Accelerator accelerator() const;
+};
+
+/// "vm web: TEXT": how every error about a VM begins.
+[[nodiscard]] std::string about(const Name& name, const std::string& text);
+
+/// Runs `work` as the VM's next action, in order with its others.
+template <class Work>
+Operation submit_action(const VmHost& host, const char* kind, const Name& name, Work work) {
+    return host.operations.submit(kind, name.to_string(), "vm/" + name.to_string(), std::move(work));
+}
+
+} // namespace capsul

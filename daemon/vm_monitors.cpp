@@ -1,0 +1,123 @@
+#include "daemon/vm_monitors.hpp"
+
+#include "lib/error.hpp"
+
+namespace capsul {
+
+VmMonitors::VmMonitors(const Paths& paths, EventLog& events)
+    : paths_(paths), events_(events), thread_([this](const std::stop_token& stop) { attach_waiting(stop); }) {}
+
+VmMonitors::~VmMonitors() {
+    thread_.request_stop();
+    thread_.join();
+}
+
+void VmMonitors::unit_changed(const Name& name, const std::string& active_state) {
+    if (active_state == "active") {
+        adopt(name);
+        events_.add("vm.started", name.to_string());
+    } else if (active_state == "inactive" || active_state == "failed") {
+        ended(name);
+        events_.add(active_state == "failed" ? "vm.failed" : "vm.stopped", name.to_string());
+    }
+}
+
+void VmMonitors::adopt(const Name& name) {
+    const std::lock_guard lock(mutex_);
+    to_attach_.insert(name);
+    wake_.notify_one();
+}
+
+void VmMonitors::ended(const Name& name) {
+    const std::lock_guard lock(mutex_);
+    ++endings_[name];
+    to_attach_.erase(name);
+    if (const auto found = monitors_.find(name); found != monitors_.end()) {
+        to_drop_.push_back(found->second);
+        monitors_.erase(found);
+        wake_.notify_one();
+    }
+}
+
+unsigned VmMonitors::endings(const Name& name) const {
+    const std::lock_guard lock(mutex_);
+    const auto found = endings_.find(name);
+    return found == endings_.end() ? 0 : found->second;
+}
+
+std::shared_ptr<QmpClient> VmMonitors::connection(const Name& name, std::chrono::milliseconds limit,
+                                                  const std::function<bool()>& cancelled) {
+    const auto wanted = monitor(name);
+    const std::lock_guard lock(wanted->connecting);
+    return connect(name, wanted, limit, cancelled);
+}
+
+bool VmMonitors::paused(const Name& name) const {
+    const std::lock_guard lock(mutex_);
+    const auto found = monitors_.find(name);
+    return found != monitors_.end() && found->second->paused;
+}
+
+void VmMonitors::set_paused(const Name& name, bool paused) { monitor(name)->paused = paused; }
+
+std::shared_ptr<VmMonitors::Monitor> VmMonitors::monitor(const Name& name) {
+    const std::lock_guard lock(mutex_);
+    auto& found = monitors_[name];
+    if (!found) {
+        found = std::make_shared<Monitor>();
+    }
+    return found;
+}
+
+/// With monitor->connecting held.
+std::shared_ptr<QmpClient> VmMonitors::connect(const Name& name, const std::shared_ptr<Monitor>& monitor,
+                                               std::chrono::milliseconds limit,
+                                               const std::function<bool()>& cancelled) {
+    if (monitor->client && monitor->client->connected()) {
+        return monitor->client;
+    }
+    const std::weak_ptr<Monitor> weak = monitor;
+    const auto on_event = [weak, this, target = name.to_string()](const std::string& event, const Json& /*data*/) {
+        const auto alive = weak.lock();
+        if (alive && (event == "STOP" || event == "RESUME")) {
+            alive->paused = event == "STOP";
+            events_.add(event == "STOP" ? "vm.paused" : "vm.resumed", target);
+        }
+        if (event == "GUEST_PANICKED") {
+            events_.add("vm.guest_panicked", target);
+        }
+    };
+    monitor->client = std::make_shared<QmpClient>(paths_.vm_runtime(name) / "qmp.sock", limit, on_event, cancelled);
+    const Json status = monitor->client->execute("query-status");
+    monitor->paused = !status.value("running", true);
+    return monitor->client;
+}
+
+void VmMonitors::attach_waiting(const std::stop_token& stop) {
+    std::unique_lock lock(mutex_);
+    while (wake_.wait(lock, stop, [this] { return !to_attach_.empty() || !to_drop_.empty(); })) {
+        const auto dropped = std::exchange(to_drop_, {});
+        const auto names = std::exchange(to_attach_, {});
+        lock.unlock();
+        for (const Name& name : names) {
+            attach(name);
+        }
+        lock.lock();
+    }
+}
+
+/// A VM that somebody else is connecting to, or that does not answer, is passed over: the next command tries again.
+void VmMonitors::attach(const Name& name) {
+    const auto wanted = monitor(name);
+    const std::unique_lock lock(wanted->connecting, std::try_to_lock);
+    if (!lock) {
+        return;
+    }
+    try {
+        static_cast<void>(connect(name, wanted, std::chrono::seconds(2), {}));
+    } catch (const Error&) {
+        wanted->client.reset();
+    }
+}
+
+} // namespace capsul

@@ -1,0 +1,216 @@
+#include "daemon/vm_power.hpp"
+
+#include "daemon/journal.hpp"
+#include "daemon/port.hpp"
+#include "daemon/unit_file.hpp"
+#include "daemon/vm_unit.hpp"
+#include "lib/fd.hpp"
+
+#include <csignal>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+namespace capsul {
+namespace {
+
+using namespace std::chrono_literals;
+
+bool is_down(const std::string& active_state) { return active_state == "inactive" || active_state == "failed"; }
+
+/// Brings a generated file up to date, unless somebody has edited it. True when it was changed.
+bool refresh(const fs::path& file, const std::string& wanted) {
+    const std::string present = read_file(file);
+    if (present == wanted || check_seal(present) == SealState::edited) {
+        return false;
+    }
+    replace_file(file, wanted);
+    return true;
+}
+
+void require_file(const Name& name, const fs::path& file, const char* what) {
+    if (!fs::exists(file)) {
+        throw Error(ErrorCode::wrong_state, about(name, fmt::format("cannot start: {} {} is missing", what, file.string())),
+                    "restore the file, or delete the VM");
+    }
+}
+
+} // namespace
+
+void check_ports_free(const Name& name, const std::vector<PublishedPort>& ports) {
+    for (const PublishedPort& port : ports) {
+        if (!can_bind(port)) {
+            throw Error(ErrorCode::in_use,
+                        about(name, fmt::format("port {} of {} is taken by another program", port.host_port(),
+                                                port.address())),
+                        fmt::format("`ss -{}lnp 'sport = :{}'` shows which; choose another with --publish",
+                                    port.is_udp() ? 'u' : 't', port.host_port()));
+        }
+    }
+}
+
+std::vector<PublishedPort> all_ports(const VmRecord& vm) {
+    std::vector<PublishedPort> ports = vm.publish;
+    ports.push_back(PublishedPort::tcp("127.0.0.1", vm.ssh_port, 22));
+    return ports;
+}
+
+Vm VmPower::start(const Name& name, Progress& progress) const {
+    const VmRecord vm = host_.store.vms.load(name);
+    const ServiceStatus before = host_.systemd.status(vm_unit_name(name));
+    if (before.active_state == "active") {
+        if (vm.autostart) {
+            host_.set_enabled(name, true);
+        }
+        return resume(name);
+    }
+    const bool newly_enabled = vm.autostart && host_.set_enabled(name, true);
+    try {
+        start_unit(vm, before, progress);
+    } catch (...) {
+        if (newly_enabled) {
+            host_.set_enabled(name, false);
+        }
+        throw;
+    }
+    return view_.show(name);
+}
+
+void VmPower::start_unit(const VmRecord& vm, const ServiceStatus& before, Progress& progress) const {
+    const std::string unit = vm_unit_name(vm.name);
+    require_file(vm.name, host_.files(vm).disk(), "its disk");
+    require_file(vm.name, host_.files(vm).base, "the disk of its image");
+    check_ports_free(vm.name, all_ports(vm));
+    refresh_files(vm);
+    if (before.active_state == "failed") {
+        host_.systemd.reset_failed(unit);
+    }
+    if (before.need_daemon_reload || host_.systemd.status(unit).need_daemon_reload) {
+        host_.systemd.reload();
+    }
+    progress.message("starting QEMU");
+    const unsigned endings = host_.monitors.endings(vm.name);
+    if (host_.systemd.start(unit, host_.config.vm.start_timeout.value()) != JobResult::done) {
+        fail_start(vm.name);
+    }
+    await_qemu(vm.name, endings);
+}
+
+/// What this version of capsul writes may differ from what stands there, as may this boot's answer about KVM.
+void VmPower::refresh_files(const VmRecord& vm) const {
+    const VmFiles files = host_.files(vm);
+    const std::string unit = vm_unit(vm, files, host_.programs);
+    const fs::path unit_file = host_.unit_file(vm.name);
+    if (!fs::exists(unit_file)) {
+        make_folders(unit_file.parent_path(), 0755);
+        replace_file(unit_file, unit, 0644);
+    } else if (refresh(unit_file, unit)) {
+        host_.systemd.reload();
+    }
+    refresh(files.config(), seal(to_readconfig(qemu_sections(vm, files, host_.accelerator()))));
+}
+
+void VmPower::await_qemu(const Name& name, unsigned endings) const {
+    const auto ended = [&] { return host_.monitors.endings(name) != endings; };
+    try {
+        static_cast<void>(host_.monitors.connection(name, host_.config.vm.start_timeout.value(), ended));
+    } catch (const Error& error) {
+        if (ended() || is_down(host_.systemd.status(vm_unit_name(name)).active_state)) {
+            fail_start(name);
+        }
+        end_qemu(name, SIGKILL);
+        throw Error(error.code(), about(name, fmt::format("QEMU started but does not answer: {}", error.what())),
+                    "`capsulctl logs --source qemu " + name.to_string() + "` shows what it said");
+    }
+}
+
+void VmPower::fail_start(const Name& name) const {
+    const ServiceStatus status = host_.systemd.status(vm_unit_name(name));
+    const auto lines = journal_lines(vm_unit_name(name), status.invocation_id, 5, 1s);
+    std::string why = fmt::format("{}", fmt::join(lines, "; "));
+    if (why.empty()) {
+        why = fmt::format("systemd says: {} (status {})", status.result, status.exec_main_status);
+    }
+    throw Error(ErrorCode::internal, about(name, "QEMU did not start: " + why),
+                "`capsulctl logs --source unit " + name.to_string() + "` and `capsulctl doctor` tell more");
+}
+
+StopResult VmPower::stop(const Name& name, std::optional<Duration> timeout, bool force, bool disable,
+                         Progress& progress) const {
+    host_.require(name);
+    if (disable) {
+        host_.set_enabled(name, false);
+    }
+    const std::string unit = vm_unit_name(name);
+    const ServiceStatus status = host_.systemd.status(unit);
+    if (is_down(status.active_state)) {
+        if (status.active_state == "failed") {
+            host_.systemd.reset_failed(unit);
+        }
+        return {view_.show(name), StopKind::already};
+    }
+    if (force) {
+        end_qemu(name, SIGTERM);
+        return {view_.show(name), StopKind::forced};
+    }
+    const auto stored = host_.store.vms.find(name);
+    const Duration longest = stored && stored->record ? stored->record->stop_timeout : VmRecord{}.stop_timeout;
+    const StopKind how = stop_unit(name, timeout.value_or(longest).value(), progress);
+    return {view_.show(name), how};
+}
+
+StopKind VmPower::stop_unit(const Name& name, std::chrono::milliseconds limit, Progress& progress) const {
+    progress.message("waiting for the guest to power down");
+    try {
+        host_.systemd.stop(vm_unit_name(name), limit);
+        return StopKind::graceful;
+    } catch (const Error& error) {
+        if (error.code() != ErrorCode::timeout) {
+            throw;
+        }
+    }
+    progress.message("the guest has not powered down: ending QEMU");
+    end_qemu(name, SIGTERM);
+    return StopKind::forced;
+}
+
+/// Sends the signal; what is left after ten seconds gets SIGKILL.
+void VmPower::end_qemu(const Name& name, int signal) const {
+    const std::string unit = vm_unit_name(name);
+    host_.systemd.kill(unit, signal);
+    if (!host_.systemd.wait_until_stopped(unit, 10s)) {
+        host_.systemd.kill(unit, SIGKILL);
+        if (!host_.systemd.wait_until_stopped(unit, 10s)) {
+            throw Error(ErrorCode::timeout, about(name, "QEMU does not end, even by SIGKILL"),
+                        "it hangs in the kernel, mostly on a dead disk: see `dmesg`");
+        }
+    }
+    host_.systemd.reset_failed(unit);
+}
+
+Vm VmPower::kill(const Name& name) const {
+    host_.require(name);
+    host_.set_enabled(name, false);
+    if (!is_down(host_.systemd.status(vm_unit_name(name)).active_state)) {
+        end_qemu(name, SIGKILL);
+    }
+    return view_.show(name);
+}
+
+Vm VmPower::pause(const Name& name) const { return command(name, "stop"); }
+
+Vm VmPower::resume(const Name& name) const { return command(name, "cont"); }
+
+Vm VmPower::command(const Name& name, const char* qmp_command) const {
+    host_.require(name);
+    if (host_.systemd.status(vm_unit_name(name)).active_state != "active") {
+        throw Error(ErrorCode::wrong_state, about(name, "is not running"),
+                    "`capsulctl start " + name.to_string() + "` starts it");
+    }
+    const auto monitor = host_.monitors.connection(name, 5s);
+    monitor->execute(qmp_command);
+    // The answer may come before the event that list and show go by.
+    host_.monitors.set_paused(name, std::string_view(qmp_command) == "stop");
+    return view_.show(name);
+}
+
+} // namespace capsul

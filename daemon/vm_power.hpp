@@ -1,0 +1,40 @@
+// Starting and stopping VMs. Each function here blocks until it is done; VmService queues them.
+#pragma once
+
+#include "daemon/vm_view.hpp"
+
+namespace capsul {
+
+class VmPower {
+  public:
+    VmPower(const VmHost& host, const VmView& view) : host_(host), view_(view) {}
+
+    /// Success when it runs already; a paused VM goes on.
+    Vm start(const Name& name, Progress& progress) const;
+    /// `disable`: it does not start at boot any more.
+    StopResult stop(const Name& name, std::optional<Duration> timeout, bool force, bool disable,
+                    Progress& progress) const;
+    Vm kill(const Name& name) const;
+    Vm pause(const Name& name) const;
+    Vm resume(const Name& name) const;
+
+  private:
+    void start_unit(const VmRecord& vm, const ServiceStatus& before, Progress& progress) const;
+    void refresh_files(const VmRecord& vm) const;
+    void await_qemu(const Name& name, unsigned endings) const;
+    [[noreturn]] void fail_start(const Name& name) const;
+    void end_qemu(const Name& name, int signal) const;
+    StopKind stop_unit(const Name& name, std::chrono::milliseconds limit, Progress& progress) const;
+    Vm command(const Name& name, const char* qmp_command) const;
+
+    const VmHost& host_;
+    const VmView& view_;
+};
+
+/// Throws Error (in_use) when a port cannot be bound now.
+void check_ports_free(const Name& name, const std::vector<PublishedPort>& ports);
+
+/// The VM's published ports with that of its ssh server.
+[[nodiscard]] std::vector<PublishedPort> all_ports(const VmRecord& vm);
+
+} // namespace capsul

@@ -1,0 +1,151 @@
+#include "daemon/vm_view.hpp"
+
+#include "daemon/journal.hpp"
+#include "daemon/unit_file.hpp"
+#include "lib/fd.hpp"
+
+#include <algorithm>
+#include <fmt/format.h>
+#include <set>
+#include <unordered_map>
+
+namespace capsul {
+namespace {
+
+VmState state_of(const std::string& active_state) {
+    if (active_state == "active" || active_state == "reloading") {
+        return VmState::running;
+    }
+    if (active_state == "activating") {
+        return VmState::starting;
+    }
+    if (active_state == "deactivating") {
+        return VmState::stopping;
+    }
+    return active_state == "failed" ? VmState::failed : VmState::stopped;
+}
+
+/// The file names in a folder; none when it is not there.
+std::set<std::string> names_in(const fs::path& folder) {
+    std::set<std::string> names;
+    std::error_code missing;
+    for (const auto& entry : fs::directory_iterator(folder, missing)) {
+        names.insert(entry.path().filename().string());
+    }
+    return names;
+}
+
+/// What is known without asking anybody about this VM alone.
+Vm describe(const Stored<VmRecord>& stored, const std::string& active_state, bool has_unit, bool enabled,
+            bool paused) {
+    Vm vm;
+    vm.name = stored.name;
+    vm.unit = vm_unit_name(stored.name);
+    vm.enabled = enabled;
+    vm.state = state_of(active_state);
+    if (vm.state == VmState::running && paused) {
+        vm.state = VmState::paused;
+    }
+    if (!stored.record) {
+        vm.state = VmState::broken;
+        vm.reason = stored.broken;
+        return vm;
+    }
+    vm.spec = *stored.record;
+    vm.ssh = Endpoint{"127.0.0.1", stored.record->ssh_port};
+    if (!has_unit) {
+        vm.state = VmState::broken;
+        vm.reason = "its unit file is missing";
+    }
+    return vm;
+}
+
+bool wanted_by(const VmList& wanted, const Vm& vm) {
+    const bool state_ok = wanted.state.empty() || std::ranges::find(wanted.state, vm.state) != wanted.state.end();
+    return state_ok && std::ranges::all_of(wanted.label, [&](const std::string& selector) {
+               return vm.spec && label_matches(vm.spec->labels, selector);
+           });
+}
+
+std::string failure_reason(const ServiceStatus& status) {
+    std::string reason = "systemd says: " + status.result;
+    if (status.result == "exit-code") {
+        reason += fmt::format(" {}", status.exec_main_status);
+    }
+    return reason;
+}
+
+std::string read_if_there(const std::string& path) {
+    try {
+        return read_file(path);
+    } catch (const Error& error) {
+        return fmt::format("# {}\n", error.what());
+    }
+}
+
+} // namespace
+
+std::vector<Vm> VmView::list(const VmList& wanted) const {
+    std::unordered_map<std::string, std::string> active;
+    for (UnitStatus& unit : host_.systemd.list("capsul-vm-*.service")) {
+        active.emplace(std::move(unit.name), std::move(unit.active_state));
+    }
+    const auto units = names_in(host_.paths.units);
+    const auto enabled = names_in(host_.paths.wants());
+    std::vector<Vm> vms;
+    for (const Stored<VmRecord>& stored : host_.store.vms.list()) {
+        const std::string unit = vm_unit_name(stored.name);
+        const auto found = active.find(unit);
+        Vm vm = describe(stored, found == active.end() ? "inactive" : found->second, units.contains(unit),
+                         enabled.contains(unit), host_.monitors.paused(stored.name));
+        if (wanted_by(wanted, vm)) {
+            vms.push_back(std::move(vm));
+        }
+    }
+    return vms;
+}
+
+Vm VmView::show(const Name& name) const {
+    const auto stored = host_.store.vms.find(name);
+    if (!stored) {
+        host_.require(name);
+    }
+    const std::string unit = vm_unit_name(name);
+    const ServiceStatus status = host_.systemd.status(unit);
+    Vm vm = describe(*stored, status.active_state, fs::exists(host_.unit_file(name)),
+                     fs::is_symlink(host_.wants_link(name)), host_.monitors.paused(name));
+    if (vm.state == VmState::failed) {
+        vm.reason = failure_reason(status);
+        for (const std::string& line : journal_lines(unit, status.invocation_id, 1, std::chrono::milliseconds(0))) {
+            *vm.reason += "; QEMU's last words: " + line;
+        }
+    }
+    if (status.main_pid > 0) {
+        vm.pid = status.main_pid;
+        vm.since = Timestamp(std::chrono::sys_seconds(std::chrono::seconds(status.active_enter_usec / 1'000'000)));
+    }
+    return vm;
+}
+
+UnitView VmView::unit(const Name& name) const {
+    host_.require(name);
+    const ServiceStatus status = host_.systemd.status(vm_unit_name(name));
+    UnitView view;
+    view.unit = vm_unit_name(name);
+    view.active_state = status.active_state;
+    view.enabled = fs::is_symlink(host_.wants_link(name));
+    view.need_daemon_reload = status.need_daemon_reload;
+    const std::string file = status.fragment_path.empty() ? host_.unit_file(name).string() : status.fragment_path;
+    view.text = fmt::format("# {}\n{}", file, read_if_there(file));
+    for (const std::string& drop_in : status.drop_in_paths) {
+        view.text += fmt::format("\n# {}\n{}", drop_in, read_if_there(drop_in));
+    }
+    return view;
+}
+
+CommandView VmView::command(const Name& name) const {
+    const VmRecord vm = host_.store.vms.load(name);
+    return {qemu_command_in_full(vm, host_.files(vm), host_.accelerator())};
+}
+
+} // namespace capsul

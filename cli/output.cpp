@@ -68,7 +68,8 @@ void Output::finish() {
     }
 }
 
-std::vector<std::size_t> choose_columns(const OutputOptions& options, const std::vector<ColumnFacts>& columns) {
+std::vector<std::size_t> choose_columns(const OutputOptions& options,
+                                        const std::vector<ColumnFacts>& columns) {
     std::vector<std::size_t> chosen;
     for (const std::string& name : options.columns) {
         chosen.push_back(column_index(name, columns));

@@ -4,6 +4,7 @@
 #include "cli/table.hpp"
 #include "lib/json.hpp"
 
+#include <algorithm>
 #include <span>
 #include <string>
 #include <string_view>
@@ -18,12 +19,13 @@ enum class Format { table, wide, json, jsonl, csv, name };
 namespace capsul {
 template <>
 struct EnumWords<cli::Format> {
-    static constexpr std::array<std::pair<cli::Format, std::string_view>, 6> words{{{cli::Format::table, "table"},
-                                                                                    {cli::Format::wide, "wide"},
-                                                                                    {cli::Format::json, "json"},
-                                                                                    {cli::Format::jsonl, "jsonl"},
-                                                                                    {cli::Format::csv, "csv"},
-                                                                                    {cli::Format::name, "name"}}};
+    static constexpr std::array<std::pair<cli::Format, std::string_view>, 6> words{
+        {{cli::Format::table, "table"},
+         {cli::Format::wide, "wide"},
+         {cli::Format::json, "json"},
+         {cli::Format::jsonl, "jsonl"},
+         {cli::Format::csv, "csv"},
+         {cli::Format::name, "name"}}};
 };
 } // namespace capsul
 
@@ -104,7 +106,8 @@ template <class T>
     for (const T& row : rows) {
         std::vector<Cell>& cells = grid.rows.emplace_back();
         for (const std::size_t i : chosen) {
-            cells.push_back({columns[i].text(row), columns[i].style == nullptr ? Style::plain : columns[i].style(row)});
+            cells.push_back(
+                {columns[i].text(row), columns[i].style == nullptr ? Style::plain : columns[i].style(row)});
         }
     }
     return grid;

@@ -9,12 +9,14 @@
 namespace capsul::cli {
 namespace {
 
-constexpr std::chrono::seconds grace{1};        ///< what is quicker needs no words
+constexpr std::chrono::seconds grace{1}; ///< what is quicker needs no words
 constexpr std::chrono::seconds plain_period{10};
 constexpr std::chrono::milliseconds redraw_period{250};
 
 /// Best effort: progress that cannot be told is no reason to fail.
-void write_some(int fd, std::string_view text) { static_cast<void>(!::write(fd, text.data(), text.size())); }
+void write_some(int fd, std::string_view text) {
+    static_cast<void>(!::write(fd, text.data(), text.size()));
+}
 
 /// At most `width` columns of printable ASCII or whole UTF-8 characters (each counted as one).
 std::string cut(const std::string& text, std::size_t width) {

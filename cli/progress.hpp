@@ -1,4 +1,5 @@
-// Tells on standard error how long work is going on: on a terminal one line that is redrawn, elsewhere a line now and then.
+// Tells on standard error how long work is going on: on a terminal one line that is redrawn, elsewhere a line
+// now and then.
 #pragma once
 
 #include <chrono>

@@ -3,6 +3,7 @@
 #include "cli/terminal.hpp"
 #include "lib/paths.hpp"
 
+#include <algorithm>
 #include <cstdlib>
 #include <fmt/format.h>
 #include <unistd.h>
@@ -52,7 +53,8 @@ Format format_from(const GlobalOptions& options) {
         return word_option<Format>("--output", options.output);
     }
     const char* chosen = std::getenv("CAPSUL_OUTPUT"); // NOLINT(concurrency-mt-unsafe): nobody sets it
-    return chosen == nullptr || *chosen == '\0' ? Format::table : word_option<Format>("CAPSUL_OUTPUT", chosen);
+    return chosen == nullptr || *chosen == '\0' ? Format::table
+                                                : word_option<Format>("CAPSUL_OUTPUT", chosen);
 }
 
 } // namespace
@@ -71,7 +73,8 @@ Client& Session::client() {
 OutputOptions Session::output_options() const {
     OutputOptions chosen;
     chosen.format = format_from(options);
-    const bool grid = chosen.format == Format::table || chosen.format == Format::wide || chosen.format == Format::csv;
+    const bool grid =
+        chosen.format == Format::table || chosen.format == Format::wide || chosen.format == Format::csv;
     if (!options.columns.empty() && !grid) {
         throw Error(ErrorCode::invalid, "--columns goes with -o table, wide and csv only");
     }
@@ -121,8 +124,7 @@ void Session::report(const Error& error) {
         const Json json{{"code", to_string(error.code())}, {"message", error.what()}, {"hint", error.hint()}};
         text = dump_json(json);
     } else {
-        const bool color = use_color(Color::automatic, STDERR_FILENO);
-        text = fmt::format("capsulctl: {}", styled(printable(error.what()), Style::bad, color));
+        text = "capsulctl: " + printable(error.what());
         if (!error.hint().empty()) {
             text += "\nhint: " + printable(error.hint(), true);
         }
@@ -137,7 +139,8 @@ void Session::report(const Error& error) {
 
 Json Session::follow_json(const Operation& begun, const std::string& subject) {
     const auto tell = [&](const Operation& now) {
-        progress().show(subject, now.message.empty() ? std::string(to_string(now.state)) : now.message, now.percent);
+        progress().show(subject, now.message.empty() ? std::string(to_string(now.state)) : now.message,
+                        now.percent);
     };
     tell(begun);
     try {
@@ -158,9 +161,10 @@ Error named(const std::string& subject, const Error& error) {
     return {error.code(), subject + ": " + error.what(), error.hint()};
 }
 
-bool confirm(const std::string& question) {
+bool confirm(const std::string& command, const std::string& question) {
     if (!is_terminal(STDIN_FILENO) || !is_terminal(STDERR_FILENO)) {
-        throw Error(ErrorCode::invalid, "nobody can be asked here whether to go on", "give --yes to go on unasked");
+        throw Error(ErrorCode::invalid, command + ": nobody is at a terminal to be asked",
+                    "give --yes to go on unasked");
     }
     const std::string text = printable(question) + " [y/N] ";
     static_cast<void>(!::write(STDERR_FILENO, text.data(), text.size()));

@@ -44,7 +44,8 @@ class Session {
     /// Tells that something failed, as text or, with JSON output, as JSON.
     void report(const Error& error);
 
-    /// Waits for an operation that was begun on `subject` ("vm web"); throws its error with the subject named.
+    /// Waits for an operation that was begun on `subject` ("vm web"); throws its error with the subject
+    /// named.
     template <class Result>
     Result follow(const Operation& begun, const std::string& subject) {
         return decode_answer<Result>(follow_json(begun, subject));
@@ -67,7 +68,8 @@ class Session {
 /// `error` with "SUBJECT: " before its message, unless that begins so already.
 [[nodiscard]] Error named(const std::string& subject, const Error& error);
 
-/// Asks on the terminal; false for anything but yes. Throws Error (invalid) when nobody can be asked.
-[[nodiscard]] bool confirm(const std::string& question);
+/// Asks on the terminal; false for anything but yes. Throws Error (invalid), naming `command`, when nobody
+/// can be asked.
+[[nodiscard]] bool confirm(const std::string& command, const std::string& question);
 
 } // namespace capsul::cli

@@ -29,7 +29,8 @@ const char* sequence_of(Style style) {
 }
 
 std::string upper(std::string text) {
-    std::ranges::transform(text, text.begin(), [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
+    std::ranges::transform(text, text.begin(),
+                           [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
     return text;
 }
 
@@ -51,6 +52,7 @@ void check(bool ok) {
 Table make_table(const TableLook& look) {
     Table table(scols_new_table());
     check(table != nullptr);
+    scols_table_enable_noencoding(table.get(), 1); // printable() has done it, and better
     scols_table_enable_noheadings(table.get(), look.headings ? 0 : 1);
     scols_table_enable_colors(table.get(), look.color ? 1 : 0);
     scols_table_set_column_separator(table.get(), "  ");
@@ -72,7 +74,8 @@ void add_row(libscols_table* table, const std::vector<Cell>& cells) {
     }
 }
 
-/// The last column is padded by the library when it is cut or coloured; nobody wants blanks at the end of lines.
+/// The last column is padded by the library when it is cut or coloured; nobody wants blanks at the end of
+/// lines.
 std::string without_trailing_blanks(std::string_view text) {
     std::string out;
     while (!text.empty()) {

@@ -54,18 +54,25 @@ std::optional<std::pair<char32_t, std::size_t>> first_character(std::string_view
 
 bool is_harmful(char32_t c) {
     const bool control = c < 0x20 || (c >= 0x7f && c <= 0x9f);
-    const bool reorders = c == 0x200e || c == 0x200f || (c >= 0x202a && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069);
+    const bool reorders =
+        c == 0x200e || c == 0x200f || (c >= 0x202a && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069);
     const bool breaks_lines = c == 0x2028 || c == 0x2029;
     return control || reorders || breaks_lines;
 }
 
-bool is_sgr_body(char c) { return (c >= '0' && c <= '9') || c == ';' || c == ':'; }
+bool is_sgr_body(char c) {
+    return (c >= '0' && c <= '9') || c == ';' || c == ':';
+}
 
 } // namespace
 
-bool is_terminal(int fd) { return ::isatty(fd) == 1; }
+bool is_terminal(int fd) {
+    return ::isatty(fd) == 1;
+}
 
-bool is_smart_terminal(int fd) { return is_terminal(fd) && !environment("TERM").empty() && environment("TERM") != "dumb"; }
+bool is_smart_terminal(int fd) {
+    return is_terminal(fd) && !environment("TERM").empty() && environment("TERM") != "dumb";
+}
 
 bool use_color(Color wanted, int fd) {
     if (wanted != Color::automatic) {
@@ -82,7 +89,8 @@ bool use_color(Color wanted, int fd) {
 
 std::optional<unsigned> terminal_width(int fd) {
     winsize size{};
-    if (::ioctl(fd, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) { // NOLINT(cppcoreguidelines-pro-type-vararg)
+    if (::ioctl(fd, TIOCGWINSZ, &size) != 0 ||
+        size.ws_col == 0) { // NOLINT(cppcoreguidelines-pro-type-vararg)
         return is_terminal(fd) ? std::optional<unsigned>(80) : std::nullopt;
     }
     return size.ws_col;
@@ -127,7 +135,8 @@ void LogFilter::take(char byte, std::string& out) {
         pending_.clear();
         return;
     }
-    const bool goes_on = in_escape && pending_.size() < 32 && (pending_.size() == 1 ? byte == '[' : is_sgr_body(byte));
+    const bool goes_on =
+        in_escape && pending_.size() < 32 && (pending_.size() == 1 ? byte == '[' : is_sgr_body(byte));
     const bool continues = !pending_.empty() && !in_escape && pending_ != "\r" &&
                            (static_cast<unsigned char>(byte) & 0xc0U) == 0x80U;
     if (!goes_on && !continues && !pending_.empty()) {

@@ -9,8 +9,8 @@ namespace capsul::cli {
 
 enum class Color { automatic, always, never };
 
-/// Whether to colour what goes to `fd`: --color first, then NO_COLOR, CLICOLOR_FORCE, TERM=dumb, then whether it is a
-/// terminal.
+/// Whether to colour what goes to `fd`: --color first, then NO_COLOR, CLICOLOR_FORCE, TERM=dumb, then whether
+/// it is a terminal.
 [[nodiscard]] bool use_color(Color wanted, int fd);
 
 [[nodiscard]] bool is_terminal(int fd);
@@ -21,8 +21,8 @@ enum class Color { automatic, always, never };
 /// Columns of the terminal at `fd`; nothing when it is none.
 [[nodiscard]] std::optional<unsigned> terminal_width(int fd);
 
-/// Text from outside made harmless: control characters, bytes that are not UTF-8, and characters that reorder a line are
-/// shown as \x1b or \u202e. With `keep_lines`, newlines and tabs stay.
+/// Text from outside made harmless: control characters, bytes that are not UTF-8, and characters that reorder
+/// a line are shown as \x1b or \u202e. With `keep_lines`, newlines and tabs stay.
 [[nodiscard]] std::string printable(std::string_view text, bool keep_lines = false);
 
 /// The same for a log that comes in pieces, with colours (SGR sequences) let through: boot messages use them.

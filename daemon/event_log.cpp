@@ -144,11 +144,15 @@ class EventLog::State {
     std::vector<std::shared_ptr<LineSender::Reader>> followers_;
 };
 
-EventLog::EventLog(const std::filesystem::path& folder) : state_(std::make_shared<State>(folder)) {}
+EventLog::EventLog(const std::filesystem::path& folder, OnEvent on_event)
+    : state_(std::make_shared<State>(folder)), on_event_(std::move(on_event)) {}
 EventLog::~EventLog() = default;
 
 void EventLog::add(const std::string& type, const std::string& target, Json data) {
     state_->add(type, target, std::move(data));
+    if (on_event_) {
+        on_event_(type, target);
+    }
 }
 
 StreamResponse EventLog::stream(const EventList& wanted) {

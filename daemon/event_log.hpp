@@ -6,6 +6,7 @@
 
 #include <deque>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <vector>
@@ -16,7 +17,10 @@ namespace capsul {
 /// on over a restart and a reader can resume. Failing to write the file never fails the caller.
 class EventLog {
   public:
-    explicit EventLog(const std::filesystem::path& folder);
+    /// Told of each event, after it has got its id; quick.
+    using OnEvent = std::function<void(const std::string& type, const std::string& target)>;
+
+    explicit EventLog(const std::filesystem::path& folder, OnEvent on_event = {});
     ~EventLog();
     EventLog(const EventLog&) = delete;
     EventLog& operator=(const EventLog&) = delete;
@@ -30,6 +34,7 @@ class EventLog {
   private:
     class State;
     std::shared_ptr<State> state_;
+    OnEvent on_event_;
 };
 
 } // namespace capsul

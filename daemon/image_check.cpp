@@ -32,7 +32,8 @@ std::string read_at(int fd, std::uint64_t offset, std::size_t length, const fs::
     std::string bytes(length, '\0');
     std::size_t have = 0;
     while (have < length) {
-        const ssize_t got = ::pread(fd, bytes.data() + have, length - have, static_cast<off_t>(offset + have));
+        const ssize_t got =
+            ::pread(fd, bytes.data() + have, length - have, static_cast<off_t>(offset + have));
         if (got < 0 && errno == EINTR) {
             continue;
         }
@@ -66,7 +67,9 @@ Excerpt read_excerpt(const fs::path& file) {
 
 /// What qemu-img may use on a file of `size` bytes: enough for an honest one.
 ProcessLimits limits_for(std::uint64_t size, std::uint64_t output) {
-    return {.memory_bytes = std::uint64_t{1} << 30U, .cpu_seconds = 60 + size / (64U << 20U), .file_bytes = output};
+    return {.memory_bytes = std::uint64_t{1} << 30U,
+            .cpu_seconds = 60 + size / (64U << 20U),
+            .file_bytes = output};
 }
 
 std::chrono::seconds time_for(std::uint64_t size) {
@@ -76,7 +79,8 @@ std::chrono::seconds time_for(std::uint64_t size) {
 /// The first line that a program complained with, fit for a message: it may quote the hostile file.
 std::string complaint(const ProcessResult& result) {
     std::string line = result.err.substr(0, std::min(result.err.find('\n'), std::size_t{300}));
-    std::ranges::replace_if(line, [](char c) { return c < ' ' || c > '~'; }, '?');
+    std::ranges::replace_if(
+        line, [](char c) { return c < ' ' || c > '~'; }, '?');
     return line.empty() ? fmt::format("qemu-img ended with status {}", result.status) : line;
 }
 
@@ -87,8 +91,9 @@ std::string complaint(const ProcessResult& result) {
 
 /// A second opinion, from the program that will use the file, on what the header says.
 void cross_check(const fs::path& file, std::uint64_t file_size, const Qcow2Header& header) {
-    const ProcessResult result = run_process({"qemu-img", "info", "-f", "qcow2", "--output=json", file.string()},
-                                             time_for(0), limits_for(file_size, 0));
+    const ProcessResult result =
+        run_process({"qemu-img", "info", "-f", "qcow2", "--output=json", file.string()}, time_for(0),
+                    limits_for(file_size, 0));
     if (result.status != 0) {
         refuse_damaged(complaint(result));
     }
@@ -107,8 +112,9 @@ void cross_check(const fs::path& file, std::uint64_t file_size, const Qcow2Heade
 void check_clusters(const fs::path& file, std::uint64_t file_size) {
     constexpr int clean = 0;
     constexpr int leaks_only = 3; // clusters that are counted but not used: harmless in a whole file
-    const ProcessResult result = run_process({"qemu-img", "check", "-f", "qcow2", "--output=json", file.string()},
-                                             time_for(file_size), limits_for(file_size, 0));
+    const ProcessResult result =
+        run_process({"qemu-img", "check", "-f", "qcow2", "--output=json", file.string()}, time_for(file_size),
+                    limits_for(file_size, 0));
     if (result.status != clean && result.status != leaks_only) {
         refuse_damaged(complaint(result));
     }
@@ -135,8 +141,9 @@ CheckedDisk check_raw(const Excerpt& excerpt, Bytes max_size) {
     }
     const std::uint64_t size = (excerpt.size + sector - 1) / sector * sector;
     if (size > max_size.count()) {
-        throw Error(ErrorCode::too_large, fmt::format("the disk has {}, more than the {} allowed", human_size(size),
-                                                      human_size(max_size.count())),
+        throw Error(ErrorCode::too_large,
+                    fmt::format("the disk has {}, more than the {} allowed", human_size(size),
+                                human_size(max_size.count())),
                     "max_size under [image] in capsuld.toml is the limit");
     }
     return {ImageFormat::raw, Bytes(size)};
@@ -145,8 +152,8 @@ CheckedDisk check_raw(const Excerpt& excerpt, Bytes max_size) {
 Excerpt read_boot_file(const fs::path& file, const char* what, std::uint64_t largest) {
     Excerpt excerpt = read_excerpt(file);
     if (excerpt.size > largest) {
-        throw Error(ErrorCode::too_large,
-                    fmt::format("the {} has {}, more than {}", what, human_size(excerpt.size), human_size(largest)));
+        throw Error(ErrorCode::too_large, fmt::format("the {} has {}, more than {}", what,
+                                                      human_size(excerpt.size), human_size(largest)));
     }
     return excerpt;
 }
@@ -180,7 +187,8 @@ void convert_raw_disk(const fs::path& source, const fs::path& target) {
         return;
     }
     if (result.err.find("No space left on device") != std::string::npos) {
-        throw Error(ErrorCode::no_space, "converting to qcow2: no space left on the disk of " + target.string(),
+        throw Error(ErrorCode::no_space,
+                    "converting to qcow2: no space left on the disk of " + target.string(),
                     "free some space there, or remove images that are not needed");
     }
     throw Error(ErrorCode::internal, "converting to qcow2: " + complaint(result));

@@ -33,9 +33,15 @@ void add_files_of(const ImageRecord& record, std::set<std::string>& names) {
 
 } // namespace
 
-std::string disk_file_name(const Digest& digest) { return "sha256-" + digest.hex() + ".qcow2"; }
-std::string kernel_file_name(const Digest& digest) { return "sha256-" + digest.hex() + ".kernel"; }
-std::string initrd_file_name(const Digest& digest) { return "sha256-" + digest.hex() + ".initrd"; }
+std::string disk_file_name(const Digest& digest) {
+    return "sha256-" + digest.hex() + ".qcow2";
+}
+std::string kernel_file_name(const Digest& digest) {
+    return "sha256-" + digest.hex() + ".kernel";
+}
+std::string initrd_file_name(const Digest& digest) {
+    return "sha256-" + digest.hex() + ".initrd";
+}
 
 void place_file(TemporaryFile& file, const fs::path& target) {
     if (is_filled_file(target)) {

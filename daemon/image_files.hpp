@@ -1,4 +1,5 @@
-// The folder of image files: each under the digest of what was imported, read-only, placed whole or not at all.
+// The folder of image files: each under the digest of what was imported, read-only, placed whole or not at
+// all.
 #pragma once
 
 #include "daemon/store.hpp"
@@ -19,8 +20,8 @@ namespace capsul {
 /// Moves `file` to `target`, durably and read-only; when the same content is there already, nothing is done.
 void place_file(TemporaryFile& file, const std::filesystem::path& target);
 
-/// The names of all files that an image or a VM needs. Nothing when that cannot be told for certain, since a record is
-/// unreadable: then no file may be removed.
+/// The names of all files that an image or a VM needs. Nothing when that cannot be told for certain, since a
+/// record is unreadable: then no file may be removed.
 [[nodiscard]] std::optional<std::set<std::string>> needed_files(Store& store);
 
 /// Removes what place_file and the store's temporaries left in `folder`, except `needed`.

@@ -39,13 +39,15 @@ constexpr std::array other_disks{
     Magic{0, "WithouFreSpacExt"sv, "a Parallels disk", convert},
     Magic{0, "Bochs Virtual HD Image"sv, "a Bochs disk", convert},
     Magic{0, "#!/bin/sh\n#V2.0 Format\nmodprobe cloop"sv, "a cloop disk", convert},
-    Magic{0, "LUKS\xba\xbe"sv, "an encrypted (LUKS) disk", "qemu-img convert, with the key, to a plain qcow2"},
+    Magic{0, "LUKS\xba\xbe"sv, "an encrypted (LUKS) disk",
+          "qemu-img convert, with the key, to a plain qcow2"},
 };
 
 constexpr std::array archives{
     Magic{0, "\x1f\x8b\x08"sv, "compressed with gzip", "gunzip FILE"},
-    Magic{0, "\xfd"
-             "7zXZ\0"sv,
+    Magic{0,
+          "\xfd"
+          "7zXZ\0"sv,
           "compressed with xz", "unxz FILE"},
     Magic{0, "\x28\xb5\x2f\xfd"sv, "compressed with zstd", "unzstd FILE"},
     Magic{0, "BZh"sv, "compressed with bzip2", "bunzip2 FILE"},
@@ -61,15 +63,22 @@ constexpr std::array disk_trailers{
     Magic{0, "koly"sv, "an Apple disk image", convert},
 };
 
-constexpr std::array initrd_starts{
-    "070701"sv, "070702"sv, "\x1f\x8b"sv,         "\xfd"
-                                                  "7zXZ\0"sv, "\x28\xb5\x2f\xfd"sv, "BZh"sv, "\x5d\0\0"sv,
-    "\x02\x21\x4c\x18"sv, "\x89LZO\0"sv};
+constexpr std::array initrd_starts{"070701"sv,
+                                   "070702"sv,
+                                   "\x1f\x8b"sv,
+                                   "\xfd"
+                                   "7zXZ\0"sv,
+                                   "\x28\xb5\x2f\xfd"sv,
+                                   "BZh"sv,
+                                   "\x5d\0\0"sv,
+                                   "\x02\x21\x4c\x18"sv,
+                                   "\x89LZO\0"sv};
 
 void refuse_any_of(std::string_view bytes, const auto& magics, std::string_view advice) {
     for (const Magic& magic : magics) {
         if (matches(bytes, magic)) {
-            throw Error(ErrorCode::invalid, fmt::format("the file is {}, not a qcow2 or raw disk", magic.format),
+            throw Error(ErrorCode::invalid,
+                        fmt::format("the file is {}, not a qcow2 or raw disk", magic.format),
                         fmt::format("{}: {}", advice, magic.tool));
         }
     }
@@ -98,7 +107,8 @@ void check_kernel(std::string_view start) {
 }
 
 void check_initrd(std::string_view start) {
-    if (std::ranges::none_of(initrd_starts, [&](std::string_view magic) { return start.starts_with(magic); })) {
+    if (std::ranges::none_of(initrd_starts,
+                             [&](std::string_view magic) { return start.starts_with(magic); })) {
         throw Error(ErrorCode::invalid, "the initrd is not a cpio archive, plain or compressed",
                     "give the file that the distribution makes as /boot/initrd.img-VERSION");
     }
@@ -107,7 +117,8 @@ void check_initrd(std::string_view start) {
 void check_kernel_cmdline(std::string_view cmdline) {
     constexpr std::size_t longest = 2000; // x86 takes 2,047, and QEMU may add to it
     if (cmdline.size() > longest) {
-        throw Error(ErrorCode::invalid, fmt::format("the kernel command line is longer than {} bytes", longest));
+        throw Error(ErrorCode::invalid,
+                    fmt::format("the kernel command line is longer than {} bytes", longest));
     }
     if (std::ranges::any_of(cmdline, [](char c) { return c < ' ' || c > '~'; })) {
         throw Error(ErrorCode::invalid, "the kernel command line has characters other than printable ASCII");

@@ -12,8 +12,8 @@ enum class ImageFormat { qcow2, raw };
 constexpr std::size_t format_start_bytes = std::size_t{64} * 1024;
 constexpr std::size_t format_end_bytes = 512;
 
-/// qcow2 by its magic; raw when it is nothing known. Throws Error (invalid) for another disk format and for a compressed
-/// file or an archive, with a hint how to make a usable image of it.
+/// qcow2 by its magic; raw when it is nothing known. Throws Error (invalid) for another disk format and for a
+/// compressed file or an archive, with a hint how to make a usable image of it.
 [[nodiscard]] ImageFormat recognise_image(std::string_view start, std::string_view end);
 
 /// Throws Error (invalid) unless it looks like a Linux bzImage or an ELF kernel.

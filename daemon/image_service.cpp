@@ -63,9 +63,10 @@ bool same_boot(const std::optional<DirectKernel>& a, const std::optional<DirectK
 /// Gone with whatever happens to the import.
 struct ImageService::Uploads {
     Uploads(const fs::path& folder, const ImageImport& call)
-        : disk(claim(folder, call.disk)), kernel(claim(folder, call.kernel)), initrd(claim(folder, call.initrd)) {
+        : disk(claim(folder, call.disk)), kernel(claim(folder, call.kernel)),
+          initrd(claim(folder, call.initrd)) {
         if (missing) { // only now, so that those that are there go too
-            throw Error(*missing);
+            throw *missing;
         }
     }
     [[nodiscard]] std::optional<DirectKernel> boot(const ImageImport& call) const {
@@ -92,8 +93,8 @@ struct ImageService::Uploads {
     }
 };
 
-ImageService::ImageService(const Paths& paths, const ImageConfig& config, Store& store, OperationService& operations,
-                           EventLog& events)
+ImageService::ImageService(const Paths& paths, const ImageConfig& config, Store& store,
+                           OperationService& operations, EventLog& events)
     : paths_(paths), config_(config), store_(store), operations_(operations), events_(events) {}
 
 void ImageService::sweep() {
@@ -131,39 +132,60 @@ UploadResponse ImageService::upload(const UploadFile& call) {
 Operation ImageService::import(const ImageImport& call) {
     auto uploads = std::make_shared<Uploads>(paths_.uploads(), call);
     if (!call.kernel && (call.initrd || call.cmdline)) {
-        throw Error(ErrorCode::invalid, "an initrd or a kernel command line without a kernel", "give --kernel too");
+        throw Error(ErrorCode::invalid, "an initrd or a kernel command line without a kernel",
+                    "give --kernel too");
     }
     check_kernel_cmdline(call.cmdline.value_or(""));
     return operations_.submit("image.import", call.name.to_string(), "image/" + call.name.to_string(),
                               [this, call, uploads](Progress& progress) {
-                                  const Uploads own = std::move(*uploads); // not kept as long as the operation is
+                                  Uploads own =
+                                      std::move(*uploads); // gone with the work, not with the operation
                                   return run_import(call, own, progress);
                               });
 }
 
 Json ImageService::run_import(const ImageImport& call, Uploads& uploads, Progress& progress) {
-    ImageRecord record{.name = call.name, .digest = uploads.disk->digest, .boot = uploads.boot(call)};
+    ImageRecord record;
+    record.name = call.name;
+    record.digest = uploads.disk->digest;
+    record.boot = uploads.boot(call);
     if (is_imported(record)) {
         return encode(show(call.name));
     }
     progress.message("checking the disk");
-    const CheckedDisk checked = check_disk_file(uploads.disk->file.path(), config_.max_size);
+    record.size = check_files(uploads, progress);
+    progress.message("writing to disk");
+    try {
+        put_in_place(record, uploads);
+    } catch (...) {
+        const std::unique_lock lock(in_use_);
+        remove_unnamed_files();
+        throw;
+    }
+    events_.add("image.imported", call.name.to_string(), Json{{"digest", record.digest.to_string()}});
+    return encode(show(call.name));
+}
+
+Bytes ImageService::check_files(Uploads& uploads, Progress& progress) {
+    const fs::path disk = uploads.disk->file.path();
+    const CheckedDisk checked = check_disk_file(disk, config_.max_size);
     if (uploads.kernel) {
         check_kernel_file(uploads.kernel->file.path());
     }
     if (uploads.initrd) {
         check_initrd_file(uploads.initrd->file.path());
     }
-    if (checked.format == ImageFormat::raw && !fs::exists(disk_path(record.digest))) {
+    if (checked.format == ImageFormat::raw) {
         progress.message("converting the disk to qcow2");
-        const fs::path raw = uploads.disk->file.path();
-        TemporaryFile converted(raw.parent_path() / (call.disk.to_string() + ".qcow2.claimed"));
-        check_free_space(raw.parent_path(), disk_usage(raw).value_or(0), "converting the disk");
-        convert_raw_disk(raw, converted.path());
+        check_free_space(paths_.uploads(), disk_usage(disk).value_or(0), "converting the disk");
+        TemporaryFile converted(disk.string() + ".qcow2.claimed");
+        convert_raw_disk(disk, converted.path());
         uploads.disk->file = std::move(converted);
     }
+    return checked.size;
+}
 
-    progress.message("writing to disk");
+void ImageService::put_in_place(ImageRecord& record, Uploads& uploads) {
     const std::shared_lock lock(in_use_); // nobody removes the files before the record names them
     place_file(uploads.disk->file, disk_path(record.digest));
     if (uploads.kernel) {
@@ -172,11 +194,8 @@ Json ImageService::run_import(const ImageImport& call, Uploads& uploads, Progres
     if (uploads.initrd) {
         place_file(uploads.initrd->file, initrd_path(*record.boot->initrd));
     }
-    record.size = checked.size;
     record.imported = Timestamp::now();
     store_.images.save(record);
-    events_.add("image.imported", call.name.to_string(), Json{{"digest", record.digest.to_string()}});
-    return encode(show(call.name));
 }
 
 bool ImageService::is_imported(const ImageRecord& wanted) {
@@ -187,8 +206,10 @@ bool ImageService::is_imported(const ImageRecord& wanted) {
     const bool same = stored->record && stored->record->digest == wanted.digest &&
                       same_boot(stored->record->boot, wanted.boot);
     if (!same) {
-        throw Error(ErrorCode::exists, fmt::format("image {}: exists already, with other content", wanted.name.to_string()),
-                    fmt::format("choose another name, or remove it first: `capsulctl image rm {}`", wanted.name.to_string()));
+        throw Error(ErrorCode::exists,
+                    fmt::format("image {}: exists already, with other content", wanted.name.to_string()),
+                    fmt::format("choose another name, or remove it first: `capsulctl image rm {}`",
+                                wanted.name.to_string()));
     }
     return missing_files(*stored->record).empty();
 }
@@ -197,9 +218,10 @@ Image ImageService::remove(const Name& name) {
     const std::unique_lock lock(in_use_);
     Image image = show(name);
     if (!image.vms.empty()) {
-        throw Error(ErrorCode::in_use,
-                    fmt::format("image {}: VMs are made from it: {}", name.to_string(), join_names(image.vms, ", ")),
-                    "delete them first: `capsulctl vm delete NAME…`");
+        throw Error(
+            ErrorCode::in_use,
+            fmt::format("image {}: VMs are made from it: {}", name.to_string(), join_names(image.vms, ", ")),
+            "delete them first: `capsulctl vm delete NAME…`");
     }
     store_.images.remove(name);
     remove_unnamed_files();
@@ -215,10 +237,13 @@ HeldImage ImageService::hold(const Name& name) {
     }
     ImageRecord record = store_.images.load(name);
     if (const std::string missing = missing_files(record); !missing.empty()) {
-        throw Error(ErrorCode::verification, fmt::format("image {}: {}", name.to_string(), missing),
-                    fmt::format("import the same file again: `capsulctl image import {} FILE`", name.to_string()));
+        throw Error(
+            ErrorCode::verification, fmt::format("image {}: {}", name.to_string(), missing),
+            fmt::format("import the same file again: `capsulctl image import {} FILE`", name.to_string()));
     }
-    HeldImage held{.record = std::move(record), .lock = std::move(lock)};
+    HeldImage held;
+    held.record = std::move(record);
+    held.lock = std::move(lock);
     held.disk = disk_path(held.record.digest);
     if (held.record.boot) {
         held.kernel = kernel_path(held.record.boot->kernel);
@@ -229,12 +254,20 @@ HeldImage ImageService::hold(const Name& name) {
     return held;
 }
 
-fs::path ImageService::disk_path(const Digest& digest) const { return paths_.images() / disk_file_name(digest); }
-fs::path ImageService::kernel_path(const Digest& digest) const { return paths_.images() / kernel_file_name(digest); }
-fs::path ImageService::initrd_path(const Digest& digest) const { return paths_.images() / initrd_file_name(digest); }
+fs::path ImageService::disk_path(const Digest& digest) const {
+    return paths_.images() / disk_file_name(digest);
+}
+fs::path ImageService::kernel_path(const Digest& digest) const {
+    return paths_.images() / kernel_file_name(digest);
+}
+fs::path ImageService::initrd_path(const Digest& digest) const {
+    return paths_.images() / initrd_file_name(digest);
+}
 
 Image ImageService::to_image(const Stored<ImageRecord>& stored, std::vector<Name> vms) const {
-    Image image{.name = stored.name, .vms = std::move(vms)};
+    Image image;
+    image.name = stored.name;
+    image.vms = std::move(vms);
     if (!stored.record) {
         image.broken = stored.broken;
         return image;

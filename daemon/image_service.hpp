@@ -37,7 +37,8 @@ class ImageService {
     Operation import(const ImageImport& call);
     Image remove(const Name& name);
 
-    /// For a VM that is about to be made from it. Throws Error (not_found, with a hint of what images there are).
+    /// For a VM that is about to be made from it. Throws Error (not_found, with a hint of what images there
+    /// are).
     [[nodiscard]] HeldImage hold(const Name& name);
     /// Where the disk of a digest is, whatever its name: for VMs that exist.
     [[nodiscard]] fs::path disk_path(const Digest& digest) const;
@@ -46,8 +47,10 @@ class ImageService {
 
   private:
     struct Uploads;
-    /// What is left to do once the uploads are in hand: check, convert, put in place, write the record.
     Json run_import(const ImageImport& call, Uploads& uploads, Progress& progress);
+    /// The size of the disk, which is qcow2 afterwards.
+    Bytes check_files(Uploads& uploads, Progress& progress);
+    void put_in_place(ImageRecord& record, Uploads& uploads);
     /// True when `wanted` is there already, whole; throws Error (exists) when its name is another image's.
     [[nodiscard]] bool is_imported(const ImageRecord& wanted);
     [[nodiscard]] Image to_image(const Stored<ImageRecord>& stored, std::vector<Name> vms) const;

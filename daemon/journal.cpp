@@ -36,7 +36,8 @@ std::string message_of(sd_journal* journal) {
     }
     std::string text(static_cast<const char*>(data), size);
     text.erase(0, text.find('=') + 1);
-    std::ranges::replace_if(text, [](char c) { return static_cast<unsigned char>(c) < ' '; }, '?');
+    std::ranges::replace_if(
+        text, [](char c) { return static_cast<unsigned char>(c) < ' '; }, '?');
     return text;
 }
 
@@ -52,8 +53,8 @@ std::vector<std::string> last_lines(sd_journal* journal, std::size_t count) {
 
 } // namespace
 
-std::vector<std::string> journal_lines(const std::string& unit, const std::string& invocation, std::size_t count,
-                                       std::chrono::milliseconds patience) {
+std::vector<std::string> journal_lines(const std::string& unit, const std::string& invocation,
+                                       std::size_t count, std::chrono::milliseconds patience) {
     const Journal journal = open_journal(unit, invocation);
     if (!journal) {
         return {};
@@ -65,8 +66,9 @@ std::vector<std::string> journal_lines(const std::string& unit, const std::strin
         if (!lines.empty() || left <= left.zero()) {
             return lines;
         }
-        sd_journal_wait(journal.get(), static_cast<std::uint64_t>(
-                                           std::chrono::duration_cast<std::chrono::microseconds>(left).count()));
+        sd_journal_wait(
+            journal.get(),
+            static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(left).count()));
     }
 }
 

@@ -29,7 +29,8 @@ constexpr std::uint64_t large_page_table_at = 3 * page;
 constexpr std::uint64_t stack_top = 5 * page;
 
 /// 64-bit code, since some nested KVMs emulate real mode and then hang in a real kernel:
-///   cli; pushfq; pop rax; shr rax, 9; and al, 1 (the interrupt flag, now clear); mov rbx, cr3; mov cr3, rbx; out 0xf4, al; hlt
+///   cli; pushfq; pop rax; shr rax, 9; and al, 1 (the interrupt flag, now clear); mov rbx, cr3; mov cr3, rbx;
+///   out 0xf4, al; hlt
 constexpr std::array<unsigned char, 18> guest_code{0xfa, 0x9c, 0x58, 0x48, 0xc1, 0xe8, 0x09, 0x24, 0x01,
                                                    0x0f, 0x20, 0xdb, 0x0f, 0x22, 0xdb, 0xe6, port, 0xf4};
 
@@ -65,7 +66,8 @@ void store(const Mapping& memory, std::uint64_t at, std::uint64_t value) {
     std::memcpy(static_cast<unsigned char*>(memory.get()) + at, &value, sizeof value);
 }
 
-/// The code, and tables that map the first 2 MiB onto themselves (Intel SDM 3A, 4.5: present, writable; large at the end).
+/// The code, and tables that map the first 2 MiB onto themselves (Intel SDM 3A, 4.5: present, writable; large
+/// at the end).
 void place_code(int vm, const Mapping& memory) {
     std::memcpy(static_cast<unsigned char*>(memory.get()) + code_at, guest_code.data(), guest_code.size());
     store(memory, top_table_at, middle_table_at | 3U);
@@ -120,7 +122,8 @@ bool offers_sse3(int kvm) {
     CpuidTable table{};
     table.count = static_cast<std::uint32_t>(table.entries.size());
     control(kvm, get_supported_cpuid, &table, "KVM_GET_SUPPORTED_CPUID");
-    const auto filled = std::span(table.entries).first(std::min<std::size_t>(table.count, table.entries.size()));
+    const auto filled =
+        std::span(table.entries).first(std::min<std::size_t>(table.count, table.entries.size()));
     return std::ranges::any_of(
         filled, [](const kvm_cpuid_entry2& entry) { return entry.function == 1 && (entry.ecx & 1U) != 0; });
 }
@@ -159,7 +162,8 @@ KvmFinding probe_in_child() {
 
 KvmFinding probe_kvm() {
     try {
-        return runs_guest_code() ? KvmFinding{true, {}} : KvmFinding{false, "KVM ran the guest's code wrongly"};
+        return runs_guest_code() ? KvmFinding{true, {}}
+                                 : KvmFinding{false, "KVM ran the guest's code wrongly"};
     } catch (const Error& error) {
         return {false, error.what()};
     }

@@ -168,16 +168,20 @@ class OperationService::State {
     }
 
     Progress progress_of(Entry& entry) {
-        return {[this, &entry](const std::string& text) {
-                    const std::lock_guard lock(mutex_);
-                    change(entry, [&](Operation& operation) { operation.message = text; });
-                },
+        return {[this, &entry](const std::string& text) { set(entry, &Operation::message, text); },
                 [this, &entry](int value) {
-                    const std::lock_guard lock(mutex_);
-                    change(entry,
-                           [&](Operation& operation) { operation.percent = std::clamp(value, 0, 100); });
+                    set(entry, &Operation::percent, std::optional(std::clamp(value, 0, 100)));
                 },
                 stopping_};
+    }
+
+    /// Work may say the same many times: only what is new is told. Takes the lock.
+    template <class Value>
+    void set(Entry& entry, Value Operation::*member, const Value& value) {
+        const std::lock_guard lock(mutex_);
+        if (entry.operation.*member != value) {
+            change(entry, [&](Operation& operation) { operation.*member = value; });
+        }
     }
 
     void finish(Entry& entry, std::optional<Json> result, std::optional<Problem> problem) {

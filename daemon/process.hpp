@@ -25,10 +25,10 @@ struct ProcessResult {
     std::string err;
 };
 
-/// Runs `argv` (argv[0] looked up in the standard system folders only, never the caller's PATH), no stdin, with
-/// a clean environment (LC_ALL=C.UTF-8, PATH of the system). Collects at most 1 MiB of each output.
-/// Throws Error: not_capable when the program is missing (the hint names it), timeout after `limit` (the process and its
-/// children are killed and reaped).
+/// Runs `argv` (argv[0] looked up in the standard system folders only, never the caller's PATH), no stdin,
+/// with a clean environment (LC_ALL=C.UTF-8, PATH of the system). Collects at most 1 MiB of each output.
+/// Throws Error: not_capable when the program is missing (the hint names it), timeout after `limit` (the
+/// process and its children are killed and reaped).
 [[nodiscard]] ProcessResult run_process(const std::vector<std::string>& argv, std::chrono::milliseconds limit,
                                         const ProcessLimits& limits = {});
 

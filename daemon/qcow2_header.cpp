@@ -45,7 +45,9 @@ class Reader {
     [[nodiscard]] std::uint32_t u32(std::size_t offset) const {
         return static_cast<std::uint32_t>(number(offset, sizeof(std::uint32_t)));
     }
-    [[nodiscard]] std::uint64_t u64(std::size_t offset) const { return number(offset, sizeof(std::uint64_t)); }
+    [[nodiscard]] std::uint64_t u64(std::size_t offset) const {
+        return number(offset, sizeof(std::uint64_t));
+    }
 
   private:
     [[nodiscard]] std::uint64_t number(std::size_t offset, std::size_t length) const {
@@ -62,7 +64,9 @@ class Reader {
     std::string_view bytes_;
 };
 
-std::uint64_t divide_up(std::uint64_t value, std::uint64_t by) { return value / by + (value % by != 0 ? 1 : 0); }
+std::uint64_t divide_up(std::uint64_t value, std::uint64_t by) {
+    return value / by + (value % by != 0 ? 1 : 0);
+}
 
 /// A table of `count` entries must begin at a cluster behind the header and end within the file.
 void check_table(const char* name, std::uint64_t offset, std::uint64_t count, std::uint64_t entry_size,
@@ -81,7 +85,8 @@ void check_features(std::uint64_t features) {
         refuse("is marked as corrupt", "repair it with: qemu-img check -r all FILE");
     }
     if ((features & dirty) != 0) {
-        refuse("was not closed properly (it is marked as dirty)", "repair it with: qemu-img check -r all FILE");
+        refuse("was not closed properly (it is marked as dirty)",
+               "repair it with: qemu-img check -r all FILE");
     }
     if ((features & ~(compression_type | extended_l2)) != 0) {
         refuse(fmt::format("needs features that capsul does not know (bits {:#x})", features), flatten_hint);

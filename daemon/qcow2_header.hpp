@@ -13,8 +13,10 @@ struct Qcow2Header {
     std::uint64_t virtual_size = 0; ///< bytes, as the guest sees it
 };
 
-/// Reads and judges. `start`: the first bytes of the file (format_start_bytes of them, or all). Throws Error: invalid for
-/// what capsul does not take, verification for a damaged one, too_large when the virtual size is above `max_size`.
-[[nodiscard]] Qcow2Header check_qcow2_header(std::string_view start, std::uint64_t file_size, std::uint64_t max_size);
+/// Reads and judges. `start`: the first bytes of the file (format_start_bytes of them, or all). Throws Error:
+/// invalid for what capsul does not take, verification for a damaged one, too_large when the virtual size is
+/// above `max_size`.
+[[nodiscard]] Qcow2Header check_qcow2_header(std::string_view start, std::uint64_t file_size,
+                                             std::uint64_t max_size);
 
 } // namespace capsul

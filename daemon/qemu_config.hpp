@@ -37,10 +37,11 @@ struct VmFiles {
 enum class Accelerator { kvm, tcg };
 
 /// The virtual hardware.
-[[nodiscard]] std::vector<QemuSection> qemu_sections(const VmRecord& vm, const VmFiles& files, Accelerator accelerator);
+[[nodiscard]] std::vector<QemuSection> qemu_sections(const VmRecord& vm, const VmFiles& files,
+                                                     Accelerator accelerator);
 
-/// As text for -readconfig. Throws Error (invalid) on a value that the format cannot hold (a quote, a newline, more than
-/// 1,023 bytes: QEMU util/qemu-config.c).
+/// As text for -readconfig. Throws Error (invalid) on a value that the format cannot hold (a quote, a
+/// newline, more than 1,023 bytes: QEMU util/qemu-config.c).
 [[nodiscard]] std::string to_readconfig(const std::vector<QemuSection>& sections);
 
 /// The command line: identity, sandbox, network, and -readconfig.

@@ -341,7 +341,8 @@ QmpClient::~QmpClient() {
 }
 
 Json QmpClient::execute(const std::string& command, const Json& arguments, std::chrono::milliseconds limit) {
-    return session_->execute(command, arguments, Clock::now() + limit, {});
+    const std::shared_ptr<Session> session = session_; // a listener may destroy the client meanwhile
+    return session->execute(command, arguments, Clock::now() + limit, {});
 }
 
 bool QmpClient::connected() const noexcept {

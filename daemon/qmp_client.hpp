@@ -11,18 +11,18 @@
 
 namespace capsul {
 
-/// One connection to one QEMU, for its whole life: a QMP socket serves one client at a time, so commands and events
-/// share it. Thread-safe. Everything QEMU sends is bounded (1 MiB a line, depth 32) and checked.
+/// One connection to one QEMU, for its whole life: a QMP socket serves one client at a time, so commands and
+/// events share it. Thread-safe. Everything QEMU sends is bounded (1 MiB a line, depth 32) and checked.
 class QmpClient {
   public:
-    /// Called on the client's reader thread for each event, such as "STOP", "RESUME", "SHUTDOWN", and with an empty
-    /// name once when the connection ends. Must be quick; must not call execute().
+    /// Called on the client's reader thread for each event, such as "STOP", "RESUME", "SHUTDOWN", and with an
+    /// empty name once when the connection ends. Must be quick; must not call execute().
     using OnEvent = std::function<void(const std::string& event, const Json& data)>;
 
-    /// Connects and negotiates. When the socket is not there yet, waits for it (inotify on its folder, no polling)
-    /// until `limit`. Throws Error: timeout, unreachable, internal (not QMP).
-    /// `cancelled` is asked about whenever something changed or at most every 100 ms, so that a QEMU that died early
-    /// does not cost the whole limit; when it returns true, throws Error unreachable.
+    /// Connects and negotiates. When the socket is not there yet, waits for it (inotify on its folder, no
+    /// polling) until `limit`. Throws Error: timeout, unreachable, internal (not QMP). `cancelled` is asked
+    /// about whenever something changed or at most every 100 ms, so that a QEMU that died early does not cost
+    /// the whole limit; when it returns true, throws Error unreachable.
     QmpClient(const std::filesystem::path& socket, std::chrono::milliseconds limit, OnEvent on_event,
               const std::function<bool()>& cancelled = {});
     ~QmpClient();

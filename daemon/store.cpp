@@ -4,14 +4,19 @@
 #include "lib/toml.hpp"
 
 #include <algorithm>
+#include <cstring>
 #include <fmt/format.h>
 #include <unistd.h>
 
 namespace capsul {
 namespace {
 
-constexpr std::string_view noun_of(const VmRecord* /*type*/) { return "vm"; }
-constexpr std::string_view noun_of(const ImageRecord* /*type*/) { return "image"; }
+constexpr std::string_view noun_of(const VmRecord* /*type*/) {
+    return "vm";
+}
+constexpr std::string_view noun_of(const ImageRecord* /*type*/) {
+    return "image";
+}
 
 template <class Record>
 std::string titled(const Name& name) {
@@ -29,7 +34,9 @@ std::optional<Name> name_of(std::string_view entry, std::string_view suffix) {
     }
 }
 
-bool same_time(const timespec& a, const timespec& b) { return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec; }
+bool same_time(const timespec& a, const timespec& b) {
+    return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
+}
 
 /// Reads and judges one record file: a broken one is data, not a failure.
 template <class Record>
@@ -37,11 +44,12 @@ Stored<Record> read_record(const Name& name, const fs::path& file) {
     try {
         auto record = std::make_shared<Record>(load_toml<Record>(file));
         if (record->name != name) {
-            throw Error(ErrorCode::invalid, file.string() + ": the name in it is " + record->name.to_string());
+            throw Error(ErrorCode::invalid,
+                        file.string() + ": the name in it is " + record->name.to_string());
         }
         if (record->format != 1) {
-            throw Error(ErrorCode::invalid, fmt::format("{}: format {} is of a newer capsul", file.string(),
-                                                        record->format));
+            throw Error(ErrorCode::invalid,
+                        fmt::format("{}: format {} is of a newer capsul", file.string(), record->format));
         }
         return {name, std::move(record), {}};
     } catch (const Error& error) {
@@ -55,17 +63,18 @@ template <class Record>
 std::optional<Stored<Record>> Records<Record>::read(const Name& name) {
     struct stat status {};
     if (::stat(file(name).c_str(), &status) != 0) {
-        if (errno != ENOENT && errno != ENOTDIR) {
-            throw_errno(errno, file(name).string());
-        }
+        const int number = errno;
         cache_.erase(name);
-        return std::nullopt;
+        if (number == ENOENT || number == ENOTDIR) {
+            return std::nullopt;
+        }
+        return Stored<Record>{name, nullptr, file(name).string() + ": " + std::strerror(number)};
     }
     Cached& cached = cache_[name];
     const bool fresh = cached.inode == status.st_ino && cached.size == status.st_size &&
-                       same_time(cached.changed, status.st_mtim);
+                       same_time(cached.changed, status.st_ctim);
     if (!fresh) {
-        cached = {status.st_mtim, status.st_ino, status.st_size, read_record<Record>(name, file(name))};
+        cached = {status.st_ctim, status.st_ino, status.st_size, read_record<Record>(name, file(name))};
     }
     return cached.stored;
 }
@@ -74,8 +83,12 @@ template <class Record>
 std::vector<Stored<Record>> Records<Record>::list() {
     std::vector<Stored<Record>> found;
     const std::lock_guard lock(mutex_);
-    std::error_code missing;
-    for (const auto& entry : fs::directory_iterator(folder_, missing)) {
+    std::error_code unreadable;
+    fs::directory_iterator entries(folder_, unreadable);
+    if (unreadable && unreadable != std::errc::no_such_file_or_directory) {
+        throw_errno(unreadable.value(), folder_.string()); // "no records" would be a lie that costs files
+    }
+    for (const auto& entry : entries) {
         if (const auto name = name_of(entry.path().filename().native(), suffix_)) {
             if (auto stored = read(*name)) {
                 found.push_back(std::move(*stored));
@@ -106,9 +119,9 @@ Record Records<Record>::load(const Name& name) {
                                 noun_of(static_cast<const Record*>(nullptr))));
     }
     if (!stored->record) {
-        throw Error(ErrorCode::wrong_state, titled<Record>(name) + ": its record cannot be used: " + stored->broken,
-                    "mend the file, or delete it with `capsulctl " +
-                        std::string(noun_of(static_cast<const Record*>(nullptr))) + " delete`");
+        throw Error(
+            ErrorCode::wrong_state, titled<Record>(name) + ": its record cannot be used: " + stored->broken,
+            fmt::format("mend the file, or remove the {}", noun_of(static_cast<const Record*>(nullptr))));
     }
     return *stored->record;
 }
@@ -129,6 +142,12 @@ void Records<Record>::remove(const Name& name) {
         throw_errno(errno, file(name).string());
     }
     sync_folder(file(name).parent_path());
+}
+
+template <class Record>
+void Records<Record>::forget(const Name& name) {
+    const std::lock_guard lock(mutex_);
+    cache_.erase(name);
 }
 
 template class Records<VmRecord>;

@@ -1,5 +1,5 @@
-// The records on disk: vms/NAME/vm.toml and images/NAME.toml. Files are the database; what is cached is checked against
-// the file's stat each time, so an edit by hand counts at once.
+// The records on disk: vms/NAME/vm.toml and images/NAME.toml. Files are the database; what is cached is
+// checked against the file's stat each time, so an edit by hand counts at once.
 #pragma once
 
 #include "lib/image.hpp"
@@ -42,6 +42,8 @@ class Records {
     void save(const Record& record);
     /// Removes the record file, durably; nothing when there is none.
     void remove(const Name& name);
+    /// Drops what is cached of a record whose file has gone.
+    void forget(const Name& name);
 
   private:
     struct Cached {

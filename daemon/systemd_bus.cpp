@@ -62,6 +62,11 @@ SystemdBus::Failure failure_of(const std::string& member, const sd_bus_error& er
     return {name, Error(code_of_bus_error(name), fmt::format("systemd: {}: {}", member, words))};
 }
 
+/// Whether an sd-bus function failed because the other end has gone.
+bool is_lost(int result) {
+    return result == -ECONNRESET || result == -EPIPE || result == -ENOTCONN || result == -ESHUTDOWN;
+}
+
 UniqueFd make_eventfd() {
     UniqueFd fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     if (!fd) {
@@ -190,7 +195,9 @@ void SystemdBus::connect() {
     if (started < 0) {
         throw away(socket_, std::generic_category().message(-started));
     }
-    listener_.on_connected();
+    std::list<Call> held = std::exchange(waiting_, {});
+    listener_.on_connected(); // what it calls goes first
+    waiting_.splice(waiting_.end(), held);
 }
 
 /// Forgets the connection. What was not answered waits for the next one, if it may be repeated.
@@ -271,9 +278,14 @@ void SystemdBus::send(Call call) {
             flight.call.append(message);
         }
         sd_bus_slot* slot = nullptr;
-        check_bus(
-            sd_bus_call_async(bus_.get(), &slot, message, Callbacks::on_answer, &flight, call_timeout_usec),
-            "systemd: " + flight.call.member);
+        const int sent =
+            sd_bus_call_async(bus_.get(), &slot, message, Callbacks::on_answer, &flight, call_timeout_usec);
+        if (is_lost(sent)) {
+            last_failure_ = away(socket_, "it closed the connection");
+            disconnect(); // keeps the call for the next one
+            return;
+        }
+        check_bus(sent, "systemd: " + flight.call.member);
         flight.slot.reset(slot);
     } catch (const Error& error) {
         const Call failed = std::move(flight.call);

@@ -1,15 +1,15 @@
 #include "daemon/systemd_client.hpp"
 
+#include "daemon/outcome.hpp"
 #include "daemon/systemd_bus.hpp"
+#include "daemon/systemd_call.hpp"
+#include "daemon/systemd_jobs.hpp"
 #include "daemon/systemd_message.hpp"
 #include "lib/error.hpp"
 
 #include <algorithm>
-#include <charconv>
 #include <fmt/format.h>
 #include <fnmatch.h>
-#include <future>
-#include <systemd/sd-bus.h>
 
 namespace capsul {
 namespace {
@@ -19,46 +19,10 @@ using Call = SystemdBus::Call;
 using Failure = SystemdBus::Failure;
 
 constexpr milliseconds call_limit = std::chrono::seconds(30);
-constexpr const char* manager_path = "/org/freedesktop/systemd1";
-constexpr const char* manager_interface = "org.freedesktop.systemd1.Manager";
-constexpr const char* unit_interface = "org.freedesktop.systemd1.Unit";
-constexpr const char* properties_interface = "org.freedesktop.DBus.Properties";
-constexpr const char* no_such_unit = "org.freedesktop.systemd1.NoSuchUnit";
-constexpr const char* no_such_process = "org.freedesktop.systemd1.NoSuchProcess";
-
-bool is_stopped(std::string_view active_state) {
-    return active_state == "inactive" || active_state == "failed";
-}
-
-template <class... Arguments>
-std::function<void(sd_bus_message*)> arguments(const char* types, Arguments... values) {
-    const auto raw = [](const auto& value) {
-        if constexpr (std::is_same_v<std::decay_t<decltype(value)>, std::string>) {
-            return value.c_str();
-        } else {
-            return value;
-        }
-    };
-    return [=](sd_bus_message* message) {
-        check_bus(sd_bus_message_append(message, types, raw(values)...), "a message to systemd");
-    };
-}
-
-Call manager_call(const char* member, std::function<void(sd_bus_message*)> append = {}) {
-    return {manager_path, manager_interface, member, std::move(append), {}, {}};
-}
-
-Call get_property(const std::string& path, const char* interface, const char* property) {
-    return {path,  properties_interface,
-            "Get", arguments("ss", std::string(interface), std::string(property)),
-            {},    {}};
-}
-
-void ignore_reply(sd_bus_message*) {}
 
 } // namespace
 
-/// What the bus thread knows: the jobs and units that callers wait for, and the last state of each unit to
+/// What the bus thread knows: what callers wait for, and the last state of each unit to
 /// report.
 class SystemdClient::Connection {
   public:
@@ -69,7 +33,7 @@ class SystemdClient::Connection {
                 [this](const std::string& member, sd_bus_message* message) { on_signal(member, message); }}) {
     }
 
-    JobResult run_job(const char* method, const std::string& unit, milliseconds limit);
+    JobResult run_job(bool starts, const std::string& unit, milliseconds limit);
     bool wait_until_stopped(const std::string& unit, milliseconds limit);
     /// Sends `call` and waits for what `read` makes of the answer; a D-Bus error in `harmless` is an empty
     /// answer.
@@ -79,34 +43,21 @@ class SystemdClient::Connection {
     void order(Call call, std::vector<std::string> harmless = {});
 
   private:
-    struct Job {
-        std::string unit;
-        bool starts;
-        std::promise<JobResult> result;
-    };
     struct StopWaiter {
         std::string unit;
-        std::promise<void> stopped;
+        Outcome<bool> stopped;
     };
-    using JobPtr = std::shared_ptr<Job>;
     using StopWaiterPtr = std::shared_ptr<StopWaiter>;
 
     void on_connected();
     void on_signal(const std::string& member, sd_bus_message* message);
     void on_reloading(bool active);
     void on_unit_removed(const std::string& unit);
-    void on_job_removed(const systemd_message::JobRemoved& removed);
     void on_properties_changed(sd_bus_message* message);
 
-    void queue_job(const char* method, const JobPtr& job);
-    void accept_job(const std::string& path, const JobPtr& job);
-    void recheck_job(const std::string& path);
-    void settle_lost_job(const std::string& path);
     void start_waiting(const StopWaiterPtr& waiter);
     void recheck_waiter(const StopWaiterPtr& waiter);
     void settle_waiters(const std::string& unit);
-    void get_active_state(const std::string& unit, std::function<void(const std::string&)> on_state,
-                          std::function<void(const Failure&)> on_failure);
     void resynchronise();
     void compare(const std::vector<UnitStatus>& now);
     void report(const UnitStatus& unit);
@@ -120,11 +71,9 @@ class SystemdClient::Connection {
 
     // Of the bus thread only.
     bool reloading_ = false;
-    bool has_baseline_ = false;                      ///< states_ has been filled once
-    std::map<std::string, std::string> states_;      ///< unit that matches -> last known ActiveState
-    std::multimap<std::string, JobPtr> jobs_;        ///< job path -> who waits for it
-    int unanswered_jobs_ = 0;                        ///< StartUnit and StopUnit calls in flight
-    std::map<std::string, JobResult> early_results_; ///< of jobs that ended before the answer told their path
+    bool has_baseline_ = false;                 ///< states_ has been filled once
+    std::map<std::string, std::string> states_; ///< unit that matches -> last known ActiveState
+    SystemdJobs jobs_{bus_};
     std::vector<StopWaiterPtr> stop_waiters_;
 
     SystemdBus bus_; ///< last: its thread uses all of the above
@@ -133,24 +82,21 @@ class SystemdClient::Connection {
 template <class T>
 T SystemdClient::Connection::ask(Call call, std::function<T(sd_bus_message*)> read,
                                  std::vector<std::string> harmless) {
-    const auto promise = std::make_shared<std::promise<T>>();
-    std::future<T> answer = promise->get_future();
+    const auto answer = std::make_shared<Outcome<T>>();
     const std::string member = call.member;
-    call.on_reply = [promise, read = std::move(read)](sd_bus_message* message) {
-        promise->set_value(read(message));
-    };
-    call.on_failure = [promise, harmless = std::move(harmless)](const Failure& failure) {
+    call.on_reply = [answer, read = std::move(read)](sd_bus_message* message) { answer->set(read(message)); };
+    call.on_failure = [answer, harmless = std::move(harmless)](const Failure& failure) {
         if (std::ranges::find(harmless, failure.name) != harmless.end()) {
-            promise->set_value(T{});
+            answer->set(T{});
         } else {
-            promise->set_exception(std::make_exception_ptr(failure.error));
+            answer->fail(failure.error);
         }
     };
     bus_.post([this, call = std::move(call)] { bus_.call(call); });
-    if (answer.wait_for(call_limit) != std::future_status::ready) {
-        throw Error(ErrorCode::timeout, "systemd: " + member + ": no answer in time");
+    if (std::optional<T> value = answer->wait(call_limit)) {
+        return std::move(*value);
     }
-    return answer.get();
+    throw Error(ErrorCode::timeout, "systemd: " + member + ": no answer in time");
 }
 
 void SystemdClient::Connection::order(Call call, std::vector<std::string> harmless) {
@@ -158,100 +104,27 @@ void SystemdClient::Connection::order(Call call, std::vector<std::string> harmle
         std::move(call), [](sd_bus_message*) { return true; }, std::move(harmless));
 }
 
-// Jobs.
-
-JobResult SystemdClient::Connection::run_job(const char* method, const std::string& unit,
-                                             milliseconds limit) {
-    const auto job = std::make_shared<Job>(Job{unit, std::string_view(method) == "StartUnit", {}});
-    std::future<JobResult> result = job->result.get_future();
-    bus_.post([this, method, job] { queue_job(method, job); });
-    if (result.wait_for(limit) != std::future_status::ready) {
-        throw Error(ErrorCode::timeout,
-                    fmt::format("{}: {} not finished after {} ms", unit, job->starts ? "start" : "stop",
-                                limit.count()),
-                    "it goes on in the background; `systemctl --user status " + unit +
-                        "` tells how far it is");
+JobResult SystemdClient::Connection::run_job(bool starts, const std::string& unit, milliseconds limit) {
+    const auto job = std::make_shared<SystemdJobs::Job>();
+    job->unit = unit;
+    job->starts = starts;
+    bus_.post([this, job] { jobs_.queue(job); });
+    if (const std::optional<JobResult> result = job->result.wait(limit)) {
+        return *result;
     }
-    return result.get();
-}
-
-void SystemdClient::Connection::queue_job(const char* method, const JobPtr& job) {
-    Call call = manager_call(method, arguments("ss", job->unit, std::string("replace")));
-    call.on_reply = [this, job](sd_bus_message* message) {
-        accept_job(systemd_message::read_object_path(message), job);
-    };
-    call.on_failure = [this, job](const Failure& failure) {
-        --unanswered_jobs_;
-        if (!job->starts && failure.name == no_such_unit) {
-            job->result.set_value(JobResult::done); // what is not there does not run
-        } else {
-            job->result.set_exception(std::make_exception_ptr(failure.error));
-        }
-    };
-    ++unanswered_jobs_;
-    bus_.call(std::move(call));
-}
-
-void SystemdClient::Connection::accept_job(const std::string& path, const JobPtr& job) {
-    --unanswered_jobs_;
-    const auto early = early_results_.find(path);
-    if (early != early_results_.end()) {
-        job->result.set_value(early->second);
-    } else {
-        jobs_.emplace(path, job);
-    }
-    if (unanswered_jobs_ == 0) {
-        early_results_.clear();
-    }
-}
-
-void SystemdClient::Connection::on_job_removed(const systemd_message::JobRemoved& removed) {
-    const auto [first, last] = jobs_.equal_range(removed.path);
-    for (auto waiting = first; waiting != last; ++waiting) {
-        waiting->second->result.set_value(removed.result);
-    }
-    jobs_.erase(first, last);
-    if (unanswered_jobs_ > 0) {
-        early_results_.insert_or_assign(removed.path, removed.result);
-    }
-}
-
-/// After a reconnection: has the job ended meanwhile?
-void SystemdClient::Connection::recheck_job(const std::string& path) {
-    std::uint32_t id = 0;
-    const std::string digits = path.substr(path.rfind('/') + 1);
-    std::from_chars(digits.data(), digits.data() + digits.size(), id);
-    Call call = manager_call("GetJob", arguments("u", id));
-    call.on_reply = ignore_reply; // JobRemoved is still to come
-    call.on_failure = [this, path](const Failure&) { settle_lost_job(path); };
-    bus_.call(std::move(call));
-}
-
-/// Its JobRemoved was missed: the unit's state tells how it ended.
-void SystemdClient::Connection::settle_lost_job(const std::string& path) {
-    const auto [first, last] = jobs_.equal_range(path);
-    for (auto waiting = first; waiting != last; ++waiting) {
-        const JobPtr job = waiting->second;
-        get_active_state(
-            job->unit,
-            [job](const std::string& state) {
-                job->result.set_value(is_stopped(state) != job->starts ? JobResult::done : JobResult::failed);
-            },
-            [job](const Failure& failure) {
-                job->result.set_exception(std::make_exception_ptr(failure.error));
-            });
-    }
-    jobs_.erase(first, last);
+    throw Error(
+        ErrorCode::timeout,
+        fmt::format("{}: {} not finished after {} ms", unit, starts ? "start" : "stop", limit.count()),
+        "it goes on in the background; `systemctl --user status " + unit + "` tells how far it is");
 }
 
 // Waiting for a unit's end.
 
 bool SystemdClient::Connection::wait_until_stopped(const std::string& unit, milliseconds limit) {
-    const auto waiter = std::make_shared<StopWaiter>(StopWaiter{unit, {}});
-    std::future<void> stopped = waiter->stopped.get_future();
+    const auto waiter = std::make_shared<StopWaiter>();
+    waiter->unit = unit;
     bus_.post([this, waiter] { start_waiting(waiter); });
-    if (stopped.wait_for(limit) == std::future_status::ready) {
-        stopped.get();
+    if (waiter->stopped.wait(limit)) {
         return true;
     }
     bus_.post([this, waiter] { std::erase(stop_waiters_, waiter); });
@@ -265,16 +138,16 @@ void SystemdClient::Connection::start_waiting(const StopWaiterPtr& waiter) {
 }
 
 void SystemdClient::Connection::recheck_waiter(const StopWaiterPtr& waiter) {
-    get_active_state(
-        waiter->unit,
+    systemd_call::get_active_state(
+        bus_, waiter->unit,
         [this, waiter](const std::string& state) {
-            if (is_stopped(state) && !reloading_) {
+            if (systemd_message::is_stopped(state) && !reloading_) {
                 settle_waiters(waiter->unit);
             }
         },
         [this, waiter](const Failure& failure) {
             if (std::erase(stop_waiters_, waiter) > 0) {
-                waiter->stopped.set_exception(std::make_exception_ptr(failure.error));
+                waiter->stopped.fail(failure.error);
             }
         });
 }
@@ -282,29 +155,18 @@ void SystemdClient::Connection::recheck_waiter(const StopWaiterPtr& waiter) {
 void SystemdClient::Connection::settle_waiters(const std::string& unit) {
     for (const StopWaiterPtr& waiter : stop_waiters_) {
         if (waiter->unit == unit) {
-            waiter->stopped.set_value();
+            waiter->stopped.set(true);
         }
     }
     std::erase_if(stop_waiters_, [&](const StopWaiterPtr& waiter) { return waiter->unit == unit; });
-}
-
-void SystemdClient::Connection::get_active_state(const std::string& unit,
-                                                 std::function<void(const std::string&)> on_state,
-                                                 std::function<void(const Failure&)> on_failure) {
-    Call call = get_property(systemd_message::unit_path(unit), unit_interface, "ActiveState");
-    call.on_reply = [on_state = std::move(on_state)](sd_bus_message* message) {
-        on_state(systemd_message::read_string_variant(message));
-    };
-    call.on_failure = std::move(on_failure);
-    bus_.call(std::move(call));
 }
 
 // Following the units' states.
 
 void SystemdClient::Connection::on_connected() {
     reloading_ = false;
-    Call subscribe = manager_call("Subscribe");
-    subscribe.on_reply = ignore_reply;
+    Call subscribe = systemd_call::manager("Subscribe");
+    subscribe.on_reply = systemd_call::ignore_reply;
     subscribe.on_failure = [](const Failure&) {}; // a peer-to-peer connection gets all signals anyway
     subscribe.repeatable = false;
     bus_.call(std::move(subscribe));
@@ -314,14 +176,12 @@ void SystemdClient::Connection::on_connected() {
 /// Learns what was missed: while there was no connection, or while a reload took all units away and brought
 /// them back.
 void SystemdClient::Connection::resynchronise() {
-    Call list = manager_call("ListUnitsByPatterns", arguments("asas", 0, 1, pattern_));
+    Call list = systemd_call::manager("ListUnitsByPatterns", systemd_call::arguments("asas", 0, 1, pattern_));
     list.on_reply = [this](sd_bus_message* message) { compare(systemd_message::read_unit_list(message)); };
     list.on_failure = [](const Failure&) {};
     list.repeatable = false;
     bus_.call(std::move(list));
-    for (auto job = jobs_.begin(); job != jobs_.end(); job = jobs_.upper_bound(job->first)) {
-        recheck_job(job->first);
-    }
+    jobs_.recheck_all();
     for (const StopWaiterPtr& waiter : stop_waiters_) {
         recheck_waiter(waiter);
     }
@@ -345,7 +205,7 @@ void SystemdClient::Connection::compare(const std::vector<UnitStatus>& now) {
 
 void SystemdClient::Connection::on_signal(const std::string& member, sd_bus_message* message) {
     if (member == "JobRemoved") {
-        on_job_removed(systemd_message::read_job_removed(message));
+        jobs_.on_removed(systemd_message::read_job_removed(message));
     } else if (member == "Reloading") {
         on_reloading(systemd_message::read_boolean(message));
     } else if (member == "UnitRemoved" && !reloading_) {
@@ -370,7 +230,7 @@ void SystemdClient::Connection::on_properties_changed(sd_bus_message* message) {
     }
     if (const auto change = systemd_message::read_state_change(message, *unit)) {
         report(*change);
-        if (is_stopped(change->active_state)) {
+        if (systemd_message::is_stopped(change->active_state)) {
             settle_waiters(*unit);
         }
     }
@@ -386,7 +246,11 @@ void SystemdClient::Connection::on_unit_removed(const std::string& unit) {
 }
 
 void SystemdClient::Connection::report(const UnitStatus& unit) {
-    if (!matches(unit.name) || std::exchange(states_[unit.name], unit.active_state) == unit.active_state) {
+    if (!matches(unit.name)) {
+        return;
+    }
+    std::string& known = states_.try_emplace(unit.name, "inactive").first->second; // as is what is not loaded
+    if (std::exchange(known, unit.active_state) == unit.active_state) {
         return;
     }
     try {
@@ -410,38 +274,40 @@ SystemdClient::SystemdClient(std::filesystem::path socket, std::string pattern, 
 SystemdClient::~SystemdClient() = default;
 
 JobResult SystemdClient::start(const std::string& unit, milliseconds limit) {
-    return connection_->run_job("StartUnit", unit, limit);
+    return connection_->run_job(true, unit, limit);
 }
 
 JobResult SystemdClient::stop(const std::string& unit, milliseconds limit) {
-    return connection_->run_job("StopUnit", unit, limit);
+    return connection_->run_job(false, unit, limit);
 }
 
 void SystemdClient::kill(const std::string& unit, int signal) {
-    Call call = manager_call("KillUnit", arguments("ssi", unit, std::string("main"), signal));
+    Call call =
+        systemd_call::manager("KillUnit", systemd_call::arguments("ssi", unit, std::string("main"), signal));
     call.repeatable = false; // a signal sent twice is not the same
-    connection_->order(std::move(call), {no_such_unit, no_such_process});
+    connection_->order(std::move(call), {systemd_call::no_such_unit, systemd_call::no_such_process});
 }
 
 void SystemdClient::reset_failed(const std::string& unit) {
-    connection_->order(manager_call("ResetFailedUnit", arguments("s", unit)), {no_such_unit});
+    connection_->order(systemd_call::manager("ResetFailedUnit", systemd_call::arguments("s", unit)),
+                       {systemd_call::no_such_unit});
 }
 
 void SystemdClient::reload() {
-    connection_->order(manager_call("Reload"));
+    connection_->order(systemd_call::manager("Reload"));
 }
 
 std::vector<UnitStatus> SystemdClient::list(const std::string& pattern) {
     return connection_->ask<std::vector<UnitStatus>>(
-        manager_call("ListUnitsByPatterns", arguments("asas", 0, 1, pattern)),
+        systemd_call::manager("ListUnitsByPatterns", systemd_call::arguments("asas", 0, 1, pattern)),
         systemd_message::read_unit_list);
 }
 
 ServiceStatus SystemdClient::status(const std::string& unit) {
     Call call{systemd_message::unit_path(unit),
-              properties_interface,
+              systemd_call::properties_interface,
               "GetAll",
-              arguments("s", std::string()),
+              systemd_call::arguments("s", std::string()),
               {},
               {}};
     return connection_->ask<ServiceStatus>(std::move(call), systemd_message::read_service_status);
@@ -452,8 +318,9 @@ bool SystemdClient::wait_until_stopped(const std::string& unit, milliseconds lim
 }
 
 std::string SystemdClient::version() {
-    return connection_->ask<std::string>(get_property(manager_path, manager_interface, "Version"),
-                                         systemd_message::read_string_variant);
+    return connection_->ask<std::string>(
+        systemd_call::get_property(systemd_call::manager_path, systemd_call::manager_interface, "Version"),
+        systemd_message::read_string_variant);
 }
 
 } // namespace capsul

@@ -41,13 +41,13 @@ enum class JobResult { done, canceled, timeout, failed, dependency, skipped };
 /// re-executed or restarted.
 class SystemdClient {
   public:
-    /// Called on the client's own thread for every ActiveState change of a unit that matches `pattern`; must be
-    /// quick and must not call back into the client.
+    /// Called on the client's own thread for every ActiveState change of a unit that matches `pattern`; must
+    /// be quick and must not call back into the client.
     using UnitChanged = std::function<void(const UnitStatus&)>;
 
-    /// Connects to `socket` (normally $XDG_RUNTIME_DIR/systemd/private); does not throw when the manager is away:
-    /// each call does then (not_capable, with a hint on linger and `systemctl --user`).
-    /// `pattern` is a glob such as "capsul-vm-*.service".
+    /// Connects to `socket` (normally $XDG_RUNTIME_DIR/systemd/private); does not throw when the manager is
+    /// away: each call does then (not_capable, with a hint on linger and `systemctl --user`). `pattern` is a
+    /// glob such as "capsul-vm-*.service".
     SystemdClient(std::filesystem::path socket, std::string pattern, UnitChanged changed);
     ~SystemdClient();
     SystemdClient(const SystemdClient&) = delete;
@@ -55,7 +55,8 @@ class SystemdClient {
 
     /// Queues a start and waits for the job to end; never a daemon-reload. Throws Error: timeout.
     JobResult start(const std::string& unit, std::chrono::milliseconds limit);
-    /// Queues a stop and waits likewise. `done` also when it was not running. Throws Error: timeout (the job goes on).
+    /// Queues a stop and waits likewise. `done` also when it was not running. Throws Error: timeout (the job
+    /// goes on).
     JobResult stop(const std::string& unit, std::chrono::milliseconds limit);
     /// Sends `signal` to the unit's main process; nothing when it has none.
     void kill(const std::string& unit, int signal);

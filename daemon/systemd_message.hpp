@@ -5,6 +5,7 @@
 #include "daemon/systemd_client.hpp"
 
 #include <optional>
+#include <string_view>
 
 struct sd_bus_message;
 
@@ -13,6 +14,10 @@ namespace capsul::systemd_message {
 /// The object path of a unit, and back (nothing when it is no unit's).
 [[nodiscard]] std::string unit_path(const std::string& unit);
 [[nodiscard]] std::optional<std::string> unit_of_path(const char* path);
+
+[[nodiscard]] inline bool is_stopped(std::string_view active_state) {
+    return active_state == "inactive" || active_state == "failed";
+}
 
 /// The next value of that type.
 [[nodiscard]] std::string read_string(sd_bus_message* message);

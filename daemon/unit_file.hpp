@@ -8,15 +8,15 @@
 
 namespace capsul {
 
-/// One word of an Exec line (systemd.service(5), "Command lines"): exactly these bytes reach the program. Throws Error
-/// (invalid) on NUL and on text that is not UTF-8.
+/// One word of an Exec line (systemd.service(5), "Command lines"): exactly these bytes reach the program.
+/// Throws Error (invalid) on NUL and on text that is not UTF-8.
 [[nodiscard]] std::string quote_exec_word(std::string_view word);
 
 /// An Exec line of several words.
 [[nodiscard]] std::string quote_exec_line(const std::vector<std::string>& argv);
 
-/// A path as it may stand in BindPaths= and the like. capsul's own folders are of plain characters or it refuses to work
-/// with them: throws Error (not_capable).
+/// A path as it may stand in BindPaths= and the like. capsul's own folders are of plain characters or it
+/// refuses to work with them: throws Error (not_capable).
 [[nodiscard]] std::string unit_path(const std::filesystem::path& path);
 
 /// Adds the last line, "# capsul sha256=HEX", over all that stands before it.

@@ -15,7 +15,10 @@
 namespace capsul {
 namespace {
 
-constexpr std::uint64_t space_reserve = std::uint64_t{16} << 20U; ///< left for records, logs and the guest's disks
+namespace fs = std::filesystem;
+
+constexpr std::uint64_t space_reserve = std::uint64_t{16}
+                                        << 20U; ///< left for records, logs and the guest's disks
 
 [[noreturn]] void throw_no_space(const fs::path& folder, const std::string& what) {
     throw Error(ErrorCode::no_space, what + ": no space left on the disk of " + folder.string(),
@@ -70,7 +73,9 @@ void TemporaryFile::rename_to(const fs::path& target) {
     path_.clear();
 }
 
-void Hash::Free::operator()(evp_md_ctx_st* context) const noexcept { EVP_MD_CTX_free(context); }
+void Hash::Free::operator()(evp_md_ctx_st* context) const noexcept {
+    EVP_MD_CTX_free(context);
+}
 
 Hash::Hash(Kind kind) : context_(EVP_MD_CTX_new()) {
     const EVP_MD* type = kind == Kind::sha256 ? EVP_sha256() : EVP_sha512();
@@ -132,7 +137,8 @@ void IncomingFile::write(std::string_view piece) {
 }
 
 Upload IncomingFile::finish() {
-    if (::ftruncate(fd_.get(), static_cast<off_t>(size_)) != 0) { // a hole at the end is not in the length yet
+    if (::ftruncate(fd_.get(), static_cast<off_t>(size_)) !=
+        0) { // a hole at the end is not in the length yet
         throw_errno(errno, "receiving a file");
     }
     const std::string hex = sha256_.finish();
@@ -168,7 +174,8 @@ void expire_uploads(const fs::path& folder, std::chrono::seconds age) {
     std::error_code missing;
     for (const auto& entry : fs::directory_iterator(folder, missing)) {
         struct stat status {};
-        const bool waits = entry.path().extension() != ".claimed" && ::lstat(entry.path().c_str(), &status) == 0;
+        const bool waits =
+            entry.path().extension() != ".claimed" && ::lstat(entry.path().c_str(), &status) == 0;
         if (waits && now - std::chrono::system_clock::from_time_t(status.st_mtim.tv_sec) > age) {
             ::unlink(entry.path().c_str());
         }
@@ -189,8 +196,8 @@ void check_free_space(const fs::path& folder, std::uint64_t bytes, const std::st
     }
     const std::uint64_t available = std::uint64_t{status.f_bavail} * status.f_frsize;
     if (available < space_reserve || available - space_reserve < bytes) {
-        throw_no_space(folder, fmt::format("{} needs {} and {} are free", work, human_size(bytes + space_reserve),
-                                           human_size(available)));
+        throw_no_space(folder, fmt::format("{} needs {} and {} are free", work,
+                                           human_size(bytes + space_reserve), human_size(available)));
     }
 }
 

@@ -1,5 +1,6 @@
-// Files that clients send: received into a folder under an id, hashed on the way, claimed once by the call that uses them.
-// The folder is the only memory: ID.part while it comes, ID.HEX (its SHA-256) when it is whole.
+// Files that clients send: received into a folder under an id, hashed on the way, claimed once by the call
+// that uses them. The folder is the only memory: ID.part while it comes, ID.HEX (its SHA-256) when it is
+// whole.
 #pragma once
 
 #include "lib/fd.hpp"
@@ -56,7 +57,8 @@ class Hash {
 /// A file on its way in; gone without trace unless finish() returns.
 class IncomingFile {
   public:
-    /// Throws Error: invalid when a digest in `expected` is malformed, no_space when the disk is full already.
+    /// Throws Error: invalid when a digest in `expected` is malformed, no_space when the disk is full
+    /// already.
     IncomingFile(const std::filesystem::path& folder, const UploadFile& expected, Bytes max_size);
 
     /// Blocks of zeros become holes. Throws Error: too_large, no_space.
@@ -85,13 +87,15 @@ struct ClaimedFile {
 /// Throws Error (not_found) when there is no such upload, or another call has taken it.
 [[nodiscard]] ClaimedFile claim_upload(const std::filesystem::path& folder, const Uuid& id);
 
-/// Removes uploads that have waited for `age`, and ones whose sender fell silent that long ago. Not claimed ones.
+/// Removes uploads that have waited for `age`, and ones whose sender fell silent that long ago. Not claimed
+/// ones.
 void expire_uploads(const std::filesystem::path& folder, std::chrono::seconds age);
 
 /// Removes every file: for the start, when nobody receives or imports.
 void clear_uploads(const std::filesystem::path& folder);
 
-/// Throws Error (no_space) when fewer than `bytes` (and some reserve) are free where `folder` is. `work` says for what.
+/// Throws Error (no_space) when fewer than `bytes` (and some reserve) are free where `folder` is. `work` says
+/// for what.
 void check_free_space(const std::filesystem::path& folder, std::uint64_t bytes, const std::string& work);
 
 } // namespace capsul

@@ -27,7 +27,8 @@ VmFiles VmHost::files(const VmRecord& vm) const {
 
 void VmHost::require(const Name& name) const {
     if (!store.vms.exists(name)) {
-        throw Error(ErrorCode::not_found, about(name, "does not exist"), "`capsulctl vm list` shows those there are");
+        throw Error(ErrorCode::not_found, about(name, "does not exist"),
+                    "`capsulctl vm list` shows those there are");
     }
 }
 
@@ -53,6 +54,8 @@ Accelerator VmHost::accelerator() const {
     return remembered_kvm(paths.runtime / "capsul").works ? Accelerator::kvm : Accelerator::tcg;
 }
 
-std::string about(const Name& name, const std::string& text) { return fmt::format("vm {}: {}", name.to_string(), text); }
+std::string about(const Name& name, const std::string& text) {
+    return fmt::format("vm {}: {}", name.to_string(), text);
+}
 
 } // namespace capsul

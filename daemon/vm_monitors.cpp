@@ -5,7 +5,8 @@
 namespace capsul {
 
 VmMonitors::VmMonitors(const Paths& paths, EventLog& events)
-    : paths_(paths), events_(events), thread_([this](const std::stop_token& stop) { attach_waiting(stop); }) {}
+    : paths_(paths), events_(events), thread_([this](const std::stop_token& stop) { attach_waiting(stop); }) {
+}
 
 VmMonitors::~VmMonitors() {
     thread_.request_stop();
@@ -58,7 +59,9 @@ bool VmMonitors::paused(const Name& name) const {
     return found != monitors_.end() && found->second->paused;
 }
 
-void VmMonitors::set_paused(const Name& name, bool paused) { monitor(name)->paused = paused; }
+void VmMonitors::set_paused(const Name& name, bool paused) {
+    monitor(name)->paused = paused;
+}
 
 std::shared_ptr<VmMonitors::Monitor> VmMonitors::monitor(const Name& name) {
     const std::lock_guard lock(mutex_);
@@ -77,7 +80,8 @@ std::shared_ptr<QmpClient> VmMonitors::connect(const Name& name, const std::shar
         return monitor->client;
     }
     const std::weak_ptr<Monitor> weak = monitor;
-    const auto on_event = [weak, this, target = name.to_string()](const std::string& event, const Json& /*data*/) {
+    const auto on_event = [weak, this, target = name.to_string()](const std::string& event,
+                                                                  const Json& /*data*/) {
         const auto alive = weak.lock();
         if (alive && (event == "STOP" || event == "RESUME")) {
             alive->paused = event == "STOP";
@@ -87,7 +91,8 @@ std::shared_ptr<QmpClient> VmMonitors::connect(const Name& name, const std::shar
             events_.add("vm.guest_panicked", target);
         }
     };
-    monitor->client = std::make_shared<QmpClient>(paths_.vm_runtime(name) / "qmp.sock", limit, on_event, cancelled);
+    monitor->client =
+        std::make_shared<QmpClient>(paths_.vm_runtime(name) / "qmp.sock", limit, on_event, cancelled);
     const Json status = monitor->client->execute("query-status");
     monitor->paused = !status.value("running", true);
     return monitor->client;
@@ -106,7 +111,8 @@ void VmMonitors::attach_waiting(const std::stop_token& stop) {
     }
 }
 
-/// A VM that somebody else is connecting to, or that does not answer, is passed over: the next command tries again.
+/// A VM that somebody else is connecting to, or that does not answer, is passed over: the next command tries
+/// again.
 void VmMonitors::attach(const Name& name) {
     const auto wanted = monitor(name);
     const std::unique_lock lock(wanted->connecting, std::try_to_lock);

@@ -1,4 +1,5 @@
-// The QMP connections to the running VMs: one each, kept, so that commands are quick and a pause is known without asking.
+// The QMP connections to the running VMs: one each, kept, so that commands are quick and a pause is known
+// without asking.
 #pragma once
 
 #include "daemon/event_log.hpp"
@@ -25,15 +26,16 @@ class VmMonitors {
     VmMonitors(const VmMonitors&) = delete;
     VmMonitors& operator=(const VmMonitors&) = delete;
 
-    /// The VM's unit has changed, as systemd says: on "active" connects in the background, on its end forgets the
-    /// connection; both are events. Quick.
+    /// The VM's unit has changed, as systemd says: on "active" connects in the background, on its end forgets
+    /// the connection; both are events. Quick.
     void unit_changed(const Name& name, const std::string& active_state);
     /// The VM's unit is active already: connects in the background.
     void adopt(const Name& name);
     /// How often the VM's unit has ended since this daemon started.
     [[nodiscard]] unsigned endings(const Name& name) const;
 
-    /// The connection; connects and waits for QEMU up to `limit` where need be. See QmpClient for `cancelled` and errors.
+    /// The connection; connects and waits for QEMU up to `limit` where need be. See QmpClient for `cancelled`
+    /// and errors.
     [[nodiscard]] std::shared_ptr<QmpClient> connection(const Name& name, std::chrono::milliseconds limit,
                                                         const std::function<bool()>& cancelled = {});
     /// Whether QEMU has said that the guest's CPUs are stopped. Never waits.
@@ -48,7 +50,8 @@ class VmMonitors {
         std::atomic<bool> paused = false;
     };
     [[nodiscard]] std::shared_ptr<Monitor> monitor(const Name& name);
-    [[nodiscard]] std::shared_ptr<QmpClient> connect(const Name& name, const std::shared_ptr<Monitor>& monitor,
+    [[nodiscard]] std::shared_ptr<QmpClient> connect(const Name& name,
+                                                     const std::shared_ptr<Monitor>& monitor,
                                                      std::chrono::milliseconds limit,
                                                      const std::function<bool()>& cancelled);
     void attach_waiting(const std::stop_token& stop);

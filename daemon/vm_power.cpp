@@ -15,7 +15,9 @@ namespace {
 
 using namespace std::chrono_literals;
 
-bool is_down(const std::string& active_state) { return active_state == "inactive" || active_state == "failed"; }
+bool is_down(const std::string& active_state) {
+    return active_state == "inactive" || active_state == "failed";
+}
 
 /// Brings a generated file up to date, unless somebody has edited it. True when it was changed.
 bool refresh(const fs::path& file, const std::string& wanted) {
@@ -29,7 +31,8 @@ bool refresh(const fs::path& file, const std::string& wanted) {
 
 void require_file(const Name& name, const fs::path& file, const char* what) {
     if (!fs::exists(file)) {
-        throw Error(ErrorCode::wrong_state, about(name, fmt::format("cannot start: {} {} is missing", what, file.string())),
+        throw Error(ErrorCode::wrong_state,
+                    about(name, fmt::format("cannot start: {} {} is missing", what, file.string())),
                     "restore the file, or delete the VM");
     }
 }
@@ -118,7 +121,8 @@ void VmPower::await_qemu(const Name& name, unsigned endings) const {
             fail_start(name);
         }
         end_qemu(name, SIGKILL);
-        throw Error(error.code(), about(name, fmt::format("QEMU started but does not answer: {}", error.what())),
+        throw Error(error.code(),
+                    about(name, fmt::format("QEMU started but does not answer: {}", error.what())),
                     "`capsulctl logs --source qemu " + name.to_string() + "` shows what it said");
     }
 }
@@ -153,7 +157,8 @@ StopResult VmPower::stop(const Name& name, std::optional<Duration> timeout, bool
         return {view_.show(name), StopKind::forced};
     }
     const auto stored = host_.store.vms.find(name);
-    const Duration longest = stored && stored->record ? stored->record->stop_timeout : VmRecord{}.stop_timeout;
+    const Duration longest =
+        stored && stored->record ? stored->record->stop_timeout : VmRecord{}.stop_timeout;
     const StopKind how = stop_unit(name, timeout.value_or(longest).value(), progress);
     return {view_.show(name), how};
 }
@@ -196,9 +201,13 @@ Vm VmPower::kill(const Name& name) const {
     return view_.show(name);
 }
 
-Vm VmPower::pause(const Name& name) const { return command(name, "stop"); }
+Vm VmPower::pause(const Name& name) const {
+    return command(name, "stop");
+}
 
-Vm VmPower::resume(const Name& name) const { return command(name, "cont"); }
+Vm VmPower::resume(const Name& name) const {
+    return command(name, "cont");
+}
 
 Vm VmPower::command(const Name& name, const char* qmp_command) const {
     host_.require(name);

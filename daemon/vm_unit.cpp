@@ -9,11 +9,16 @@ namespace {
 
 constexpr std::uint64_t mib = 1U << 20U;
 
-/// QEMU's own memory beside the guest's: tables grow with the guest, and emulation keeps up to 1 GiB of translated code.
-std::uint64_t memory_limit(const VmRecord& vm) { return vm.memory.count() + vm.memory.count() / 16 + 1536 * mib; }
+/// QEMU's own memory beside the guest's: tables grow with the guest, and emulation keeps up to 1 GiB of
+/// translated code.
+std::uint64_t memory_limit(const VmRecord& vm) {
+    return vm.memory.count() + vm.memory.count() / 16 + 1536 * mib;
+}
 
 /// QEMU's threads: one a CPU, up to 64 for disk work, a few of its own.
-int task_limit(const VmRecord& vm) { return vm.cpus.number() + 128; }
+int task_limit(const VmRecord& vm) {
+    return vm.cpus.number() + 128;
+}
 
 std::string read_only_files(const VmFiles& files) {
     std::string paths = unit_path(files.base);
@@ -34,8 +39,9 @@ std::string program_lines(const fs::path& programs) {
     return fmt::format("BindReadOnlyPaths={0}\nExecPaths=/usr {0}\n", folder);
 }
 
-// What this systemd (252) really enforces for a user unit: without PrivateUsers= it ignores most of it silently. No
-// MemoryDenyWriteExecute=, since QEMU may fall back to emulation, which writes the code that it runs.
+// What this systemd (252) really enforces for a user unit: without PrivateUsers= it ignores most of it
+// silently. No MemoryDenyWriteExecute=, since QEMU may fall back to emulation, which writes the code that it
+// runs.
 constexpr std::string_view sandbox = R"(
 # The sandbox
 PrivateUsers=yes
@@ -75,9 +81,10 @@ NoExecPaths=/
 
 std::string vm_unit(const VmRecord& vm, const VmFiles& files, const fs::path& programs) {
     const auto stop_seconds = std::chrono::ceil<std::chrono::seconds>(vm.stop_timeout.value()).count();
-    const std::vector<std::string> stop{(programs / "capsul-powerdown").string(), std::to_string(stop_seconds),
-                                        (files.runtime / "stop.sock").string()};
-    std::string text = fmt::format(R"(# The VM {name}, written by capsul. Its hardware is in {config}.
+    const std::vector<std::string> stop{(programs / "capsul-powerdown").string(),
+                                        std::to_string(stop_seconds), (files.runtime / "stop.sock").string()};
+    std::string text =
+        fmt::format(R"(# The VM {name}, written by capsul. Its hardware is in {config}.
 # Settings of your own go into a drop-in: systemctl --user edit {unit}
 [Unit]
 Description=Virtual machine {name}
@@ -109,11 +116,11 @@ CPUWeight=100
 OOMPolicy=stop
 OOMScoreAdjust=200
 )",
-                                   fmt::arg("name", vm.name.to_string()), fmt::arg("unit", vm_unit_name(vm.name)),
-                                   fmt::arg("config", files.config().string()),
-                                   fmt::arg("start", quote_exec_line(qemu_command(vm, files))),
-                                   fmt::arg("stop", quote_exec_line(stop)), fmt::arg("timeout", stop_seconds + 10),
-                                   fmt::arg("memory", memory_limit(vm)), fmt::arg("tasks", task_limit(vm)));
+                    fmt::arg("name", vm.name.to_string()), fmt::arg("unit", vm_unit_name(vm.name)),
+                    fmt::arg("config", files.config().string()),
+                    fmt::arg("start", quote_exec_line(qemu_command(vm, files))),
+                    fmt::arg("stop", quote_exec_line(stop)), fmt::arg("timeout", stop_seconds + 10),
+                    fmt::arg("memory", memory_limit(vm)), fmt::arg("tasks", task_limit(vm)));
     text += sandbox;
     text += program_lines(programs);
     text += fmt::format("BindReadOnlyPaths={} {}\n", unit_path(files.folder), read_only_files(files));

@@ -61,7 +61,8 @@ Vm describe(const Stored<VmRecord>& stored, const std::string& active_state, boo
 }
 
 bool wanted_by(const VmList& wanted, const Vm& vm) {
-    const bool state_ok = wanted.state.empty() || std::ranges::find(wanted.state, vm.state) != wanted.state.end();
+    const bool state_ok =
+        wanted.state.empty() || std::ranges::find(wanted.state, vm.state) != wanted.state.end();
     return state_ok && std::ranges::all_of(wanted.label, [&](const std::string& selector) {
                return vm.spec && label_matches(vm.spec->labels, selector);
            });
@@ -116,13 +117,15 @@ Vm VmView::show(const Name& name) const {
                      fs::is_symlink(host_.wants_link(name)), host_.monitors.paused(name));
     if (vm.state == VmState::failed) {
         vm.reason = failure_reason(status);
-        for (const std::string& line : journal_lines(unit, status.invocation_id, 1, std::chrono::milliseconds(0))) {
+        for (const std::string& line :
+             journal_lines(unit, status.invocation_id, 1, std::chrono::milliseconds(0))) {
             *vm.reason += "; QEMU's last words: " + line;
         }
     }
     if (status.main_pid > 0) {
         vm.pid = status.main_pid;
-        vm.since = Timestamp(std::chrono::sys_seconds(std::chrono::seconds(status.active_enter_usec / 1'000'000)));
+        vm.since =
+            Timestamp(std::chrono::sys_seconds(std::chrono::seconds(status.active_enter_usec / 1'000'000)));
     }
     return vm;
 }
@@ -135,7 +138,8 @@ UnitView VmView::unit(const Name& name) const {
     view.active_state = status.active_state;
     view.enabled = fs::is_symlink(host_.wants_link(name));
     view.need_daemon_reload = status.need_daemon_reload;
-    const std::string file = status.fragment_path.empty() ? host_.unit_file(name).string() : status.fragment_path;
+    const std::string file =
+        status.fragment_path.empty() ? host_.unit_file(name).string() : status.fragment_path;
     view.text = fmt::format("# {}\n{}", file, read_if_there(file));
     for (const std::string& drop_in : status.drop_in_paths) {
         view.text += fmt::format("\n# {}\n{}", drop_in, read_if_there(drop_in));

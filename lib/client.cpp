@@ -134,7 +134,8 @@ std::string head_text(const http::request<http::empty_body>& request) {
     std::string head = fmt::format("{} {} HTTP/1.1\r\n", std::string_view(request.method_string()),
                                    std::string_view(request.target()));
     for (const auto& field : request) {
-        head += fmt::format("{}: {}\r\n", std::string_view(field.name_string()), std::string_view(field.value()));
+        head +=
+            fmt::format("{}: {}\r\n", std::string_view(field.name_string()), std::string_view(field.value()));
     }
     return head + "\r\n";
 }
@@ -206,8 +207,8 @@ void Client::Connection::fail(const error_code& error) {
         throw Error(ErrorCode::unreachable, "capsuld closed the connection before its answer was complete",
                     "`journalctl --user -u capsuld` may tell why");
     }
-    throw Error(ErrorCode::internal, fmt::format("{}: what answers there is not capsuld ({})", path_.string(),
-                                                 error.message()),
+    throw Error(ErrorCode::internal,
+                fmt::format("{}: what answers there is not capsuld ({})", path_.string(), error.message()),
                 "check --socket and CAPSUL_SOCKET");
 }
 
@@ -274,7 +275,8 @@ std::string Client::Connection::whole_body(Answered& answer) {
         return body.size() <= answer_limit;
     });
     if (body.size() > answer_limit) {
-        throw Error(ErrorCode::too_large, fmt::format("capsuld's answer is longer than {} bytes", answer_limit));
+        throw Error(ErrorCode::too_large,
+                    fmt::format("capsuld's answer is longer than {} bytes", answer_limit));
     }
     return body;
 }
@@ -303,7 +305,8 @@ void Client::Connection::stream(const RequestTarget& target, const Sink& sink) {
     read_body(*answer, sink);
 }
 
-/// What follows the head belongs to the tunnel, so not a byte more than the head may be taken from the socket.
+/// What follows the head belongs to the tunnel, so not a byte more than the head may be taken from the
+/// socket.
 std::string Client::Connection::head_byte_by_byte() {
     std::string head;
     while (!head.ends_with("\r\n\r\n")) {
@@ -353,7 +356,8 @@ bool Client::Connection::send_all(std::string_view data) {
         if ((waiting.revents & POLLIN) != 0) {
             return false;
         }
-        const ssize_t sent = ::send(socket_.native_handle(), data.data(), data.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+        const ssize_t sent =
+            ::send(socket_.native_handle(), data.data(), data.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
         if (sent < 0 && errno != EAGAIN && errno != EINTR) {
             return false;
         }
@@ -440,34 +444,46 @@ Json Client::follow(const Operation& started, const OnProgress& on_progress) {
         }
     };
     const Json call = encode(OperationFollow{started.id});
-    stream_target(make_target(OperationFollow::route, call), [&](std::string_view piece) {
-        pending += piece;
-        for (auto end = pending.find('\n'); end != std::string::npos; end = pending.find('\n')) {
-            take_line(pending.substr(0, end));
-            pending.erase(0, end + 1);
-        }
-        return pending.size() <= answer_limit;
-    });
+    try {
+        stream_target(make_target(OperationFollow::route, call), [&](std::string_view piece) {
+            pending += piece;
+            for (auto end = pending.find('\n'); end != std::string::npos; end = pending.find('\n')) {
+                take_line(pending.substr(0, end));
+                pending.erase(0, end + 1);
+            }
+            return pending.size() <= answer_limit;
+        });
+    } catch (const Error& error) {
+        if (error.code() != ErrorCode::unreachable) {
+            throw;
+        } // told below, with the operation's id
+    }
     if (!now.finished()) {
         throw Error(ErrorCode::unreachable, "capsuld went away before the work was done",
-                    fmt::format("it may go on: see `capsulctl operation show {}`", started.id.to_string()));
+                    fmt::format("it may go on: capsulctl operation show {}", started.id.to_string()));
     }
     if (now.state == OperationState::failed) {
-        throw now.error.value_or(Problem{.title = "the operation failed", .code = "internal", .hint = {}}).to_error();
+        throw now.error.value_or(Problem{.title = "the operation failed", .code = "internal", .hint = {}})
+            .to_error();
     }
     return now.result.value_or(Json());
 }
 
-void Client::stream_target(const RequestTarget& target, const Sink& sink) { connection_->stream(target, sink); }
+void Client::stream_target(const RequestTarget& target, const Sink& sink) {
+    connection_->stream(target, sink);
+}
 
-UniqueFd Client::open_tunnel(const RequestTarget& target) { return connection_->tunnel(target); }
+UniqueFd Client::open_tunnel(const RequestTarget& target) {
+    return connection_->tunnel(target);
+}
 
 Json Client::upload_file(const RequestTarget& target, int fd, const OnSent& on_sent) {
     return parse_answer(connection_->upload(target, fd, on_sent));
 }
 
 void throw_bad_answer(const Error& error) {
-    throw Error(ErrorCode::internal, std::string("capsuld's answer is not understood: ") + error.what(), newer_hint);
+    throw Error(ErrorCode::internal, std::string("capsuld's answer is not understood: ") + error.what(),
+                newer_hint);
 }
 
 } // namespace capsul

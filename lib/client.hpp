@@ -33,8 +33,8 @@ class Client {
     /// Takes a piece of a stream; returning false ends it.
     using Sink = std::function<bool(std::string_view)>;
 
-    /// Does not connect yet. Every call below throws what the daemon answers as an Error, and `unreachable` when there
-    /// is no daemon (with a hint how to start one).
+    /// Does not connect yet. Every call below throws what the daemon answers as an Error, and `unreachable`
+    /// when there is no daemon (with a hint how to start one).
     explicit Client(std::filesystem::path socket);
     ~Client();
     Client(const Client&) = delete;

@@ -38,7 +38,8 @@ void check_ranges(const Config& config) {
     }
     const auto bounded = [](const char* key, int value, int high) {
         if (value < 1 || value > high) {
-            throw Error(ErrorCode::invalid, fmt::format("server.{}: {} is not between 1 and {}", key, value, high));
+            throw Error(ErrorCode::invalid,
+                        fmt::format("server.{}: {} is not between 1 and {}", key, value, high));
         }
     };
     bounded("threads", config.server.threads, 64);

@@ -18,7 +18,8 @@ struct ServerConfig {
     Bytes max_body{std::uint64_t{1} << 20U}; ///< of a JSON request
 
     static constexpr auto fields() {
-        return std::tuple{optional("group", &ServerConfig::group), optional("threads", &ServerConfig::threads),
+        return std::tuple{optional("group", &ServerConfig::group),
+                          optional("threads", &ServerConfig::threads),
                           optional("connections", &ServerConfig::connections),
                           optional("connections_per_user", &ServerConfig::connections_per_user),
                           optional("max_body", &ServerConfig::max_body)};
@@ -55,8 +56,8 @@ struct Config {
     }
 };
 
-/// /etc/capsul/capsuld.toml, then the user's own over it, key by key; both may be missing. Throws Error that names file and
-/// line for an unknown key, a wrong type, or a file that others may write.
+/// /etc/capsul/capsuld.toml, then the user's own over it, key by key; both may be missing. Throws Error that
+/// names file and line for an unknown key, a wrong type, or a file that others may write.
 [[nodiscard]] Config load_config(const Paths& paths);
 
 /// The same from files named by the caller, the later over the earlier.

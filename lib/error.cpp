@@ -58,7 +58,9 @@ ErrorCode code_of_errno(int number) {
 
 } // namespace
 
-std::string_view to_string(ErrorCode code) { return row_of(code).word; }
+std::string_view to_string(ErrorCode code) {
+    return row_of(code).word;
+}
 
 ErrorCode error_code_from(std::string_view word) {
     for (const CodeRow& row : rows) {
@@ -69,9 +71,13 @@ ErrorCode error_code_from(std::string_view word) {
     return ErrorCode::internal;
 }
 
-int exit_code(ErrorCode code) { return row_of(code).exit; }
+int exit_code(ErrorCode code) {
+    return row_of(code).exit;
+}
 
-unsigned http_status(ErrorCode code) { return row_of(code).status; }
+unsigned http_status(ErrorCode code) {
+    return row_of(code).status;
+}
 
 void throw_errno(int number, const std::string& what) {
     throw Error(code_of_errno(number), what + ": " + std::generic_category().message(number));

@@ -1,4 +1,5 @@
-// One definition of a struct serves the wire (JSON), the disk (TOML) and the query string: a list of its fields.
+// One definition of a struct serves the wire (JSON), the disk (TOML) and the query string: a list of its
+// fields.
 //
 //     struct VmStop {
 //         Name name;
@@ -38,7 +39,9 @@ constexpr Field<Struct, Member> optional(const char* key, Member Struct::*member
 
 /// A struct that lists its fields.
 template <class T>
-concept Described = requires { T::fields(); };
+concept Described = requires {
+    T::fields();
+};
 
 /// Calls `visit(field)` for each field of T, in order.
 template <Described T, class Visit>

@@ -19,7 +19,8 @@ struct DirectKernel {
     std::string cmdline;
 
     static constexpr auto fields() {
-        return std::tuple{required("kernel", &DirectKernel::kernel), optional("initrd", &DirectKernel::initrd),
+        return std::tuple{required("kernel", &DirectKernel::kernel),
+                          optional("initrd", &DirectKernel::initrd),
                           required("cmdline", &DirectKernel::cmdline)};
     }
 };
@@ -52,10 +53,14 @@ struct Image {
     std::vector<Name> vms; ///< that are made from it
 
     static constexpr auto fields() {
-        return std::tuple{required("name", &Image::name),         optional("broken", &Image::broken),
-                          optional("digest", &Image::digest),     optional("size", &Image::size),
-                          optional("disk_usage", &Image::disk_usage), optional("imported", &Image::imported),
-                          optional("boot", &Image::boot),         optional("vms", &Image::vms)};
+        return std::tuple{required("name", &Image::name),
+                          optional("broken", &Image::broken),
+                          optional("digest", &Image::digest),
+                          optional("size", &Image::size),
+                          optional("disk_usage", &Image::disk_usage),
+                          optional("imported", &Image::imported),
+                          optional("boot", &Image::boot),
+                          optional("vms", &Image::vms)};
     }
 };
 

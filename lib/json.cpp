@@ -15,7 +15,9 @@ std::string member_path(std::string_view where, std::string_view key) {
     return where.empty() ? std::string(key) : fmt::format("{}.{}", where, key);
 }
 
-std::string index_path(std::string_view where, std::size_t index) { return fmt::format("{}[{}]", where, index); }
+std::string index_path(std::string_view where, std::size_t index) {
+    return fmt::format("{}[{}]", where, index);
+}
 
 const std::string& string_at(const Json& json, std::string_view where) {
     if (!json.is_string()) {
@@ -35,12 +37,14 @@ std::int64_t integer_at(const Json& json, std::string_view where, std::int64_t l
     const bool above = json.is_number_unsigned() && json.get<std::uint64_t>() > high;
     const bool below = !json.is_number_unsigned() && json.get<std::int64_t>() < low;
     if (above || below) {
-        throw DecodeError(std::string(where), fmt::format("{} is not between {} and {}", json.dump(), low, high));
+        throw DecodeError(std::string(where),
+                          fmt::format("{} is not between {} and {}", json.dump(), low, high));
     }
     return json.get<std::int64_t>();
 }
 
-void refuse_unknown_keys(const Json& json, std::string_view where, const std::vector<std::string_view>& known) {
+void refuse_unknown_keys(const Json& json, std::string_view where,
+                         const std::vector<std::string_view>& known) {
     for (const auto& [key, value] : json.items()) {
         if (std::ranges::find(known, key) == known.end()) {
             throw DecodeError(member_path(where, key.substr(0, 64)), "unknown key",
@@ -67,8 +71,10 @@ class StrictWatch {
             keys_.emplace_back();
         } else if (event == Json::parse_event_t::object_end) {
             keys_.pop_back();
-        } else if (event == Json::parse_event_t::key && !keys_.back().insert(parsed.get<std::string>()).second) {
-            throw Error(ErrorCode::invalid, "JSON key '" + parsed.get<std::string>().substr(0, 64) + "' stands twice");
+        } else if (event == Json::parse_event_t::key &&
+                   !keys_.back().insert(parsed.get<std::string>()).second) {
+            throw Error(ErrorCode::invalid,
+                        "JSON key '" + parsed.get<std::string>().substr(0, 64) + "' stands twice");
         }
         return true;
     }
@@ -87,8 +93,8 @@ Json parse_json(std::string_view text, int max_depth) {
     } catch (const nlohmann::json::exception& error) {
         const std::string_view words = error.what();
         const auto start = words.find("] ");
-        throw Error(ErrorCode::invalid,
-                    "not JSON: " + std::string(words.substr(start == std::string_view::npos ? 0 : start + 2)));
+        throw Error(ErrorCode::invalid, "not JSON: " + std::string(words.substr(
+                                                           start == std::string_view::npos ? 0 : start + 2)));
     }
 }
 

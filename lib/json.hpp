@@ -31,12 +31,15 @@ concept Numeric = requires(const T& value, typename T::Number number) {
     { value.number() } -> std::same_as<typename T::Number>;
 };
 
-/// The words of an enum: specialise with `static constexpr std::array<std::pair<E, std::string_view>, N> words`.
+/// The words of an enum: specialise with `static constexpr std::array<std::pair<E, std::string_view>, N>
+/// words`.
 template <class E>
 struct EnumWords;
 
 template <class E>
-concept WordedEnum = std::is_enum_v<E> && requires { EnumWords<E>::words; };
+concept WordedEnum = std::is_enum_v<E> && requires {
+    EnumWords<E>::words;
+};
 
 template <WordedEnum E>
 [[nodiscard]] constexpr std::string_view to_string(E value) {
@@ -61,13 +64,15 @@ template <WordedEnum E>
     throw Error(ErrorCode::invalid, "'" + std::string(word.substr(0, 64)) + "' is not one of " + known);
 }
 
-/// JSON text to a value: at most `max_depth` nested, no key twice, nothing after the end. Throws Error (invalid).
+/// JSON text to a value: at most `max_depth` nested, no key twice, nothing after the end. Throws Error
+/// (invalid).
 [[nodiscard]] Json parse_json(std::string_view text, int max_depth = 32);
 
 /// JSON text that is safe to send whatever bytes the strings hold (invalid UTF-8 is replaced).
 [[nodiscard]] std::string dump_json(const Json& value, int indent = -1);
 
-/// A value that does not fit, and where in the document it stands ("publish[1]"; empty for the document itself).
+/// A value that does not fit, and where in the document it stands ("publish[1]"; empty for the document
+/// itself).
 class DecodeError : public Error {
   public:
     DecodeError(std::string where, const std::string& what, std::string hint = {})
@@ -99,7 +104,8 @@ std::string member_path(std::string_view where, std::string_view key);
 std::string index_path(std::string_view where, std::size_t index);
 const std::string& string_at(const Json& json, std::string_view where);
 std::int64_t integer_at(const Json& json, std::string_view where, std::int64_t low, std::uint64_t high);
-void refuse_unknown_keys(const Json& json, std::string_view where, const std::vector<std::string_view>& known);
+void refuse_unknown_keys(const Json& json, std::string_view where,
+                         const std::vector<std::string_view>& known);
 
 } // namespace detail
 
@@ -215,12 +221,13 @@ T decode(const Json& json, std::string_view where) {
     } else if constexpr (Textual<T> || Numeric<T> || WordedEnum<T>) {
         return detail::decode_checked<T>(json, where);
     } else if constexpr (std::same_as<T, bool>) {
-        return json.is_boolean() ? json.get<bool>() : (detail::fail_type(where, "true or false", json), false);
+        return json.is_boolean() ? json.get<bool>()
+                                 : (detail::fail_type(where, "true or false", json), false);
     } else if constexpr (std::same_as<T, std::string>) {
         return detail::string_at(json, where);
     } else if constexpr (std::integral<T>) {
-        return static_cast<T>(detail::integer_at(json, where, std::numeric_limits<T>::min(),
-                                                 std::numeric_limits<T>::max()));
+        return static_cast<T>(
+            detail::integer_at(json, where, std::numeric_limits<T>::min(), std::numeric_limits<T>::max()));
     } else if constexpr (std::floating_point<T>) {
         return json.is_number() ? json.get<T>() : (detail::fail_type(where, "a number", json), T{});
     } else if constexpr (detail::is_optional<T>) {

@@ -11,7 +11,9 @@
 namespace capsul {
 namespace {
 
-bool is_hex(char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); }
+bool is_hex(char c) {
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
+}
 
 /// Whether `text` has hexadecimal digits except at each place where `separator` stands in `shape`.
 bool has_shape(std::string_view text, std::string_view shape) {
@@ -36,8 +38,8 @@ Uuid Uuid::make() {
     std::array<std::uint32_t, 4> word{random(), random(), random(), random()};
     word[1] = (word[1] & 0xffff0fff) | 0x4000;
     word[2] = (word[2] & 0x3fffffff) | 0x80000000;
-    return Uuid(fmt::format("{:08x}-{:04x}-{:04x}-{:04x}-{:04x}{:08x}", word[0], word[1] >> 16, word[1] & 0xffff,
-                            word[2] >> 16, word[2] & 0xffff, word[3]));
+    return Uuid(fmt::format("{:08x}-{:04x}-{:04x}-{:04x}-{:04x}{:08x}", word[0], word[1] >> 16,
+                            word[1] & 0xffff, word[2] >> 16, word[2] & 0xffff, word[3]));
 }
 
 Uuid Uuid::parse(std::string_view text) {

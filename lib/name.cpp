@@ -10,9 +10,15 @@
 namespace capsul {
 namespace {
 
-bool is_lower(char c) { return c >= 'a' && c <= 'z'; }
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
-bool is_printable(char c) { return c >= ' ' && c <= '~'; }
+bool is_lower(char c) {
+    return c >= 'a' && c <= 'z';
+}
+bool is_digit(char c) {
+    return c >= '0' && c <= '9';
+}
+bool is_printable(char c) {
+    return c >= ' ' && c <= '~';
+}
 
 /// The text as an error may show it: short, no control characters.
 std::string shown(std::string_view text) {
@@ -31,12 +37,14 @@ std::string shown(std::string_view text) {
 // Words that would be read as something else somewhere.
 constexpr std::array<std::string_view, 4> reserved{"default", "capsul", "localhost", "all"};
 
-constexpr std::array<std::string_view, 24> adjectives{
-    "amber", "bold", "brave",  "bright", "brisk", "calm",  "clear", "crisp", "eager", "fair",  "fleet", "fond",
-    "gentle", "glad", "jolly", "keen",   "kind",  "light", "merry", "neat",  "proud", "quick", "sharp", "warm"};
-constexpr std::array<std::string_view, 24> animals{
-    "badger", "bison", "crane", "curlew", "dove", "eagle", "falcon", "finch", "fox",   "gecko", "hare",  "heron",
-    "ibis",   "lark",  "lynx",  "marten", "newt", "otter", "owl",    "raven", "robin", "seal",  "stoat", "wren"};
+constexpr std::array<std::string_view, 24> adjectives{"amber",  "bold",  "brave", "bright", "brisk", "calm",
+                                                      "clear",  "crisp", "eager", "fair",   "fleet", "fond",
+                                                      "gentle", "glad",  "jolly", "keen",   "kind",  "light",
+                                                      "merry",  "neat",  "proud", "quick",  "sharp", "warm"};
+constexpr std::array<std::string_view, 24> animals{"badger", "bison", "crane", "curlew", "dove",  "eagle",
+                                                   "falcon", "finch", "fox",   "gecko",  "hare",  "heron",
+                                                   "ibis",   "lark",  "lynx",  "marten", "newt",  "otter",
+                                                   "owl",    "raven", "robin", "seal",   "stoat", "wren"};
 
 } // namespace
 
@@ -72,8 +80,9 @@ void check_label(std::string_view key, std::string_view value) {
     const bool key_ok = !key.empty() && key.size() <= 63 && std::ranges::all_of(key, is_printable) &&
                         key.find_first_of("=, ") == std::string_view::npos;
     if (!key_ok) {
-        throw Error(ErrorCode::invalid, fmt::format("'{}' is not a valid label key", shown(key)),
-                    "a label is KEY=VALUE; the key is 1 to 63 printable characters without '=', ',' and space");
+        throw Error(
+            ErrorCode::invalid, fmt::format("'{}' is not a valid label key", shown(key)),
+            "a label is KEY=VALUE; the key is 1 to 63 printable characters without '=', ',' and space");
     }
     if (value.size() > 255 || !std::ranges::all_of(value, is_printable)) {
         throw Error(ErrorCode::invalid, fmt::format("the value of label '{}' is not valid", key),

@@ -7,8 +7,8 @@
 
 namespace capsul {
 
-/// A DNS label (RFC 1123 2.1) in lower case: a letter first, then letters, digits and hyphens, not ending in a
-/// hyphen, at most 63. Safe as a file name, in a unit name and as a host name.
+/// A DNS label (RFC 1123 2.1) in lower case: a letter first, then letters, digits and hyphens, not ending in
+/// a hyphen, at most 63. Safe as a file name, in a unit name and as a host name.
 class Name {
   public:
     Name() = default;

@@ -37,7 +37,9 @@ std::string parse_address(std::string_view text, std::string_view whole) {
     return canonical.data();
 }
 
-bool is_wildcard(const std::string& address) { return address == "0.0.0.0" || address == "::"; }
+bool is_wildcard(const std::string& address) {
+    return address == "0.0.0.0" || address == "::";
+}
 
 } // namespace
 

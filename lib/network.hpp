@@ -27,7 +27,8 @@ class PublishedPort {
     PublishedPort() = default;
     /// Throws Error (invalid).
     [[nodiscard]] static PublishedPort parse(std::string_view text);
-    [[nodiscard]] static PublishedPort tcp(std::string address, std::uint16_t host_port, std::uint16_t guest_port);
+    [[nodiscard]] static PublishedPort tcp(std::string address, std::uint16_t host_port,
+                                           std::uint16_t guest_port);
     /// "127.0.0.1:8080:80/tcp"; an IPv6 address stands in brackets.
     [[nodiscard]] std::string to_string() const;
     [[nodiscard]] const std::string& address() const noexcept { return address_; }

@@ -89,13 +89,14 @@ struct Event {
     Json data = Json::object();
 
     static constexpr auto fields() {
-        return std::tuple{required("id", &Event::id), required("time", &Event::time), required("type", &Event::type),
-                          required("target", &Event::target), optional("data", &Event::data)};
+        return std::tuple{required("id", &Event::id), required("time", &Event::time),
+                          required("type", &Event::type), required("target", &Event::target),
+                          optional("data", &Event::data)};
     }
 };
 
-/// Streams events as NDJSON: those after `since` that are still kept, then, with `follow`, new ones as they happen.
-/// A gap (older events are gone, or this reader was too slow) shows as an event of type "gap".
+/// Streams events as NDJSON: those after `since` that are still kept, then, with `follow`, new ones as they
+/// happen. A gap (older events are gone, or this reader was too slow) shows as an event of type "gap".
 struct EventList {
     std::optional<std::uint64_t> since;
     bool follow = false;

@@ -14,7 +14,8 @@ std::string environment(const char* name) {
     return value == nullptr ? "" : value;
 }
 
-/// An absolute folder from the environment, or the default; relative values are to be ignored (XDG base dir spec).
+/// An absolute folder from the environment, or the default; relative values are to be ignored (XDG base dir
+/// spec).
 fs::path folder_or(const char* variable, const fs::path& otherwise) {
     const fs::path path = environment(variable);
     return path.is_absolute() ? path : otherwise;
@@ -24,8 +25,9 @@ fs::path checked_runtime() {
     const fs::path path = environment("XDG_RUNTIME_DIR");
     struct stat status {};
     if (!path.is_absolute() || ::stat(path.c_str(), &status) != 0 || !S_ISDIR(status.st_mode)) {
-        throw Error(ErrorCode::not_capable, "XDG_RUNTIME_DIR names no folder",
-                    "log in through a session with systemd (ssh, or `machinectl shell USER@`), not through su");
+        throw Error(
+            ErrorCode::not_capable, "XDG_RUNTIME_DIR names no folder",
+            "log in through a session with systemd (ssh, or `machinectl shell USER@`), not through su");
     }
     if (status.st_uid != ::geteuid() || (status.st_mode & 077U) != 0) {
         throw Error(ErrorCode::not_capable, path.string() + ": is not a folder of this user alone",

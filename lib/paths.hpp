@@ -18,8 +18,8 @@ struct Paths {
     fs::path units;   ///< ~/.config/systemd/user
     fs::path runtime; ///< $XDG_RUNTIME_DIR
 
-    /// Throws Error (not_capable) when HOME or XDG_RUNTIME_DIR is missing, relative, or the latter is not a folder of
-    /// this user alone.
+    /// Throws Error (not_capable) when HOME or XDG_RUNTIME_DIR is missing, relative, or the latter is not a
+    /// folder of this user alone.
     [[nodiscard]] static Paths from_environment();
 
     [[nodiscard]] fs::path vms() const { return data / "vms"; }
@@ -27,14 +27,16 @@ struct Paths {
     [[nodiscard]] fs::path images() const { return data / "images"; }
     [[nodiscard]] fs::path uploads() const { return data / "uploads"; }
     /// Where a running VM's sockets are; systemd makes and removes it with the unit.
-    [[nodiscard]] fs::path vm_runtime(const Name& name) const { return runtime / "capsul/vms" / name.to_string(); }
+    [[nodiscard]] fs::path vm_runtime(const Name& name) const {
+        return runtime / "capsul/vms" / name.to_string();
+    }
     [[nodiscard]] fs::path socket() const { return runtime / "capsul/capsuld.sock"; }
     [[nodiscard]] fs::path systemd_socket() const { return runtime / "systemd/private"; }
     [[nodiscard]] fs::path wants() const { return units / "default.target.wants"; }
 };
 
-/// The daemon's socket as a client finds it: $CAPSUL_SOCKET, else $XDG_RUNTIME_DIR/capsul/capsuld.sock, else (when
-/// that is not there and this is) /run/capsul/capsuld.sock.
+/// The daemon's socket as a client finds it: $CAPSUL_SOCKET, else $XDG_RUNTIME_DIR/capsul/capsuld.sock, else
+/// (when that is not there and this is) /run/capsul/capsuld.sock.
 [[nodiscard]] fs::path client_socket();
 
 } // namespace capsul

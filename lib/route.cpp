@@ -7,8 +7,8 @@ namespace capsul {
 namespace {
 
 bool is_unreserved(char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.' ||
-           c == '_' || c == '~';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '.' || c == '_' || c == '~';
 }
 
 std::string percent_encode(std::string_view text) {
@@ -41,7 +41,9 @@ std::string percent_decode(std::string_view text) {
     return out;
 }
 
-std::string query_text(const Json& value) { return value.is_string() ? value.get<std::string>() : value.dump(); }
+std::string query_text(const Json& value) {
+    return value.is_string() ? value.get<std::string>() : value.dump();
+}
 
 void append_query(std::string& query, const std::string& key, const Json& value) {
     if (value.is_null()) {
@@ -64,7 +66,9 @@ std::string_view take_until(std::string_view& text, char separator) {
     return part;
 }
 
-bool is_parameter(std::string_view segment) { return segment.starts_with('{') && segment.ends_with('}'); }
+bool is_parameter(std::string_view segment) {
+    return segment.starts_with('{') && segment.ends_with('}');
+}
 
 } // namespace
 

@@ -21,8 +21,8 @@ enum class Answer {
     upload,    ///< the request's body is a file's content; 200 with the call's Result
 };
 
-/// A call's place: `path` has {fields} of the call in braces. The other fields go into the body of a POST (JSON) and
-/// into the query string of GET, DELETE and uploads.
+/// A call's place: `path` has {fields} of the call in braces. The other fields go into the body of a POST
+/// (JSON) and into the query string of GET, DELETE and uploads.
 struct Route {
     Method method;
     const char* path;
@@ -45,16 +45,16 @@ struct RequestTarget {
 /// Builds the request from a call's JSON form.
 [[nodiscard]] RequestTarget make_target(const Route& route, const Json& call);
 
-/// The values of the {fields} when `path` (without query) matches; nothing when it does not. Throws Error (invalid)
-/// on bad percent-encoding.
+/// The values of the {fields} when `path` (without query) matches; nothing when it does not. Throws Error
+/// (invalid) on bad percent-encoding.
 [[nodiscard]] std::optional<Json> match_path(std::string_view pattern, std::string_view path);
 
 /// A key and its values, decoded from a query string. Throws Error (invalid) on bad percent-encoding.
 using Query = std::vector<std::pair<std::string, std::string>>;
 [[nodiscard]] Query parse_query(std::string_view query);
 
-/// Turns query values, which are all text, into the JSON types that the fields of T want, so that decode<T> judges
-/// them: "true" for a bool field, digits for an integer, repeated keys for an array.
+/// Turns query values, which are all text, into the JSON types that the fields of T want, so that decode<T>
+/// judges them: "true" for a bool field, digits for an integer, repeated keys for an array.
 template <Described T>
 [[nodiscard]] Json query_to_json(const Query& query);
 
@@ -63,8 +63,7 @@ Json query_value(const std::string& text, bool is_bool, bool is_number);
 void add_query_value(Json& object, const std::string& key, Json value, bool repeatable);
 
 template <class T>
-inline constexpr bool wants_bool =
-    std::same_as<T, bool> || std::same_as<T, std::optional<bool>>;
+inline constexpr bool wants_bool = std::same_as<T, bool> || std::same_as<T, std::optional<bool>>;
 template <class T>
 inline constexpr bool wants_number = std::integral<T> || Numeric<T>;
 template <class T>

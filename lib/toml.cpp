@@ -46,8 +46,8 @@ Json node_to_json(const toml::node& node, std::string_view file) {
     if (const auto* flag = node.as_boolean()) {
         return flag->get();
     }
-    throw Error(ErrorCode::invalid, fmt::format("{}:{}: dates and times stand in quotes here", file,
-                                                node.source().begin.line));
+    throw Error(ErrorCode::invalid,
+                fmt::format("{}:{}: dates and times stand in quotes here", file, node.source().begin.line));
 }
 
 toml::table object_to_table(const Json& json);
@@ -84,7 +84,9 @@ void put_value(const Json& json, Put put) {
 toml::table object_to_table(const Json& json) {
     toml::table table;
     for (const auto& [key, item] : json.items()) {
-        put_value(item, [&, &name = key](auto&& value) { table.insert(name, std::forward<decltype(value)>(value)); });
+        put_value(item, [&, &name = key](auto&& value) {
+            table.insert(name, std::forward<decltype(value)>(value));
+        });
     }
     return table;
 }
@@ -134,10 +136,13 @@ std::string json_to_toml(const Json& json, std::string_view comment) {
 
 namespace detail {
 
-std::string read_toml_file(const std::filesystem::path& path) { return read_file(path); }
+std::string read_toml_file(const std::filesystem::path& path) {
+    return read_file(path);
+}
 
 void rethrow_at_place(const DecodeError& error, std::string_view text, const std::filesystem::path& path) {
-    throw Error(error.code(), toml_place(text, path.string(), error.where()) + ": " + error.what(), error.hint());
+    throw Error(error.code(), toml_place(text, path.string(), error.where()) + ": " + error.what(),
+                error.hint());
 }
 
 } // namespace detail

@@ -12,7 +12,8 @@ namespace capsul {
 /// TOML text as JSON, for decode(). Throws Error (invalid) "FILE:LINE:COLUMN: …". `file` is for errors only.
 [[nodiscard]] Json toml_to_json(std::string_view text, std::string_view file);
 
-/// The "FILE:LINE" at which a key path such as "server.threads" stands in TOML text; FILE alone when not found.
+/// The "FILE:LINE" at which a key path such as "server.threads" stands in TOML text; FILE alone when not
+/// found.
 [[nodiscard]] std::string toml_place(std::string_view text, std::string_view file, std::string_view key_path);
 
 /// JSON as TOML text, keys in order; null members are left out. A leading `comment` becomes "# …" lines.
@@ -24,7 +25,8 @@ template <class T>
 
 namespace detail {
 std::string read_toml_file(const std::filesystem::path& path);
-[[noreturn]] void rethrow_at_place(const DecodeError& error, std::string_view text, const std::filesystem::path& path);
+[[noreturn]] void rethrow_at_place(const DecodeError& error, std::string_view text,
+                                   const std::filesystem::path& path);
 } // namespace detail
 
 template <class T>

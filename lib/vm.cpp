@@ -6,18 +6,24 @@
 namespace capsul {
 namespace {
 
-constexpr std::array<std::string_view, 7> key_types{
-    "ssh-ed25519",        "ssh-rsa", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521",
-    "sk-ssh-ed25519@openssh.com", "sk-ecdsa-sha2-nistp256@openssh.com"};
+constexpr std::array<std::string_view, 7> key_types{"ssh-ed25519",
+                                                    "ssh-rsa",
+                                                    "ecdsa-sha2-nistp256",
+                                                    "ecdsa-sha2-nistp384",
+                                                    "ecdsa-sha2-nistp521",
+                                                    "sk-ssh-ed25519@openssh.com",
+                                                    "sk-ecdsa-sha2-nistp256@openssh.com"};
 
 bool is_base64(std::string_view text) {
     return text.size() >= 16 && std::ranges::all_of(text, [](char c) {
-               return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '+' ||
-                      c == '/' || c == '=';
+               return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                      c == '+' || c == '/' || c == '=';
            });
 }
 
-bool is_control(char c) { return static_cast<unsigned char>(c) < ' ' || c == '\x7f'; }
+bool is_control(char c) {
+    return static_cast<unsigned char>(c) < ' ' || c == '\x7f';
+}
 
 std::string_view trim(std::string_view text) {
     const auto first = text.find_first_not_of(" \t\r");
@@ -29,7 +35,8 @@ std::string_view trim(std::string_view text) {
 
 CpuCount CpuCount::from_number(int count) {
     if (count < 1 || count > 255) {
-        throw Error(ErrorCode::invalid, fmt::format("{} is not a number of CPUs", count), "from 1 to 255 are possible");
+        throw Error(ErrorCode::invalid, fmt::format("{} is not a number of CPUs", count),
+                    "from 1 to 255 are possible");
     }
     CpuCount result;
     result.count_ = count;
@@ -73,7 +80,23 @@ std::vector<SshKey> parse_ssh_keys(std::string_view file) {
     return keys;
 }
 
-std::string vm_unit_name(const Name& name) { return "capsul-vm-" + name.to_string() + ".service"; }
+std::string vm_unit_name(const Name& name) {
+    return "capsul-vm-" + name.to_string() + ".service";
+}
+
+std::optional<Name> vm_of_unit(std::string_view unit) {
+    constexpr std::string_view prefix = "capsul-vm-";
+    constexpr std::string_view suffix = ".service";
+    if (!unit.starts_with(prefix) || !unit.ends_with(suffix) ||
+        unit.size() <= prefix.size() + suffix.size()) {
+        return std::nullopt;
+    }
+    try {
+        return Name::parse(unit.substr(prefix.size(), unit.size() - prefix.size() - suffix.size()));
+    } catch (const Error&) {
+        return std::nullopt;
+    }
+}
 
 bool label_matches(const Labels& labels, std::string_view selector) {
     const auto equals = selector.find('=');

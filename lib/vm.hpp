@@ -19,25 +19,28 @@ namespace capsul {
 enum class VmState { stopped, starting, running, paused, stopping, failed, broken };
 template <>
 struct EnumWords<VmState> {
-    static constexpr std::array<std::pair<VmState, std::string_view>, 7> words{{{VmState::stopped, "stopped"},
-                                                                                {VmState::starting, "starting"},
-                                                                                {VmState::running, "running"},
-                                                                                {VmState::paused, "paused"},
-                                                                                {VmState::stopping, "stopping"},
-                                                                                {VmState::failed, "failed"},
-                                                                                {VmState::broken, "broken"}}};
+    static constexpr std::array<std::pair<VmState, std::string_view>, 7> words{
+        {{VmState::stopped, "stopped"},
+         {VmState::starting, "starting"},
+         {VmState::running, "running"},
+         {VmState::paused, "paused"},
+         {VmState::stopping, "stopping"},
+         {VmState::failed, "failed"},
+         {VmState::broken, "broken"}}};
 };
 
-/// How far a VM is, for whom waits: each stage includes those before it. `running`: QEMU answers. `agent`: the guest
-/// agent answers. `ssh`: the guest's ssh server greets. `cloud_init`: first-boot set-up has ended. `stopped`: it is off.
+/// How far a VM is, for whom waits: each stage includes those before it. `running`: QEMU answers. `agent`:
+/// the guest agent answers. `ssh`: the guest's ssh server greets. `cloud_init`: first-boot set-up has ended.
+/// `stopped`: it is off.
 enum class VmStage { running, agent, ssh, cloud_init, stopped };
 template <>
 struct EnumWords<VmStage> {
-    static constexpr std::array<std::pair<VmStage, std::string_view>, 5> words{{{VmStage::running, "running"},
-                                                                                {VmStage::agent, "agent"},
-                                                                                {VmStage::ssh, "ssh"},
-                                                                                {VmStage::cloud_init, "cloud-init"},
-                                                                                {VmStage::stopped, "stopped"}}};
+    static constexpr std::array<std::pair<VmStage, std::string_view>, 5> words{
+        {{VmStage::running, "running"},
+         {VmStage::agent, "agent"},
+         {VmStage::ssh, "ssh"},
+         {VmStage::cloud_init, "cloud-init"},
+         {VmStage::stopped, "stopped"}}};
 };
 
 /// A whole number of virtual CPUs, 1 to 255 (q35's limit); a number in JSON and TOML.
@@ -66,8 +69,8 @@ class SshKey {
     std::string text_;
 };
 
-/// The SSH keys in an authorized_keys or .pub file: one a line, blank lines and comments passed over. Throws Error
-/// (invalid) that names the line.
+/// The SSH keys in an authorized_keys or .pub file: one a line, blank lines and comments passed over. Throws
+/// Error (invalid) that names the line.
 [[nodiscard]] std::vector<SshKey> parse_ssh_keys(std::string_view file);
 
 using Labels = std::map<std::string, std::string>;
@@ -124,15 +127,15 @@ struct Vm {
     std::optional<VmRecord> spec;
 
     static constexpr auto fields() {
-        return std::tuple{required("name", &Vm::name),       required("state", &Vm::state),
-                          optional("reason", &Vm::reason),   required("enabled", &Vm::enabled),
-                          optional("since", &Vm::since),     optional("pid", &Vm::pid),
-                          optional("ssh", &Vm::ssh),         required("unit", &Vm::unit),
-                          optional("spec", &Vm::spec)};
+        return std::tuple{
+            required("name", &Vm::name),       required("state", &Vm::state), optional("reason", &Vm::reason),
+            required("enabled", &Vm::enabled), optional("since", &Vm::since), optional("pid", &Vm::pid),
+            optional("ssh", &Vm::ssh),         required("unit", &Vm::unit),   optional("spec", &Vm::spec)};
     }
 };
 
-/// Every VM; with `label`, only those that carry all of them ("key=value" or "key"); with `state`, those in one of them.
+/// Every VM; with `label`, only those that carry all of them ("key=value" or "key"); with `state`, those in
+/// one of them.
 struct VmList {
     std::vector<std::string> label;
     std::vector<VmState> state;
@@ -183,8 +186,8 @@ struct VmCreate {
     }
 };
 
-/// Starts it and, unless its record says otherwise, has it start at boot too. Success when it runs already. A paused
-/// VM is resumed.
+/// Starts it and, unless its record says otherwise, has it start at boot too. Success when it runs already. A
+/// paused VM is resumed.
 struct VmStart {
     Name name;
     using Result = Vm;
@@ -207,8 +210,8 @@ struct StopResult {
     }
 };
 
-/// Asks the guest to power down, waits, and after `timeout` (at most the record's stop_timeout, which is the default)
-/// ends QEMU. With `force` ends it at once. It no longer starts at boot.
+/// Asks the guest to power down, waits, and after `timeout` (at most the record's stop_timeout, which is the
+/// default) ends QEMU. With `force` ends it at once. It no longer starts at boot.
 struct VmStop {
     Name name;
     std::optional<Duration> timeout;
@@ -264,7 +267,8 @@ struct VmDelete {
     static constexpr auto fields() { return std::tuple{required("name", &VmDelete::name)}; }
 };
 
-/// Waits until the VM has reached a stage. On time-out the error's hint holds the last lines of the serial console.
+/// Waits until the VM has reached a stage. On time-out the error's hint holds the last lines of the serial
+/// console.
 struct VmWait {
     Name name;
     VmStage stage = VmStage::running;
@@ -297,7 +301,7 @@ struct VmIp {
 /// What ssh(1) needs to reach a guest and know it.
 struct SshTarget {
     Endpoint endpoint;
-    std::string user;                   ///< cloud-init's default user of the guest, as the guest says; or "debian"
+    std::string user; ///< cloud-init's default user of the guest, as the guest says; or "debian"
     std::vector<std::string> host_keys; ///< public keys that the guest's agent reported
     static constexpr auto fields() {
         return std::tuple{required("endpoint", &SshTarget::endpoint), required("user", &SshTarget::user),
@@ -333,7 +337,8 @@ struct VmExec {
     static constexpr Route route{Method::post, "/v1/vms/{name}/exec", Answer::operation};
     static constexpr auto fields() {
         return std::tuple{required("name", &VmExec::name), required("command", &VmExec::command),
-                          optional("input_base64", &VmExec::input_base64), optional("timeout", &VmExec::timeout)};
+                          optional("input_base64", &VmExec::input_base64),
+                          optional("timeout", &VmExec::timeout)};
     }
 };
 
@@ -372,7 +377,8 @@ struct UnitView {
     bool need_daemon_reload = false; ///< systemd runs an older text than the file's
     static constexpr auto fields() {
         return std::tuple{required("unit", &UnitView::unit), required("text", &UnitView::text),
-                          required("active_state", &UnitView::active_state), required("enabled", &UnitView::enabled),
+                          required("active_state", &UnitView::active_state),
+                          required("enabled", &UnitView::enabled),
                           required("need_daemon_reload", &UnitView::need_daemon_reload)};
     }
 };
@@ -397,6 +403,9 @@ struct VmCommand {
 
 /// "capsul-vm-NAME.service".
 [[nodiscard]] std::string vm_unit_name(const Name& name);
+
+/// The VM of such a unit; nothing for any other.
+[[nodiscard]] std::optional<Name> vm_of_unit(std::string_view unit);
 
 /// Whether a label selector, "key=value" or "key", matches.
 [[nodiscard]] bool label_matches(const Labels& labels, std::string_view selector);

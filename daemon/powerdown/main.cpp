@@ -1,5 +1,5 @@
-// capsul-powerdown SECONDS SOCKET: ExecStop of a VM's unit. Presses the guest's power button (ACPI) through QEMU's own
-// monitor socket and waits until QEMU has gone, at most SECONDS. Needs no capsuld.
+// capsul-powerdown SECONDS SOCKET: ExecStop of a VM's unit. Presses the guest's power button (ACPI) through
+// QEMU's own monitor socket and waits until QEMU has gone, at most SECONDS. Needs no capsuld.
 #include "lib/error.hpp"
 #include "lib/fd.hpp"
 
@@ -26,7 +26,8 @@ constexpr std::string_view greeting = R"({"execute":"qmp_capabilities"}{"execute
 constexpr std::string_view press = R"({"execute":"system_powerdown"})";
 
 bool send(int socket, std::string_view command) {
-    return ::send(socket, command.data(), command.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(command.size());
+    return ::send(socket, command.data(), command.size(), MSG_NOSIGNAL) ==
+           static_cast<ssize_t>(command.size());
 }
 
 /// Reads and drops what QEMU says for up to `limit`; true when QEMU has closed the socket.

@@ -99,7 +99,8 @@ struct Job {
     std::uint32_t id = 0;
     bool starts = false;
     bool begun = false;
-    MessagePtr unanswered; ///< the call, when the answer is to come after the end
+    std::vector<std::string> asked{}; ///< required units that were started for it
+    MessagePtr unanswered;            ///< the call, when the answer is to come after the end
     [[nodiscard]] std::string path() const { return fmt::format("{}/job/{}", manager_path, id); }
 };
 
@@ -279,8 +280,7 @@ void FakeSystemd::Manager::run_tasks() {
 }
 
 void FakeSystemd::Manager::loop() {
-    while (!stopping_) {
-        run_tasks();
+    for (run_tasks(); !stopping_; run_tasks()) {
         accept_connections();
         process_connections();
         const auto units = units_; // handling may load others
@@ -393,8 +393,9 @@ bool FakeSystemd::Manager::progress_job(const UnitPtr& unit) {
         return false;
     }
     if (!unit->job->begun) {
+        const std::uint32_t jobs_before = last_job_;
         if (unit->job->starts && (service.active_state() == "deactivating" || !is_ready(*unit))) {
-            return false;
+            return last_job_ != jobs_before;
         }
         if (!unit->job) {
             return true; // a unit that it requires failed
@@ -419,23 +420,24 @@ bool FakeSystemd::Manager::progress_job(const UnitPtr& unit) {
 /// Starts what the unit requires; true when all of that is active. Ends the job when that is not possible.
 bool FakeSystemd::Manager::is_ready(Unit& unit) {
     bool ready = true;
+    std::vector<std::string>& asked = unit.job->asked;
     for (const std::string& name : unit.service.file().required) {
         const UnitPtr required = load(name);
-        const std::string& state = required->service.active_state();
-        if (state == "active") {
+        const FakeService& service = required->service;
+        const bool was_asked = std::ranges::find(asked, name) != asked.end();
+        if (service.active_state() == "active" ||
+            (was_asked && service.active_state() == "inactive" && !required->job)) {
             continue;
         }
-        ready = false;
-        if (state == "failed" && !required->job) {
+        if (!required->job && (was_asked || service.file().load_state != "loaded")) {
             end_job(unit, "dependency");
             return true;
         }
-        if (!required->job && required->service.file().load_state == "loaded") {
+        if (!required->job) {
+            asked.push_back(name);
             queue_job(required, true);
-        } else if (!required->job) {
-            end_job(unit, "dependency");
-            return true;
         }
+        ready = false;
     }
     return ready;
 }
@@ -606,6 +608,11 @@ void FakeSystemd::Manager::answer_job(sd_bus_message* message, bool starts) {
     if (starts && load_state == "bad-setting") {
         throw CallError{"org.freedesktop.systemd1.BadUnitSetting",
                         "Unit " + name + " has a bad unit file setting."};
+    }
+    for (const std::string& required : unit->service.file().required) {
+        if (starts && load(required)->service.file().load_state == "not-found") {
+            throw CallError{"org.freedesktop.systemd1.NoSuchUnit", "Unit " + required + " not found."};
+        }
     }
     queue_job(unit, starts);
     if (late_answers) {

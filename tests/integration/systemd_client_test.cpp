@@ -205,8 +205,9 @@ TEST_F(SystemdClientTest, StartsWhatAUnitRequires) {
     write_unit(vm, "[Unit]\nRequires=capsul-tap-web.service\n[Service]\nExecStart=/bin/sleep 1000\n");
     EXPECT_EQ(client_->start(vm, 20s), JobResult::done);
     EXPECT_EQ(client_->status("capsul-tap-web.service").sub_state, "exited");
+    write_unit("broken.service", "[Service]\nType=oneshot\nExecStart=/bin/false\n");
     write_unit("capsul-vm-b.service",
-               "[Unit]\nRequires=missing.service\n[Service]\nExecStart=/bin/sleep 1000\n");
+               "[Unit]\nRequires=broken.service\n[Service]\nExecStart=/bin/sleep 1000\n");
     EXPECT_EQ(client_->start("capsul-vm-b.service", 20s), JobResult::dependency);
 }
 
@@ -308,11 +309,8 @@ TEST_F(SystemdClientTest, WaitsForAManagerThatComesBack) {
 }
 
 TEST_F(SystemdClientTest, KnowsAJobThatEndedDuringAReexecution) {
-    write_unit(vm, "[Service]\nExecStart=/bin/sh -c 'trap \"\" TERM; while :; do /bin/sleep 0.01; done'\n"
-                   "ExecStop=/bin/sh -c 'while ! test -e " +
-                       folder_.string() +
-                       "/go; do /bin/sleep 0.01; done'\n"
-                       "KillMode=mixed\nTimeoutStopSec=1\n");
+    write_unit(vm, "[Service]\nExecStart=/bin/sleep 1000\nExecStop=/bin/sh -c 'until test -e " +
+                       folder_.string() + "/go; do sleep 0.01; done; exit 3'\n");
     (void)client_->start(vm, 20s);
     std::thread waiter([&] { EXPECT_TRUE(client_->wait_until_stopped(vm, 20s)); });
     std::thread stopper([&] { EXPECT_EQ(client_->stop(vm, 20s), JobResult::done); });

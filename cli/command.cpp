@@ -1,0 +1,155 @@
+#include "cli/command.hpp"
+
+#include "cli/help.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <fmt/format.h>
+#include <numeric>
+
+namespace capsul::cli {
+namespace {
+
+/// Edits that turn one word into the other: insert, remove, replace, swap neighbours.
+std::size_t distance(std::string_view a, std::string_view b) {
+    std::vector<std::size_t> before_last;
+    std::vector<std::size_t> last(b.size() + 1);
+    std::iota(last.begin(), last.end(), std::size_t{0});
+    for (std::size_t i = 1; i <= a.size(); ++i) {
+        std::vector<std::size_t> row(b.size() + 1, i);
+        for (std::size_t j = 1; j <= b.size(); ++j) {
+            const std::size_t replaced = last[j - 1] + (a[i - 1] == b[j - 1] ? 0 : 1);
+            row[j] = std::min({last[j] + 1, row[j - 1] + 1, replaced});
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) {
+                row[j] = std::min(row[j], before_last[j - 2] + 1);
+            }
+        }
+        before_last = std::exchange(last, std::move(row));
+    }
+    return last.back();
+}
+
+std::vector<std::string> command_names(const CLI::App& command) {
+    std::vector<std::string> names;
+    for (const CLI::App* sub :
+         command.get_subcommands([](const CLI::App* app) { return !app->get_group().empty(); })) {
+        names.push_back(sub->get_name());
+    }
+    return names;
+}
+
+/// The long options of a command and of those above it.
+std::vector<std::string> option_names(const CLI::App* command) {
+    std::vector<std::string> names;
+    for (; command != nullptr; command = command->get_parent()) {
+        for (const CLI::Option* option : command->get_options()) {
+            for (const std::string& name : option->get_lnames()) {
+                names.push_back("--" + name);
+            }
+        }
+    }
+    return names;
+}
+
+/// "vm create: ", what an error begins with; nothing for the program itself, which names itself anyway.
+std::string error_prefix(const CLI::App& command) {
+    const std::string path = command_path(command);
+    const auto space = path.find(' ');
+    return space == std::string::npos ? "" : path.substr(space + 1) + ": ";
+}
+
+Error unexpected(const CLI::App& command, const std::string& word) {
+    const std::string prefix = error_prefix(command);
+    const std::string see = fmt::format("`{} --help` shows what there is", command_path(command));
+    const auto meant = [&](const std::vector<std::string>& candidates) {
+        const std::string near = nearest(word, candidates);
+        return near.empty() ? see : fmt::format("did you mean {}?", near);
+    };
+    if (word.starts_with('-') && word.size() > 1) {
+        const std::string option = word.substr(0, word.find('='));
+        return {ErrorCode::invalid, prefix + "there is no option " + option, meant(option_names(&command))};
+    }
+    const std::vector<std::string> commands = command_names(command);
+    if (!commands.empty()) {
+        return {ErrorCode::invalid, fmt::format("{}there is no command '{}'", prefix, word), meant(commands)};
+    }
+    return {ErrorCode::invalid, fmt::format("{}'{}' is one argument too many", prefix, word), see};
+}
+
+} // namespace
+
+CLI::App& add_command(CLI::App& parent, const std::string& name, const std::string& description,
+                      const std::string& examples) {
+    CLI::App* command = parent.add_subcommand(name, description);
+    command->footer(examples);
+    command->require_subcommand(0, 1);
+    command->fallthrough();
+    return *command;
+}
+
+std::string command_path(const CLI::App& command) {
+    const CLI::App* parent = command.get_parent();
+    return parent == nullptr ? command.get_name() : command_path(*parent) + " " + command.get_name();
+}
+
+const CLI::App& chosen_command(const CLI::App& program) {
+    const CLI::App* command = &program;
+    while (!command->get_subcommands().empty()) {
+        command = command->get_subcommands().back();
+    }
+    return *command;
+}
+
+std::string nearest(const std::string& word, const std::vector<std::string>& candidates) {
+    std::string best;
+    std::size_t best_distance = std::max<std::size_t>(1, word.size() / 3) + 1;
+    for (const std::string& candidate : candidates) {
+        if (const std::size_t d = distance(word, candidate); d < best_distance) {
+            best = candidate;
+            best_distance = d;
+        }
+    }
+    return best;
+}
+
+Error usage_error(const CLI::App& program, const CLI::ParseError& error) {
+    const CLI::App& command = chosen_command(program);
+    const std::vector<std::string> left = program.remaining(true);
+    // A word that fits nowhere explains more than what is missing because of it.
+    if (!left.empty()) {
+        return unexpected(command, left.front());
+    }
+    const std::string see = fmt::format("`{} --help` shows how it is used", command_path(command));
+    std::string words = error.what();
+    if (error.get_name() == "ArgumentMismatch") {
+        const std::string option = words.substr(0, words.find(':'));
+        const bool missing =
+            words.find("missing") != std::string::npos || words.find("At least") != std::string::npos;
+        words = option + (missing ? " needs a value" : " is given more than once, or has too many values");
+    }
+    return {ErrorCode::invalid, error_prefix(command) + words, see};
+}
+
+int parse_number(const char* option, const std::string& text, int low, int high) {
+    int number = 0;
+    const char* end = text.data() + text.size();
+    const auto [stopped, failure] = std::from_chars(text.data(), end, number);
+    if (failure != std::errc{} || stopped != end || number < low || number > high) {
+        throw Error(ErrorCode::invalid,
+                    fmt::format("{}: '{}' is not a whole number from {} to {}", option, text, low, high));
+    }
+    return number;
+}
+
+std::vector<Name> parse_names(const std::vector<std::string>& words) {
+    std::vector<Name> names;
+    for (const std::string& word : words) {
+        const Name name = Name::parse(word);
+        if (std::ranges::find(names, name) == names.end()) {
+            names.push_back(name);
+        }
+    }
+    return names;
+}
+
+} // namespace capsul::cli

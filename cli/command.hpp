@@ -1,0 +1,49 @@
+// The command line: how a command is declared, and what a wrong one is told.
+#pragma once
+
+#include "cli/session.hpp"
+#include "lib/name.hpp"
+#include "lib/size.hpp"
+
+#include <CLI/CLI.hpp> // CLI/App.hpp alone does not link
+#include <string>
+#include <vector>
+
+namespace capsul::cli {
+
+/// A command under `parent`. `examples` are lines of "COMMAND" or "COMMAND  # why", shown at the end of its
+/// help. The type names that its options are given ("FILE", "IMAGE", "table|wide") serve help and completion.
+CLI::App& add_command(CLI::App& parent, const std::string& name, const std::string& description,
+                      const std::string& examples);
+
+/// The path from the program's name, such as "capsulctl vm create".
+[[nodiscard]] std::string command_path(const CLI::App& command);
+
+/// The innermost command that the words of the command line chose.
+[[nodiscard]] const CLI::App& chosen_command(const CLI::App& program);
+
+/// What a command line that CLI11 refused is told: our words, and what may have been meant.
+[[nodiscard]] Error usage_error(const CLI::App& program, const CLI::ParseError& error);
+
+/// The one of `candidates` that was probably meant by `word`; empty when none is near.
+[[nodiscard]] std::string nearest(const std::string& word, const std::vector<std::string>& candidates);
+
+/// The value of an option; an Error names the option.
+template <class T>
+[[nodiscard]] T parse_option(const char* option, const std::string& text) {
+    try {
+        if constexpr (WordedEnum<T>) {
+            return enum_from<T>(text);
+        } else {
+            return T::parse(text);
+        }
+    } catch (const Error& error) {
+        throw Error(error.code(), std::string(option) + ": " + error.what(), error.hint());
+    }
+}
+
+[[nodiscard]] int parse_number(const char* option, const std::string& text, int low, int high);
+
+[[nodiscard]] std::vector<Name> parse_names(const std::vector<std::string>& words);
+
+} // namespace capsul::cli

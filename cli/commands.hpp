@@ -1,0 +1,41 @@
+// What capsulctl can do: one function a noun, or a group of verbs, declares its commands.
+#pragma once
+
+#include "cli/command.hpp"
+
+namespace capsul::cli {
+
+void add_vm_commands(CLI::App& program, Session& session);
+void add_short_commands(CLI::App& program, Session& session);
+void add_image_commands(CLI::App& program, Session& session);
+void add_host_commands(CLI::App& program, Session& session);
+void add_operation_commands(CLI::App& program, Session& session);
+void add_completion_commands(CLI::App& program, Session& session);
+
+// Those of `vm`, each also as a short form at the top: `name` is what it is called there.
+void add_vm_create(CLI::App& parent, Session& session, const std::string& name, bool name_required);
+void add_vm_list(CLI::App& parent, Session& session, const std::string& name);
+void add_vm_show(CLI::App& parent, Session& session);
+void add_vm_ip(CLI::App& parent, Session& session);
+void add_vm_unit(CLI::App& parent, Session& session);
+void add_vm_command(CLI::App& parent, Session& session);
+void add_vm_start(CLI::App& parent, Session& session);
+void add_vm_stop(CLI::App& parent, Session& session);
+void add_vm_restart(CLI::App& parent, Session& session);
+void add_vm_kill(CLI::App& parent, Session& session);
+void add_vm_pause(CLI::App& parent, Session& session);
+void add_vm_resume(CLI::App& parent, Session& session);
+void add_vm_delete(CLI::App& parent, Session& session, const std::string& name);
+void add_vm_wait(CLI::App& parent, Session& session);
+void add_vm_exec(CLI::App& parent, Session& session);
+void add_vm_ssh(CLI::App& parent, Session& session);
+void add_vm_console(CLI::App& parent, Session& session);
+void add_vm_logs(CLI::App& parent, Session& session);
+
+/// Every command of the program.
+void add_all_commands(CLI::App& program, Session& session);
+
+/// Runs the program; the exit code.
+int run_program(std::vector<std::string> words);
+
+} // namespace capsul::cli

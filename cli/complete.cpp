@@ -1,0 +1,221 @@
+#include "cli/complete.hpp"
+
+#include "cli/commands.hpp"
+#include "cli/completion_scripts.hpp"
+#include "lib/image.hpp"
+#include "lib/vm.hpp"
+
+#include <algorithm>
+#include <fmt/format.h>
+#include <memory>
+#include <sys/time.h>
+
+namespace capsul::cli {
+namespace {
+
+const CLI::Option* find_option(const CLI::App* command, const std::string& word) {
+    for (; command != nullptr; command = command->get_parent()) {
+        for (const CLI::Option* option : command->get_options()) {
+            if (option->nonpositional() && option->check_name(word)) {
+                return option;
+            }
+        }
+    }
+    return nullptr;
+}
+
+bool takes_value(const CLI::Option* option) {
+    return option != nullptr && option->get_expected_max() > 0;
+}
+
+const CLI::App* find_command(const CLI::App& command, const std::string& word) {
+    for (const CLI::App* sub : command.get_subcommands([](const CLI::App*) { return true; })) {
+        if (sub->get_name() == word) {
+            return sub;
+        }
+    }
+    return nullptr;
+}
+
+/// Where on the line the cursor is.
+struct Place {
+    const CLI::App* command;
+    const CLI::Option* awaiting = nullptr; ///< an option whose value comes next
+    std::size_t positionals = 0;           ///< given so far
+    bool in_guest = false;                 ///< after "--"
+};
+
+Place walk(const CLI::App& program, const std::vector<std::string>& words) {
+    Place place{.command = &program};
+    for (const std::string& word : words) {
+        if (word == "=") { // bash makes a word of it
+            continue;
+        }
+        if (place.awaiting != nullptr) {
+            place.awaiting = nullptr;
+        } else if (word == "--") {
+            place.in_guest = true;
+        } else if (word.starts_with('-')) {
+            const CLI::Option* option = find_option(place.command, word);
+            place.awaiting = takes_value(option) ? option : nullptr;
+        } else if (const CLI::App* sub = find_command(*place.command, word)) {
+            place.command = sub;
+        } else {
+            ++place.positionals;
+        }
+    }
+    return place;
+}
+
+/// The values that an option or argument of this type can have.
+std::vector<Candidate> values_of(const std::string& type, const NamesOf& names_of) {
+    std::vector<Candidate> values;
+    if (type == "FILE") {
+        values.push_back({files_marker, {}});
+    } else if (type == "VM" || type == "IMAGE") {
+        for (std::string& name : names_of(type)) {
+            values.push_back({std::move(name), {}});
+        }
+    } else if (type.find('|') != std::string::npos) {
+        for (const std::string& word : CLI::detail::split(type, '|')) {
+            values.push_back({word, {}});
+        }
+    }
+    return values;
+}
+
+std::vector<Candidate> options_of(const CLI::App* command) {
+    std::vector<Candidate> options;
+    for (; command != nullptr; command = command->get_parent()) {
+        for (const CLI::Option* option : command->get_options()) {
+            for (const std::string& name : option->get_lnames()) {
+                const auto same = [&](const Candidate& other) { return other.word == "--" + name; };
+                if (std::ranges::none_of(options, same)) {
+                    options.push_back({"--" + name, option->get_description()});
+                }
+            }
+        }
+    }
+    return options;
+}
+
+std::vector<Candidate> positionals_of(const Place& place, const NamesOf& names_of) {
+    std::vector<const CLI::Option*> positionals;
+    for (const CLI::Option* option : place.command->get_options()) {
+        if (option->get_positional()) {
+            positionals.push_back(option);
+        }
+    }
+    if (positionals.empty()) {
+        return {};
+    }
+    const bool beyond = place.positionals >= positionals.size();
+    const CLI::Option* option = beyond ? positionals.back() : positionals[place.positionals];
+    return beyond && option->get_expected_max() == 1 ? std::vector<Candidate>{}
+                                                     : values_of(option->get_type_name(), names_of);
+}
+
+std::vector<Candidate> everything(const Place& place, const std::string& word, const NamesOf& names_of) {
+    if (place.in_guest) {
+        return {};
+    }
+    if (place.awaiting != nullptr) {
+        return values_of(place.awaiting->get_type_name(), names_of);
+    }
+    if (word.starts_with('-')) {
+        return options_of(place.command);
+    }
+    std::vector<Candidate> all;
+    for (const CLI::App* sub : place.command->get_subcommands([](const CLI::App*) { return true; })) {
+        all.push_back({sub->get_name(), sub->get_description()});
+    }
+    return all.empty() ? positionals_of(place, names_of) : all;
+}
+
+std::vector<std::string> names_from_daemon(Session& session, const std::string& kind) {
+    std::vector<std::string> names;
+    try {
+        if (kind == "VM") {
+            for (const Vm& vm : session.client().call(VmList{})) {
+                names.push_back(vm.name.to_string());
+            }
+        } else {
+            for (const Image& image : session.client().call(ImageList{})) {
+                names.push_back(image.name.to_string());
+            }
+        }
+    } catch (
+        const Error&) { // NOLINT(bugprone-empty-catch): without a daemon there are no names, and no noise
+    }
+    return names;
+}
+
+void limit_time() {
+    // Its signal ends the process: the shell then offers nothing, and the prompt does not hang.
+    const itimerval limit{.it_interval = {}, .it_value = {.tv_sec = 0, .tv_usec = 90'000}};
+    ::setitimer(ITIMER_REAL, &limit, nullptr);
+}
+
+void print_script(Session& session, const std::string& shell) {
+    const std::string_view script = shell == "bash"   ? bash_completion
+                                    : shell == "zsh"  ? zsh_completion
+                                    : shell == "fish" ? fish_completion
+                                                      : std::string_view{};
+    if (script.empty()) {
+        throw Error(ErrorCode::invalid, fmt::format("there is no completion for '{}'", shell),
+                    "shells are bash, zsh, fish");
+    }
+    session.out().write(script);
+}
+
+} // namespace
+
+std::vector<Candidate> candidates(const CLI::App& program, std::vector<std::string> words,
+                                  const NamesOf& names_of) {
+    std::string word;
+    if (!words.empty()) {
+        word = std::move(words.back());
+        words.pop_back();
+    }
+    if (word == "=") { // "--image=" and the cursor right behind
+        word.clear();
+    }
+    std::string prefix;
+    if (const auto equals = word.find('='); word.starts_with("--") && equals != std::string::npos) {
+        prefix = word.substr(0, equals + 1);
+        words.push_back(word.substr(0, equals));
+        word.erase(0, equals + 1);
+    }
+    std::vector<Candidate> found = everything(walk(program, words), word, names_of);
+    std::erase_if(found, [&](const Candidate& candidate) {
+        return candidate.word != files_marker && !candidate.word.starts_with(word);
+    });
+    for (Candidate& candidate : found) {
+        candidate.word.insert(0, candidate.word == files_marker ? "" : prefix);
+    }
+    return found;
+}
+
+int complete(const CLI::App& program, Session& session, const std::vector<std::string>& words) {
+    limit_time();
+    const bool dashes = !words.empty() && words.front() == "--";
+    const auto names_of = [&](const std::string& kind) { return names_from_daemon(session, kind); };
+    for (const Candidate& candidate :
+         candidates(program, {words.begin() + (dashes ? 1 : 0), words.end()}, names_of)) {
+        session.out().write(candidate.word +
+                            (candidate.description.empty() ? "" : "\t" + candidate.description) + '\n');
+    }
+    session.out().flush();
+    return 0;
+}
+
+void add_completion_commands(CLI::App& program, Session& session) {
+    CLI::App& command = add_command(program, "completion", "Print the completion script of a shell",
+                                    "source <(capsulctl completion bash)\n"
+                                    "capsulctl completion fish > ~/.config/fish/completions/capsulctl.fish");
+    auto shell = std::make_shared<std::string>();
+    command.add_option("SHELL", *shell, "bash, zsh or fish")->required()->type_name("bash|zsh|fish");
+    command.callback([&session, shell] { print_script(session, *shell); });
+}
+
+} // namespace capsul::cli

@@ -1,0 +1,12 @@
+// What can be seen of the host without capsuld: for when it does not answer.
+#pragma once
+
+#include "lib/host.hpp"
+
+#include <vector>
+
+namespace capsul::cli {
+
+[[nodiscard]] std::vector<Finding> check_host();
+
+} // namespace capsul::cli

@@ -1,0 +1,294 @@
+// The commands of images: import, list, show, rm.
+#include "lib/image.hpp"
+#include "cli/commands.hpp"
+#include "cli/input_file.hpp"
+#include "cli/targets.hpp"
+
+#include <array>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <memory>
+#include <sys/stat.h>
+
+namespace capsul::cli {
+namespace {
+
+std::string vm_names(const Image& image) {
+    std::vector<std::string> names;
+    for (const Name& name : image.vms) {
+        names.push_back(name.to_string());
+    }
+    return fmt::format("{}", fmt::join(names, ","));
+}
+
+std::string digest_text(const std::optional<Digest>& digest) {
+    return digest ? digest->to_string() : "";
+}
+
+std::string used_text(const Image& image) {
+    return image.disk_usage ? human_size(*image.disk_usage) : "";
+}
+
+constexpr std::array<Column<Image>, 9> columns{{
+    {"name", [](const Image& image) { return image.name.to_string(); }},
+    {"size", [](const Image& image) { return image.size ? image.size->to_string() : std::string(); },
+     Shown::always, true},
+    {"used", used_text, Shown::always, true},
+    {"kernel", [](const Image& image) { return std::string(image.boot ? "own" : ""); }, Shown::wide},
+    {"imported",
+     [](const Image& image) { return image.imported ? image.imported->to_string() : std::string(); }},
+    {"id",
+     [](const Image& image) { return image.digest ? image.digest->hex().substr(0, 12) : std::string(); }},
+    {"digest", [](const Image& image) { return digest_text(image.digest); }, Shown::wide},
+    {"vms", vm_names},
+    {"broken", [](const Image& image) { return image.broken.value_or(""); }, Shown::filled},
+}};
+
+std::string render_image(const Image& image, const OutputOptions& options) {
+    std::vector<Line> lines{{"Name", image.name.to_string()},
+                            {"Broken", image.broken.value_or(""), Style::bad},
+                            {"Digest", digest_text(image.digest)},
+                            {"Size", image.size ? image.size->to_string() : ""},
+                            {"Used on disk", used_text(image)},
+                            {"Imported", image.imported ? image.imported->to_string() : ""}};
+    if (image.boot) {
+        lines.push_back({"Kernel", image.boot->kernel.to_string()});
+        lines.push_back({"Initrd", digest_text(image.boot->initrd)});
+        lines.push_back({"Command line", image.boot->cmdline});
+    }
+    lines.push_back({"VMs", vm_names(image)});
+    return render_lines(lines, options);
+}
+
+void print_images(Session& session, const std::vector<Image>& images) {
+    print_list<Image>(session.out(), session.output_options(), images, columns);
+}
+
+void print_image(Session& session, const Image& image) {
+    const OutputOptions options = session.output_options();
+    if (options.format == Format::json) {
+        session.out().write(render_json(encode(image), options, 2));
+    } else if (options.columns.empty() &&
+               (options.format == Format::table || options.format == Format::wide)) {
+        session.out().write(render_image(image, options));
+    } else {
+        print_images(session, {image});
+    }
+}
+
+struct ImportFlags {
+    std::string name;
+    std::string file;
+    std::string sha256;
+    std::string sha512;
+    std::string kernel;
+    std::string initrd;
+    std::string cmdline;
+    bool if_not_exists = false;
+};
+
+void check_digest(const char* option, const std::string& hex, std::size_t length) {
+    if (!hex.empty() &&
+        (hex.size() != length || hex.find_first_not_of("0123456789abcdefABCDEF") != std::string::npos)) {
+        throw Error(ErrorCode::invalid, fmt::format("{}: is not {} hexadecimal digits", option, length),
+                    fmt::format("{}sum FILE prints it", option + 2));
+    }
+}
+
+void check_flags(const ImportFlags& flags) {
+    check_digest("--sha256", flags.sha256, 64);
+    check_digest("--sha512", flags.sha512, 128);
+    if (!flags.sha256.empty() && !flags.sha512.empty()) {
+        throw Error(ErrorCode::invalid, "--sha256 and --sha512 exclude each other");
+    }
+    if (flags.kernel.empty() && !(flags.initrd.empty() && flags.cmdline.empty())) {
+        throw Error(ErrorCode::invalid, "--initrd and --cmdline: go with --kernel");
+    }
+    const int from_stdin =
+        (flags.file == "-" ? 1 : 0) + (flags.kernel == "-" ? 1 : 0) + (flags.initrd == "-" ? 1 : 0);
+    if (from_stdin > 1) {
+        throw Error(ErrorCode::invalid, "standard input (-) can be given once only");
+    }
+}
+
+/// The size that sending can be measured against; nothing for a pipe.
+std::optional<std::uint64_t> known_size(int fd) {
+    struct stat status {};
+    if (::fstat(fd, &status) != 0 || !S_ISREG(status.st_mode) || status.st_size <= 0) {
+        return std::nullopt;
+    }
+    return static_cast<std::uint64_t>(status.st_size);
+}
+
+Uuid send_file(Session& session, const std::string& subject, const UniqueFd& file, const std::string& what,
+               const UploadFile& call) {
+    const auto size = known_size(file.get());
+    const auto tell = [&](std::uint64_t sent) {
+        const auto percent =
+            size ? std::optional(static_cast<int>(100 * std::min(sent, *size) / *size)) : std::nullopt;
+        const std::string of = size ? " of " + human_size(*size) : "";
+        session.progress().show(subject, fmt::format("sending the {}, {}{}", what, human_size(sent), of),
+                                percent);
+    };
+    session.progress().show(subject, fmt::format("sending the {}", what), std::nullopt);
+    const Upload received = session.client().upload(call, file.get(), tell);
+    session.progress().clear();
+    return received.id;
+}
+
+std::string lower(std::string hex) {
+    std::ranges::transform(hex, hex.begin(),
+                           [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+    return hex;
+}
+
+UploadFile disk_upload(const ImportFlags& flags) {
+    UploadFile call;
+    if (!flags.sha256.empty()) {
+        call.sha256 = lower(flags.sha256);
+    }
+    if (!flags.sha512.empty()) {
+        call.sha512 = lower(flags.sha512);
+    }
+    return call;
+}
+
+std::optional<Image> existing_image(Session& session, const Name& name) {
+    for (const Image& image : session.client().call(ImageList{})) {
+        if (image.name == name) {
+            return image;
+        }
+    }
+    return std::nullopt;
+}
+
+/// Every file is opened before a byte is sent: a mistake in the last one costs no upload.
+Image import_image(Session& session, const ImportFlags& flags, const std::string& subject) {
+    const UniqueFd disk = open_input("FILE", flags.file);
+    const UniqueFd kernel = flags.kernel.empty() ? UniqueFd() : open_input("--kernel", flags.kernel);
+    const UniqueFd initrd = flags.initrd.empty() ? UniqueFd() : open_input("--initrd", flags.initrd);
+    ImageImport call;
+    call.name = Name::parse(flags.name);
+    if (const auto existing = existing_image(session, call.name)) {
+        if (!flags.if_not_exists) {
+            throw Error(ErrorCode::exists, "exists already",
+                        fmt::format("remove it first: capsulctl image rm {}", flags.name));
+        }
+        session.note(subject + ": exists already");
+        return *existing;
+    }
+    if (kernel) {
+        call.kernel = send_file(session, subject, kernel, "kernel", {});
+    }
+    if (initrd) {
+        call.initrd = send_file(session, subject, initrd, "initrd", {});
+    }
+    if (!flags.cmdline.empty()) {
+        call.cmdline = flags.cmdline;
+    }
+    call.disk = send_file(session, subject, disk, "disk", disk_upload(flags));
+    Image image = session.run(call, subject);
+    session.note(subject + ": imported");
+    return image;
+}
+
+void import(Session& session, const ImportFlags& flags) {
+    check_flags(flags);
+    const std::string subject = "image " + Name::parse(flags.name).to_string();
+    try {
+        const Image image = import_image(session, flags, subject);
+        if (session.output_options().format == Format::json) {
+            print_image(session, image);
+        } else {
+            print_images(session, {image});
+        }
+    } catch (const Error& error) {
+        session.progress().clear();
+        throw error.code() == ErrorCode::unreachable ? error : named(subject, error);
+    }
+}
+
+void remove(Session& session, const std::vector<std::string>& words, bool ignore_missing) {
+    Tally tally(session);
+    for (const Name& name : parse_names(words)) {
+        const std::string subject = "image " + name.to_string();
+        try {
+            static_cast<void>(session.client().call(ImageRemove{name}));
+            session.note(subject + ": removed");
+            tally.success();
+        } catch (const Error& error) {
+            if (ignore_missing && error.code() == ErrorCode::not_found) {
+                session.note(subject + ": does not exist");
+                tally.success();
+            } else {
+                tally.failure(subject, error);
+            }
+        }
+    }
+    session.exit_code = tally.exit_code();
+}
+
+void add_import(CLI::App& parent, Session& session) {
+    CLI::App& command = add_command(parent, "import", "Make an image from a qcow2 or raw disk",
+                                    "capsulctl image import debian-12 debian-12-genericcloud-amd64.qcow2 "
+                                    "--sha512 \"$(cut -d' ' -f1 SHA512)\"\n"
+                                    "zstdcat disk.raw.zst | capsulctl image import lab -\n"
+                                    "capsulctl image import tiny root.qcow2 --kernel vmlinuz --initrd "
+                                    "initrd.img --cmdline 'root=LABEL=root'");
+    auto flags = std::make_shared<ImportFlags>();
+    command.add_option("NAME", flags->name, "What to call it")->required()->type_name("NEW");
+    command.add_option("FILE", flags->file, "The disk, - for stdin")->required()->type_name("FILE");
+    command.add_option("--sha256", flags->sha256, "Refuse a disk with another digest")->type_name("HEX");
+    command.add_option("--sha512", flags->sha512, "Refuse a disk with another digest")->type_name("HEX");
+    command.add_option("--kernel", flags->kernel, "Boot this kernel, without a boot loader")
+        ->type_name("FILE");
+    command.add_option("--initrd", flags->initrd, "The initial RAM disk for --kernel")->type_name("FILE");
+    command.add_option("--cmdline", flags->cmdline, "The kernel's command line, for --kernel")
+        ->type_name("TEXT");
+    command.add_flag("--if-not-exists", flags->if_not_exists, "Success, and no change, when it exists");
+    command.callback([&session, flags] { import(session, *flags); });
+}
+
+void add_remove(CLI::App& parent, Session& session) {
+    struct RemoveFlags {
+        std::vector<std::string> names;
+        bool ignore_missing = false;
+    };
+    CLI::App& command = add_command(parent, "rm", "Remove images that no VM is made from",
+                                    "capsulctl image rm lab tiny\n"
+                                    "capsulctl image rm lab --ignore-missing");
+    auto flags = std::make_shared<RemoveFlags>();
+    command.add_option("NAME", flags->names, "The image, or several")->required()->type_name("IMAGE");
+    command.add_flag("--ignore-missing", flags->ignore_missing, "Success when there is no such image");
+    command.callback([&session, flags] { remove(session, flags->names, flags->ignore_missing); });
+}
+
+void show(Session& session, const std::string& word) {
+    const Name name = Name::parse(word);
+    try {
+        print_image(session, session.client().call(ImageShow{name}));
+    } catch (const Error& error) {
+        throw error.code() == ErrorCode::unreachable ? error : named("image " + word, error);
+    }
+}
+
+} // namespace
+
+void add_image_commands(CLI::App& program, Session& session) {
+    CLI::App& image = add_command(program, "image", "Work with images, the disks that VMs are made from",
+                                  "capsulctl image import debian-12 debian-12-genericcloud-amd64.qcow2\n"
+                                  "capsulctl image list");
+    add_import(image, session);
+    CLI::App& list = add_command(image, "list", "List images",
+                                 "capsulctl image list\n"
+                                 "capsulctl image list --json | jq -r '.[] | select(.vms == []) | .name'");
+    list.callback([&session] { print_images(session, session.client().call(ImageList{})); });
+    CLI::App& shown =
+        add_command(image, "show", "Show all that is known of an image", "capsulctl image show debian-12");
+    auto name = std::make_shared<std::string>();
+    shown.add_option("NAME", *name, "The image")->required()->type_name("IMAGE");
+    shown.callback([&session, name] { show(session, *name); });
+    add_remove(image, session);
+}
+
+} // namespace capsul::cli

@@ -1,0 +1,13 @@
+// The terminal and a console, one the other's keyboard and screen.
+#pragma once
+
+namespace capsul::cli {
+
+enum class RelayEnd { left, closed }; ///< Ctrl-] or a signal; the console's end
+
+/// Passes bytes between standard input and output and `console` until one ends. On a terminal every key goes
+/// to the guest but Ctrl-], which leaves; the terminal is as before when this returns or throws. Elsewhere
+/// input is passed on until its end, and output then goes on until the console closes.
+RelayEnd relay_console(int console);
+
+} // namespace capsul::cli

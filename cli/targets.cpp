@@ -1,0 +1,21 @@
+#include "cli/targets.hpp"
+
+namespace capsul::cli {
+
+void Tally::failure(const std::string& subject, const Error& error) {
+    if (error.code() == ErrorCode::unreachable) {
+        throw error;
+    }
+    session_.report(named(subject, error));
+    failures_.insert(capsul::exit_code(error.code()));
+}
+
+int Tally::exit_code() const {
+    if (failures_.empty()) {
+        return 0;
+    }
+    return succeeded_ == 0 && failures_.size() == 1 ? *failures_.begin()
+                                                    : capsul::exit_code(ErrorCode::partial);
+}
+
+} // namespace capsul::cli

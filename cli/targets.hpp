@@ -1,0 +1,58 @@
+// One action on several objects: all are tried, at the same time, and each failure is told.
+#pragma once
+
+#include "cli/session.hpp"
+#include "lib/name.hpp"
+
+#include <set>
+#include <string>
+#include <vector>
+
+namespace capsul::cli {
+
+/// How the targets of one command fared, and the exit code that follows from it.
+class Tally {
+  public:
+    explicit Tally(Session& session) : session_(session) {}
+
+    void success() { ++succeeded_; }
+    /// Reports it with `subject` named. `unreachable` is thrown on instead: without a daemon no other target
+    /// fares better.
+    void failure(const std::string& subject, const Error& error);
+    /// 0, or the code that all failures share when none succeeded, or that of `partial`.
+    [[nodiscard]] int exit_code() const;
+
+  private:
+    Session& session_;
+    int succeeded_ = 0;
+    std::set<int> failures_;
+};
+
+/// Begins the call for each name, so that they run at the same time, then follows each to its end. `subject`
+/// makes "vm web" of a name; the exit code is the session's.
+template <Call C, class MakeCall, class OnResult>
+void run_for_each(Session& session, const std::string& noun, const std::vector<Name>& names,
+                  MakeCall make_call, OnResult on_result) {
+    Tally tally(session);
+    const auto subject = [&](const Name& name) { return noun + " " + name.to_string(); };
+    std::vector<std::pair<Name, Operation>> begun;
+    for (const Name& name : names) {
+        try {
+            const C call = make_call(name);
+            begun.emplace_back(name, session.client().begin(call));
+        } catch (const Error& error) {
+            tally.failure(subject(name), error);
+        }
+    }
+    for (const auto& [name, operation] : begun) {
+        try {
+            on_result(name, session.follow<typename C::Result>(operation, subject(name)));
+            tally.success();
+        } catch (const Error& error) {
+            tally.failure(subject(name), error);
+        }
+    }
+    session.exit_code = tally.exit_code();
+}
+
+} // namespace capsul::cli

@@ -1,0 +1,170 @@
+#include "cli/vm_view.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+namespace capsul::cli {
+namespace {
+
+Style state_style(const Vm& vm) {
+    switch (vm.state) {
+    case VmState::running:
+        return Style::good;
+    case VmState::failed:
+    case VmState::broken:
+        return Style::bad;
+    case VmState::starting:
+    case VmState::stopping:
+    case VmState::paused:
+        return Style::changing;
+    case VmState::stopped:
+        return Style::faint;
+    }
+    return Style::plain;
+}
+
+std::string endpoint_text(const std::optional<Endpoint>& endpoint) {
+    if (!endpoint) {
+        return {};
+    }
+    const bool ipv6 = endpoint->address.find(':') != std::string::npos;
+    return fmt::format(fmt::runtime(ipv6 ? "[{}]:{}" : "{}:{}"), endpoint->address, endpoint->port);
+}
+
+std::string uptime(const Vm& vm) {
+    if (!vm.since) {
+        return {};
+    }
+    return age(Timestamp::now().value() - vm.since->value());
+}
+
+std::string labels_text(const Labels& labels) {
+    std::vector<std::string> pairs;
+    for (const auto& [key, value] : labels) {
+        pairs.push_back(value.empty() ? key : key + "=" + value);
+    }
+    return fmt::format("{}", fmt::join(pairs, ","));
+}
+
+std::string ports_text(const std::vector<PublishedPort>& ports) {
+    std::vector<std::string> texts;
+    for (const PublishedPort& port : ports) {
+        texts.push_back(port.to_string());
+    }
+    return fmt::format("{}", fmt::join(texts, ","));
+}
+
+/// What `text` gives of the record; empty for a broken VM.
+template <class Text>
+std::string of_spec(const Vm& vm, const Text& text) {
+    return vm.spec ? text(*vm.spec) : std::string();
+}
+
+constexpr std::array<Column<Vm>, 17> columns{{
+    {"name", [](const Vm& vm) { return vm.name.to_string(); }},
+    {"state", [](const Vm& vm) { return std::string(to_string(vm.state)); }, Shown::always, false,
+     state_style},
+    {"image",
+     [](const Vm& vm) { return of_spec(vm, [](const VmRecord& r) { return r.image.to_string(); }); }},
+    {"cpus",
+     [](const Vm& vm) {
+         return of_spec(vm, [](const VmRecord& r) { return std::to_string(r.cpus.number()); });
+     },
+     Shown::always, true},
+    {"memory",
+     [](const Vm& vm) { return of_spec(vm, [](const VmRecord& r) { return r.memory.to_string(); }); },
+     Shown::always, true},
+    {"disk", [](const Vm& vm) { return of_spec(vm, [](const VmRecord& r) { return r.disk.to_string(); }); },
+     Shown::always, true},
+    {"ssh", [](const Vm& vm) { return endpoint_text(vm.ssh); }},
+    {"uptime", uptime, Shown::always, true},
+    {"publish",
+     [](const Vm& vm) { return of_spec(vm, [](const VmRecord& r) { return ports_text(r.publish); }); },
+     Shown::wide},
+    {"labels",
+     [](const Vm& vm) { return of_spec(vm, [](const VmRecord& r) { return labels_text(r.labels); }); },
+     Shown::wide},
+    {"boot", [](const Vm& vm) { return std::string(vm.enabled ? "yes" : "no"); }, Shown::wide},
+    {"since", [](const Vm& vm) { return vm.since ? vm.since->to_string() : std::string(); }, Shown::wide},
+    {"created",
+     [](const Vm& vm) { return of_spec(vm, [](const VmRecord& r) { return r.created.to_string(); }); },
+     Shown::wide},
+    {"unit", [](const Vm& vm) { return vm.unit; }, Shown::wide},
+    {"uuid", [](const Vm& vm) { return of_spec(vm, [](const VmRecord& r) { return r.uuid.to_string(); }); },
+     Shown::on_request},
+    {"mac", [](const Vm& vm) { return of_spec(vm, [](const VmRecord& r) { return r.mac.to_string(); }); },
+     Shown::on_request},
+    {"reason", [](const Vm& vm) { return vm.reason.value_or(""); }, Shown::filled},
+}};
+
+std::vector<Line> spec_lines(const VmRecord& record) {
+    return {{"Image", record.image.to_string()},
+            {"Kernel", record.boot ? record.boot->kernel.to_string() : ""},
+            {"CPUs", std::to_string(record.cpus.number())},
+            {"Memory", record.memory.to_string()},
+            {"Disk", record.disk.to_string()},
+            {"Published", ports_text(record.publish)},
+            {"Labels", labels_text(record.labels)},
+            {"MAC", record.mac.to_string()},
+            {"UUID", record.uuid.to_string()},
+            {"Created", record.created.to_string()},
+            {"Stop timeout", record.stop_timeout.to_string()}};
+}
+
+std::string render_vm(const Vm& vm, const OutputOptions& options) {
+    const std::string up = vm.since ? fmt::format("{} ({})", vm.since->to_string(), uptime(vm)) : "";
+    std::vector<Line> lines{{"Name", vm.name.to_string()},
+                            {"State", std::string(to_string(vm.state)), state_style(vm)},
+                            {"Reason", vm.reason.value_or("")},
+                            {"Up since", up},
+                            {"Starts at boot", vm.enabled ? "yes" : "no"},
+                            {"SSH", endpoint_text(vm.ssh)},
+                            {"Unit", vm.unit},
+                            {"QEMU's PID", vm.pid ? std::to_string(*vm.pid) : ""}};
+    if (vm.spec) {
+        std::ranges::move(spec_lines(*vm.spec), std::back_inserter(lines));
+    }
+    return render_lines(lines, options);
+}
+
+} // namespace
+
+std::string age(std::chrono::seconds length) {
+    const auto seconds = std::max<std::int64_t>(length.count(), 0);
+    if (seconds < 60) {
+        return fmt::format("{}s", seconds);
+    }
+    if (seconds < 3600) {
+        return fmt::format("{}m", seconds / 60);
+    }
+    return seconds < 48 * 3600 ? fmt::format("{}h", seconds / 3600) : fmt::format("{}d", seconds / 86400);
+}
+
+void print_vms(Session& session, const std::vector<Vm>& vms) {
+    print_list<Vm>(session.out(), session.output_options(), vms, columns);
+}
+
+void print_vm(Session& session, const Vm& vm) {
+    const OutputOptions options = session.output_options();
+    if (options.format == Format::json) {
+        session.out().write(render_json(encode(vm), options, 2));
+    } else if (options.columns.empty() &&
+               (options.format == Format::table || options.format == Format::wide)) {
+        session.out().write(render_vm(vm, options));
+    } else {
+        print_vms(session, {vm});
+    }
+}
+
+void print_results(Session& session, const std::vector<Vm>& vms, bool single) {
+    if (!session.wants_data()) {
+        return;
+    }
+    if (single && vms.size() == 1) {
+        print_vm(session, vms.front());
+    } else if (!single) {
+        print_vms(session, vms);
+    }
+}
+
+} // namespace capsul::cli

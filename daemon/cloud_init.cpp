@@ -1,0 +1,160 @@
+#include "daemon/cloud_init.hpp"
+
+#include "daemon/base64.hpp"
+#include "daemon/yaml.hpp"
+#include "lib/error.hpp"
+#include "lib/json.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <fmt/format.h>
+
+namespace capsul {
+namespace {
+
+constexpr std::size_t most_bytes = std::size_t{64} * 1024;
+
+/// How cloud-init tells kinds of user-data apart, besides MIME.
+constexpr std::array<std::string_view, 7> headers{
+    "#cloud-config", "#!",           "#include",          "#cloud-boothook",
+    "#part-handler", "#upstart-job", "## template: jinja"};
+constexpr std::array<std::string_view, 3> mime_headers{"content-type:", "mime-version:", "from nobody"};
+
+bool is_plain(std::string_view text) {
+    return std::ranges::all_of(text, [](char c) { return c >= ' ' && c <= '~'; });
+}
+
+/// The key without a comment that is not plain ASCII: a comment means nothing to the guest, and JSON and YAML
+/// do not agree on every character.
+std::string plain_key(const SshKey& key) {
+    const std::string& line = key.to_string();
+    return is_plain(line) ? line : line.substr(0, line.find(' ', line.find(' ') + 1));
+}
+
+// JSON is YAML: serialised, so that no value can become structure.
+std::string as_yaml(const Json& json) {
+    return dump_json(json, 2) + "\n";
+}
+
+std::string meta_data(const Seed& seed) {
+    Json json{{"instance-id", seed.instance.to_string()}, {"local-hostname", seed.hostname.to_string()}};
+    // Here and not in user-data, so that the image's default user gets them whatever the user-data says.
+    for (const SshKey& key : seed.ssh_keys) {
+        json["public-keys"].push_back(plain_key(key));
+    }
+    return as_yaml(json);
+}
+
+/// No dhcp6: user networking announces its IPv6 prefix by router advertisement, and a DHCPv6 client that
+/// waits for an address there would hold up the boot.
+std::string network_config(const Mac& mac) {
+    return as_yaml(
+        Json{{"version", 2},
+             {"ethernets", {{"nic0", {{"match", {{"macaddress", mac.to_string()}}}, {"dhcp4", true}}}}}});
+}
+
+std::string in_lines(std::string_view text) {
+    constexpr std::size_t width = 76;
+    std::string lines;
+    for (; !text.empty(); text.remove_prefix(std::min(width, text.size()))) {
+        lines.append(text.substr(0, width)).append("\n");
+    }
+    return lines;
+}
+
+/// The init script goes into vendor-data: user-data stays what the user gave, to the byte, and no list in it
+/// (runcmd, write_files) replaces one of ours. cloud-init runs such a script once per instance and reports
+/// its failure. It is wrapped, since cloud-init alters line ends, and leaves the output to whatever the image
+/// configured. (A MIME message of one part is what gives it a name in cloud-init's reports.)
+std::string vendor_data(std::string_view init_script) {
+    return fmt::format(R"(Content-Type: text/x-shellscript; charset="us-ascii"
+MIME-Version: 1.0
+Content-Disposition: attachment; filename="capsul-init-script"
+
+#!/bin/sh
+# Written by capsul: runs the VM's init script. Its output: journalctl -t capsul-init
+set -eu
+umask 077
+mkdir -p /var/lib/capsul
+base64 -d >/var/lib/capsul/init-script <<'END_OF_SCRIPT'
+{}END_OF_SCRIPT
+chmod 0700 /var/lib/capsul/init-script
+if [ -S /run/systemd/journal/stdout ]; then
+    exec systemd-cat -t capsul-init /var/lib/capsul/init-script
+fi
+exec /var/lib/capsul/init-script
+)",
+                       in_lines(base64_encode(init_script)));
+}
+
+void check_text(std::string_view text, const char* what) {
+    if (text.size() > most_bytes) {
+        throw Error(ErrorCode::too_large,
+                    fmt::format("the {} has {} bytes, more than {}", what, text.size(), most_bytes),
+                    "let it fetch the rest from inside the guest");
+    }
+    if (text.find('\0') != std::string_view::npos) {
+        throw Error(ErrorCode::invalid, fmt::format("the {} has a NUL byte: it is not text", what));
+    }
+}
+
+std::string lower(std::string_view text) {
+    std::string result(text);
+    std::ranges::transform(result, result.begin(),
+                           [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+    return result;
+}
+
+/// cloud-init takes a MIME message only when it finds this header early.
+bool is_mime(std::string_view text) {
+    const std::string beginning = lower(text.substr(0, 4096));
+    return std::ranges::any_of(mime_headers, [&](auto header) { return beginning.starts_with(header); }) &&
+           beginning.find("mime-version:") != std::string::npos;
+}
+
+/// "#cloud-config" itself, not "#cloud-config-archive" and the like.
+bool is_cloud_config(std::string_view text) {
+    constexpr std::string_view header = "#cloud-config";
+    return text.starts_with(header) && (text.size() == header.size() || text[header.size()] == '\n' ||
+                                        text[header.size()] == '\r' || text[header.size()] == ' ');
+}
+
+} // namespace
+
+std::map<std::string, std::string> seed_files(const Seed& seed) {
+    std::map<std::string, std::string> files{{"meta-data", meta_data(seed)},
+                                             {"user-data", seed.user_data.value_or("#cloud-config\n{}\n")},
+                                             {"network-config", network_config(seed.mac)}};
+    if (seed.init_script) {
+        files.emplace("vendor-data", vendor_data(*seed.init_script));
+    }
+    return files;
+}
+
+void check_user_data(std::string_view user_data) {
+    if (user_data.starts_with("\x1f\x8b")) {
+        throw Error(ErrorCode::invalid, "the user-data is compressed", "give it as plain text");
+    }
+    check_text(user_data, "user-data");
+    const bool known =
+        std::ranges::any_of(headers, [&](auto header) { return user_data.starts_with(header); });
+    if (!known && !is_mime(user_data)) {
+        throw Error(
+            ErrorCode::invalid, "the user-data is nothing that cloud-init knows",
+            "its first line must be #cloud-config, #! and an interpreter, or another header of cloud-init's");
+    }
+    if (is_cloud_config(user_data)) {
+        check_yaml_mapping(user_data, "user-data");
+    }
+}
+
+void check_init_script(std::string_view script) {
+    check_text(script, "init script");
+    if (!script.starts_with("#!")) {
+        throw Error(ErrorCode::invalid, "the init script does not say what runs it",
+                    "its first line must be #! and an interpreter, such as #!/bin/sh");
+    }
+}
+
+} // namespace capsul

@@ -1,0 +1,36 @@
+// What a guest's cloud-init reads on first boot (its NoCloud data source). Pure: values in, file texts out.
+#pragma once
+
+#include "lib/mac.hpp"
+#include "lib/name.hpp"
+#include "lib/vm.hpp"
+
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace capsul {
+
+/// What a VM tells its guest.
+struct Seed {
+    Uuid instance; ///< cloud-init sets a guest up once for each
+    Name hostname;
+    std::vector<SshKey> ssh_keys;
+    std::optional<std::string> user_data;
+    std::optional<std::string> init_script;
+    Mac mac;
+};
+
+/// File name to content: meta-data, user-data, network-config and, with an init script, vendor-data.
+[[nodiscard]] std::map<std::string, std::string> seed_files(const Seed& seed);
+
+/// Throws Error: too_large above 64 KiB; invalid when cloud-init would not know what it is, or when it is a
+/// cloud-config that is no YAML mapping (the message says line and column).
+void check_user_data(std::string_view user_data);
+
+/// Throws Error: too_large above 64 KiB; invalid unless it begins with "#!", and on NUL.
+void check_init_script(std::string_view script);
+
+} // namespace capsul

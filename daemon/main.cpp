@@ -1,0 +1,179 @@
+// capsuld: wiring only.
+#include "daemon/routes.hpp"
+#include "daemon/server.hpp"
+
+#include <condition_variable>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <fmt/format.h>
+#include <mutex>
+#include <string_view>
+#include <sys/stat.h>
+#include <systemd/sd-daemon.h>
+#include <systemd/sd-journal.h>
+#include <thread>
+#include <unistd.h>
+
+namespace capsul {
+namespace {
+
+constexpr const char* help = R"(capsuld - runs virtual machines as systemd user units, for one user
+
+usage: capsuld [--check-config] [--version] [--help]
+
+Started by systemd on the first call to its socket:
+  systemctl --user enable --now capsuld.socket
+
+See capsuld(8) and capsuld.toml(5).
+)";
+
+/// SIGTERM and SIGINT, taken by one thread; every other thread has them blocked.
+class Signals {
+  public:
+    Signals() {
+        sigemptyset(&set_);
+        sigaddset(&set_, SIGTERM);
+        sigaddset(&set_, SIGINT);
+        sigaddset(&set_, SIGUSR1);
+        pthread_sigmask(SIG_BLOCK, &set_, nullptr);
+        std::signal(SIGPIPE, SIG_IGN);
+    }
+    /// Waits for one; SIGUSR1 is our own "no more".
+    [[nodiscard]] bool wait_for_stop() const {
+        int signal = 0;
+        return sigwait(&set_, &signal) == 0 && signal != SIGUSR1;
+    }
+
+  private:
+    sigset_t set_{};
+};
+
+std::vector<UniqueFd> listeners(const Paths& paths) {
+    std::vector<UniqueFd> sockets;
+    const int count = sd_listen_fds(1);
+    for (int i = 0; i < count; ++i) {
+        sockets.emplace_back(SD_LISTEN_FDS_START + i);
+    }
+    if (sockets.empty()) {
+        make_folders(paths.socket().parent_path());
+        sockets.push_back(listen_unix(paths.socket()));
+    }
+    return sockets;
+}
+
+/// Half of what systemd asks for (sd_watchdog_enabled(3)); a long time without a watchdog.
+std::chrono::milliseconds watchdog_interval() {
+    std::uint64_t microseconds = 0;
+    if (sd_watchdog_enabled(0, &microseconds) > 0) {
+        return std::chrono::duration_cast<std::chrono::milliseconds>(
+            std::chrono::microseconds(microseconds / 2));
+    }
+    return std::chrono::minutes(1);
+}
+
+void log_event(const std::string& type, const std::string& target) {
+    sd_journal_send("MESSAGE=%s %s", type.c_str(), target.c_str(), "PRIORITY=6", "CAPSUL_VM=%s",
+                    target.c_str(), "CAPSUL_EVENT=%s", type.c_str(), nullptr);
+}
+
+/// Every half minute, until told to stop.
+void keep_serial_logs_short(const VmGuest& guest, const std::stop_token& stop) {
+    std::mutex mutex;
+    std::condition_variable_any never;
+    std::unique_lock lock(mutex);
+    while (true) {
+        never.wait_for(lock, stop, std::chrono::seconds(30), [] { return false; });
+        if (stop.stop_requested()) {
+            return;
+        }
+        try {
+            guest.trim_serial_logs();
+        } catch (const Error& error) {
+            sd_journal_print(4, "serial logs: %s", error.what());
+        }
+    }
+}
+
+void serve(const Paths& paths, const Config& config, const Signals& signals) {
+    Store store(paths);
+    EventLog events(paths.state, log_event);
+    OperationService operations;
+    ImageService images(paths, config.image, store, operations, events);
+    VmMonitors monitors(paths, events);
+    SystemdClient systemd(paths.systemd_socket(), "capsul-vm-*.service", [&](const UnitStatus& unit) {
+        if (const auto name = vm_of_unit(unit.name)) {
+            monitors.unit_changed(*name, unit.active_state);
+        }
+    });
+    VmHost host{paths,  config,  fs::read_symlink("/proc/self/exe").parent_path(),
+                store,  images,  operations,
+                events, systemd, monitors};
+    VmView view(host);
+    VmPower power(host, view);
+    VmGuest guest(host, view);
+    VmService vms(host, view, power);
+    HostService machine(paths, systemd);
+
+    images.sweep();
+    vms.recover();
+    const Router router = make_router({host, view, power, guest, vms, machine});
+    Server server(router, config.server, listeners(paths), ::geteuid());
+    std::jthread stopper([&] {
+        if (signals.wait_for_stop()) {
+            sd_notify(0, "STOPPING=1");
+            server.stop();
+        }
+    });
+    std::jthread trimmer([&guest](const std::stop_token& stop) { keep_serial_logs_short(guest, stop); });
+    sd_notify(0, "READY=1");
+    server.run(watchdog_interval(), [] { sd_notify(0, "WATCHDOG=1"); });
+    ::pthread_kill(stopper.native_handle(), SIGUSR1);
+}
+
+int run(int argc, char** argv) {
+    const std::string_view option = argc > 1 ? argv[1] : "";
+    if (option == "--help" || option == "-h") {
+        std::fputs(help, stdout);
+        return 0;
+    }
+    if (option == "--version") {
+        std::puts("capsuld " CAPSUL_VERSION);
+        return 0;
+    }
+    if (option == "--probe-kvm") {
+        const KvmFinding kvm = probe_kvm();
+        std::fputs(kvm.reason.c_str(), stdout);
+        return kvm.works ? 0 : 1;
+    }
+    if (!option.empty() && option != "--check-config") {
+        throw Error(ErrorCode::invalid, fmt::format("unknown argument '{}'", option), "see `capsuld --help`");
+    }
+    const Paths paths = Paths::from_environment();
+    const Config config = load_config(paths);
+    if (option == "--check-config") {
+        return 0;
+    }
+    const Signals signals;
+    ::umask(077);
+    serve(paths, config, signals);
+    return 0;
+}
+
+} // namespace
+} // namespace capsul
+
+int main(int argc, char** argv) {
+    try {
+        return capsul::run(argc, argv);
+    } catch (const capsul::Error& error) {
+        std::fprintf(stderr, "capsuld: %s\n", error.what());
+        if (!error.hint().empty()) {
+            std::fprintf(stderr, "hint: %s\n", error.hint().c_str());
+        }
+        return capsul::exit_code(error.code());
+    } catch (const std::exception& error) {
+        std::fprintf(stderr, "capsuld: %s\n", error.what());
+        return 125;
+    }
+}

@@ -1,0 +1,56 @@
+// What one thread leaves for another: a value or an Error. As std::promise and std::future together, but the
+// Error is made anew by who waits: an exception object shared between threads looks like a race to
+// ThreadSanitizer.
+#pragma once
+
+#include "lib/error.hpp"
+
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <utility>
+
+namespace capsul {
+
+template <class T>
+class Outcome {
+  public:
+    void set(T value) {
+        const std::lock_guard lock(mutex_);
+        value_ = std::move(value);
+        changed_.notify_all();
+    }
+
+    void fail(const Error& error) {
+        const std::lock_guard lock(mutex_);
+        failure_ = Failure{error.code(), error.what(), error.hint()};
+        changed_.notify_all();
+    }
+
+    /// The value, once; nothing when there is none after `limit`. Throws the Error.
+    [[nodiscard]] std::optional<T> wait(std::chrono::milliseconds limit) {
+        std::unique_lock lock(mutex_);
+        const auto deadline = std::chrono::steady_clock::now() + limit;
+        changed_.wait_until(lock, deadline, [&] { return value_ || failure_; });
+        if (failure_) {
+            throw Error(failure_->code, failure_->message, failure_->hint);
+        }
+        return std::exchange(value_, std::nullopt);
+    }
+
+  private:
+    struct Failure {
+        ErrorCode code;
+        std::string message;
+        std::string hint;
+    };
+
+    std::mutex mutex_;
+    std::condition_variable changed_;
+    std::optional<T> value_;
+    std::optional<Failure> failure_;
+};
+
+} // namespace capsul

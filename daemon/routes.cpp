@@ -1,0 +1,100 @@
+#include "daemon/routes.hpp"
+
+namespace capsul {
+namespace {
+
+/// A call that is carried out as the VM's next action; `work` gives its result.
+template <Call C, class Work>
+void add_action(Router& router, const VmHost& host, const char* kind, Work work) {
+    router.add<C>([&host, kind, work](const C& call) {
+        host.require(call.name);
+        return submit_action(host, kind, call.name,
+                             [call, work](Progress& progress) { return encode(work(call, progress)); });
+    });
+}
+
+/// A call that runs beside the VM's actions instead of after them.
+template <Call C, class Work>
+void add_aside(Router& router, const VmHost& host, const char* kind, Work work) {
+    router.add<C>([&host, kind, work](const C& call) {
+        host.require(call.name);
+        return host.operations.submit(kind, call.name.to_string(), "", [call, work](Progress& progress) {
+            return encode(work(call, progress));
+        });
+    });
+}
+
+void check_timeout(const VmHost& host, const Name& name, const std::optional<Duration>& timeout) {
+    const auto stored = host.store.vms.find(name);
+    if (timeout && stored && stored->record && *timeout > stored->record->stop_timeout) {
+        throw Error(ErrorCode::invalid,
+                    about(name, "timeout: " + timeout->to_string() +
+                                    " is longer than the VM's stop_timeout, " +
+                                    stored->record->stop_timeout.to_string()),
+                    "systemd ends QEMU after stop_timeout; it is chosen with `vm create --stop-timeout`");
+    }
+}
+
+void add_power(Router& router, Services s) {
+    add_action<VmStart>(router, s.host, "vm.start", [s](const VmStart& call, Progress& progress) {
+        return s.power.start(call.name, progress);
+    });
+    add_action<VmStop>(router, s.host, "vm.stop", [s](const VmStop& call, Progress& progress) {
+        check_timeout(s.host, call.name, call.timeout);
+        return s.power.stop(call.name, call.timeout, call.force, true, progress);
+    });
+    add_action<VmRestart>(router, s.host, "vm.restart", [s](const VmRestart& call, Progress& progress) {
+        check_timeout(s.host, call.name, call.timeout);
+        const StopResult stopped = s.power.stop(call.name, call.timeout, call.force, false, progress);
+        return StopResult{s.power.start(call.name, progress), stopped.how};
+    });
+    add_action<VmPause>(router, s.host, "vm.pause",
+                        [s](const VmPause& call, Progress&) { return s.power.pause(call.name); });
+    add_action<VmResume>(router, s.host, "vm.resume",
+                         [s](const VmResume& call, Progress&) { return s.power.resume(call.name); });
+    add_aside<VmKill>(router, s.host, "vm.kill",
+                      [s](const VmKill& call, Progress&) { return s.power.kill(call.name); });
+}
+
+void add_guest(Router& router, Services s) {
+    add_aside<VmWait>(router, s.host, "vm.wait",
+                      [s](const VmWait& call, Progress& progress) { return s.guest.wait(call, progress); });
+    add_aside<VmExec>(router, s.host, "vm.exec",
+                      [s](const VmExec& call, Progress& progress) { return s.guest.exec(call, progress); });
+    router.add<VmIp>([s](const VmIp& call) { return s.guest.addresses(call.name); });
+    router.add<VmSsh>([s](const VmSsh& call) { return s.guest.ssh(call.name); });
+    router.add<VmLogs>([s](const VmLogs& call) { return s.guest.logs(call); });
+    router.add<VmConsole>([s](const VmConsole& call) { return s.guest.console(call.name); });
+}
+
+} // namespace
+
+Router make_router(Services s) {
+    Router router;
+    router.add<HostShow>([s](const HostShow&) { return s.machine.show(); });
+    router.add<HostDoctor>([s](const HostDoctor&) { return s.machine.doctor(); });
+
+    router.add<ImageList>([s](const ImageList&) { return s.host.images.list(); });
+    router.add<ImageShow>([s](const ImageShow& call) { return s.host.images.show(call.name); });
+    router.add<UploadFile>([s](const UploadFile& call) { return s.host.images.upload(call); });
+    router.add<ImageImport>([s](const ImageImport& call) { return s.host.images.import(call); });
+    router.add<ImageRemove>([s](const ImageRemove& call) { return s.host.images.remove(call.name); });
+
+    router.add<VmList>([s](const VmList& call) { return s.view.list(call); });
+    router.add<VmShow>([s](const VmShow& call) { return s.view.show(call.name); });
+    router.add<VmUnit>([s](const VmUnit& call) { return s.view.unit(call.name); });
+    router.add<VmCommand>([s](const VmCommand& call) { return s.view.command(call.name); });
+    router.add<VmCreate>([s](const VmCreate& call) { return s.vms.create(call); });
+    router.add<VmDelete>([s](const VmDelete& call) { return s.vms.remove(call.name); });
+    add_power(router, s);
+    add_guest(router, s);
+
+    router.add<OperationList>([s](const OperationList&) { return s.host.operations.list(); });
+    router.add<OperationShow>([s](const OperationShow& call) { return s.host.operations.show(call.id); });
+    router.add<OperationFollow>(
+        [s](const OperationFollow& call) { return s.host.operations.follow(call.id); });
+    router.add<EventList>([s](const EventList& call) { return s.host.events.stream(call); });
+    return router;
+}
+
+} // namespace capsul

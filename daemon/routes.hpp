@@ -1,0 +1,22 @@
+// The index of the API: which function answers which call.
+#pragma once
+
+#include "daemon/host_service.hpp"
+#include "daemon/router.hpp"
+#include "daemon/vm_service.hpp"
+
+namespace capsul {
+
+struct Services {
+    VmHost& host;
+    VmView& view;
+    VmPower& power;
+    VmGuest& guest;
+    VmService& vms;
+    HostService& machine;
+};
+
+/// The services must outlive the router.
+[[nodiscard]] Router make_router(Services services);
+
+} // namespace capsul

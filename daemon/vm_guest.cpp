@@ -1,0 +1,263 @@
+#include "daemon/vm_guest.hpp"
+
+#include "daemon/base64.hpp"
+#include "daemon/port.hpp"
+#include "daemon/process.hpp"
+#include "daemon/serial_log.hpp"
+#include "lib/fd.hpp"
+
+#include <fmt/format.h>
+#include <thread>
+
+namespace capsul {
+namespace {
+
+using namespace std::chrono_literals;
+
+// Between two looks at a guest that is not there yet; it has no way to tell us.
+constexpr auto look_again = 300ms;
+constexpr std::size_t serial_tail_lines = 15;
+
+const char* awaited(VmStage stage) {
+    switch (stage) {
+    case VmStage::running:
+        return "QEMU to answer";
+    case VmStage::agent:
+        return "the guest agent to answer";
+    case VmStage::ssh:
+        return "the guest's ssh server to greet";
+    case VmStage::cloud_init:
+        return "cloud-init to finish";
+    case VmStage::stopped:
+        return "the VM to stop";
+    }
+    return "";
+}
+
+/// The name in a line of passwd(5), if it is one that ssh(1) may be given.
+std::string user_name_of(const std::string& passwd_line) {
+    const std::string name = passwd_line.substr(0, passwd_line.find(':'));
+    const bool ok =
+        !name.empty() && name.size() <= 32 && name.front() != '-' &&
+        name.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") ==
+            std::string::npos;
+    return ok ? name : "root";
+}
+
+/// What cloud-init left in the guest's /run/cloud-init/result.json: throws when it names errors.
+void judge_cloud_init(const Name& name, const std::string& result) {
+    const Json json = parse_json(result);
+    const Json errors = json.value("v1", Json::object()).value("errors", Json::array());
+    if (!errors.empty()) {
+        throw Error(
+            ErrorCode::wrong_state,
+            about(name, "cloud-init has finished with errors: " + dump_json(errors).substr(0, 500)),
+            fmt::format("`capsulctl exec {} -- cloud-init status --long` tells more", name.to_string()));
+    }
+}
+
+} // namespace
+
+std::shared_ptr<void> Consoles::claim(const Name& name) {
+    const std::lock_guard lock(mutex_);
+    if (!attached_.insert(name).second) {
+        throw Error(ErrorCode::in_use, about(name, "its console is attached elsewhere"),
+                    "`capsulctl logs -f " + name.to_string() + "` reads along");
+    }
+    return {nullptr, [self = shared_from_this(), name](void*) {
+                const std::lock_guard release(self->mutex_);
+                self->attached_.erase(name);
+            }};
+}
+
+void VmGuest::require_running(const Name& name) const {
+    host_.require(name);
+    if (host_.systemd.status(vm_unit_name(name)).active_state != "active") {
+        throw Error(ErrorCode::wrong_state, about(name, "is not running"),
+                    "`capsulctl start " + name.to_string() + "` starts it");
+    }
+}
+
+template <class Talk>
+auto VmGuest::with_agent(const Name& name, std::chrono::milliseconds limit, Talk talk) {
+    std::shared_ptr<std::timed_mutex> turn;
+    {
+        const std::lock_guard lock(mutex_);
+        auto& found = agents_[name];
+        if (!found) {
+            found = std::make_shared<std::timed_mutex>();
+        }
+        turn = found;
+    }
+    const std::unique_lock lock(*turn, limit);
+    if (!lock) {
+        throw Error(ErrorCode::timeout, about(name, "the guest agent is busy with another command"));
+    }
+    try {
+        AgentClient agent(host_.paths.vm_runtime(name) / "agent.sock", limit);
+        return talk(agent);
+    } catch (const Error& error) {
+        throw Error(error.code(), about(name, error.what()), error.hint());
+    }
+}
+
+Vm VmGuest::wait(const VmWait& call, Progress& progress) {
+    host_.require(call.name);
+    progress.message(fmt::format("waiting for {}", awaited(call.stage)));
+    const auto end = Clock::now() + call.timeout.value();
+    if (call.stage == VmStage::stopped) {
+        if (!host_.systemd.wait_until_stopped(vm_unit_name(call.name), call.timeout.value())) {
+            time_out(call);
+        }
+        return view_.show(call.name);
+    }
+    while (!reached(call.name, call.stage)) {
+        if (progress.cancelled()) {
+            throw Error(ErrorCode::unreachable, about(call.name, "capsuld is stopping; wait again"));
+        }
+        if (Clock::now() >= end) {
+            time_out(call);
+        }
+        std::this_thread::sleep_for(look_again);
+    }
+    return view_.show(call.name);
+}
+
+bool VmGuest::reached(const Name& name, VmStage stage) {
+    const std::string state = host_.systemd.status(vm_unit_name(name)).active_state;
+    if (state != "active" && state != "activating") {
+        throw Error(ErrorCode::wrong_state, about(name, fmt::format("is {}, so that will not come", state)),
+                    serial_tail(host_.paths.vm(name) / "serial.log", serial_tail_lines));
+    }
+    try {
+        switch (stage) {
+        case VmStage::running:
+            return host_.monitors.connection(name, 1s) != nullptr;
+        case VmStage::agent:
+            return with_agent(name, 1s, [](AgentClient&) { return true; });
+        case VmStage::ssh:
+            return tcp_greeting(host_.store.vms.load(name).ssh_port, 1000).starts_with("SSH-");
+        case VmStage::cloud_init:
+            return cloud_init_done(name);
+        case VmStage::stopped:
+            return false;
+        }
+    } catch (const Error& error) {
+        if (error.code() != ErrorCode::timeout && error.code() != ErrorCode::unreachable) {
+            throw;
+        }
+    }
+    return false;
+}
+
+bool VmGuest::cloud_init_done(const Name& name) {
+    const auto result = with_agent(name, 2s, [](AgentClient& agent) {
+        return agent.read_file("/run/cloud-init/result.json", 64 * 1024, 3s);
+    });
+    if (result) {
+        judge_cloud_init(name, *result);
+    }
+    return result.has_value();
+}
+
+void VmGuest::time_out(const VmWait& call) const {
+    throw Error(ErrorCode::timeout,
+                about(call.name,
+                      fmt::format("waited {} in vain for {}", call.timeout.to_string(), awaited(call.stage))),
+                "the last lines of its serial console:\n" +
+                    serial_tail(host_.paths.vm(call.name) / "serial.log", serial_tail_lines));
+}
+
+ExecResult VmGuest::exec(const VmExec& call, Progress& progress) {
+    if (call.command.empty()) {
+        throw Error(ErrorCode::invalid, about(call.name, "exec needs a command"));
+    }
+    require_running(call.name);
+    progress.message("running the command in the guest");
+    const auto input = base64_decode(call.input_base64);
+    if (!input) {
+        throw Error(ErrorCode::invalid, "input_base64: is not base64");
+    }
+    const AgentExecResult result = with_agent(call.name, 5s, [&](AgentClient& agent) {
+        return agent.exec(call.command, *input, call.timeout.value());
+    });
+    return {result.exit_code, base64_encode(result.out), base64_encode(result.err), result.truncated};
+}
+
+VmAddresses VmGuest::addresses(const Name& name) {
+    const VmRecord vm = host_.store.vms.load(name);
+    VmAddresses found{Endpoint{"127.0.0.1", vm.ssh_port}, vm.publish, {}};
+    try {
+        for (const AgentAddress& address :
+             with_agent(name, 1s, [](AgentClient& agent) { return agent.addresses(1s); })) {
+            found.guest.push_back(fmt::format("{}/{}", address.address, address.prefix));
+        }
+    } catch (const Error&) {
+        // A guest that does not answer has no addresses to tell; the published ones hold all the same.
+    }
+    return found;
+}
+
+SshTarget VmGuest::ssh(const Name& name) {
+    require_running(name);
+    const VmRecord vm = host_.store.vms.load(name);
+    return with_agent(name, 2s, [&](AgentClient& agent) {
+        SshTarget target{Endpoint{"127.0.0.1", vm.ssh_port}, {}, {}};
+        for (const char* type : {"ed25519", "ecdsa", "rsa"}) {
+            const auto key = agent.read_file(fmt::format("/etc/ssh/ssh_host_{}_key.pub", type), 16384, 2s);
+            if (key) {
+                target.host_keys.push_back(SshKey::parse(key->substr(0, key->find('\n'))).to_string());
+            }
+        }
+        // The default user of cloud images is the first ordinary one.
+        const AgentExecResult user = agent.exec({"getent", "passwd", "1000"}, {}, 3s);
+        target.user = user.exit_code == 0 ? user_name_of(user.out) : "root";
+        return target;
+    });
+}
+
+StreamResponse VmGuest::logs(const VmLogs& call) const {
+    host_.require(call.name);
+    if (call.lines < 0) {
+        throw Error(ErrorCode::invalid, "lines: must not be negative");
+    }
+    const std::string unit = vm_unit_name(call.name);
+    std::vector<std::string> argv;
+    if (call.source == LogSource::serial) {
+        argv = {"tail", "-n", call.lines == 0 ? "+1" : std::to_string(call.lines)};
+        if (call.follow) {
+            argv.emplace_back("-F");
+        }
+        argv.push_back((host_.paths.vm(call.name) / "serial.log").string());
+    } else {
+        argv = {"journalctl", "--user", "--quiet", "--no-pager", "--output=short-iso"};
+        argv.push_back(call.lines == 0 ? "--lines=all" : fmt::format("--lines={}", call.lines));
+        if (call.follow) {
+            argv.emplace_back("--follow");
+        }
+        if (call.source == LogSource::unit) {
+            argv.push_back("--unit=" + unit);
+        } else {
+            argv.push_back("_SYSTEMD_USER_UNIT=" + unit);
+        }
+    }
+    auto child = std::make_shared<ChildProcess>(argv);
+    UniqueFd output = child->take_output();
+    return {"text/plain; charset=utf-8", std::move(output), std::move(child)};
+}
+
+TunnelResponse VmGuest::console(const Name& name) {
+    require_running(name);
+    std::shared_ptr<void> claim = consoles_->claim(name);
+    return {connect_unix(host_.paths.vm_runtime(name) / "console.sock"), std::move(claim)};
+}
+
+void VmGuest::trim_serial_logs() const {
+    for (const UnitStatus& unit : host_.systemd.list("capsul-vm-*.service")) {
+        if (const auto name = vm_of_unit(unit.name)) {
+            trim_file(host_.paths.vm(*name) / "serial.log", host_.config.vm.serial_log.count());
+        }
+    }
+}
+
+} // namespace capsul

@@ -1,0 +1,56 @@
+// What goes through to the guest: waiting for it, its agent, its console and its logs. What blocks for long
+// runs as an operation.
+#pragma once
+
+#include "daemon/agent_client.hpp"
+#include "daemon/vm_view.hpp"
+
+#include <map>
+#include <mutex>
+#include <set>
+
+namespace capsul {
+
+/// Which consoles are attached. QEMU's console socket serves one client and leaves a second one hanging.
+class Consoles : public std::enable_shared_from_this<Consoles> {
+  public:
+    /// The VM's console is the caller's while the result lives. Throws Error (in_use).
+    [[nodiscard]] std::shared_ptr<void> claim(const Name& name);
+
+  private:
+    std::mutex mutex_;
+    std::set<Name> attached_;
+};
+
+class VmGuest {
+  public:
+    VmGuest(const VmHost& host, const VmView& view) : host_(host), view_(view) {}
+
+    Vm wait(const VmWait& call, Progress& progress);
+    ExecResult exec(const VmExec& call, Progress& progress);
+    [[nodiscard]] VmAddresses addresses(const Name& name);
+    [[nodiscard]] SshTarget ssh(const Name& name);
+    [[nodiscard]] StreamResponse logs(const VmLogs& call) const;
+    [[nodiscard]] TunnelResponse console(const Name& name);
+
+    /// Shortens serial logs that have grown over the configured limit to their last half.
+    void trim_serial_logs() const;
+
+  private:
+    using Clock = std::chrono::steady_clock;
+    /// The agent of a running VM; one conversation at a time.
+    template <class Talk>
+    auto with_agent(const Name& name, std::chrono::milliseconds limit, Talk talk);
+    void require_running(const Name& name) const;
+    [[nodiscard]] bool reached(const Name& name, VmStage stage);
+    [[nodiscard]] bool cloud_init_done(const Name& name);
+    [[noreturn]] void time_out(const VmWait& call) const;
+
+    const VmHost& host_;
+    const VmView& view_;
+    std::mutex mutex_;
+    std::map<Name, std::shared_ptr<std::timed_mutex>> agents_;
+    std::shared_ptr<Consoles> consoles_ = std::make_shared<Consoles>();
+};
+
+} // namespace capsul

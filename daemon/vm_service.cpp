@@ -1,0 +1,314 @@
+#include "daemon/vm_service.hpp"
+
+#include "daemon/cloud_init.hpp"
+#include "daemon/port.hpp"
+#include "daemon/process.hpp"
+#include "daemon/seed_iso.hpp"
+#include "daemon/unit_file.hpp"
+#include "daemon/vm_unit.hpp"
+#include "lib/fd.hpp"
+
+#include <algorithm>
+#include <csignal>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/sysinfo.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+namespace capsul {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr std::string_view deleted_prefix = ".deleted-";
+constexpr std::uint64_t mib = 1U << 20U;
+
+void sync_file(const fs::path& path) {
+    const UniqueFd fd = open_file(path, O_RDONLY);
+    if (::fsync(fd.get()) != 0) {
+        throw_errno(errno, path.string());
+    }
+}
+
+void create_overlay(const VmFiles& files, Bytes size) {
+    const ProcessResult result =
+        run_process({"qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", files.base.string(),
+                     files.disk().string(), std::to_string(size.count())},
+                    30s);
+    if (result.status != 0) {
+        const bool full = result.err.find("No space left") != std::string::npos;
+        throw Error(
+            full ? ErrorCode::no_space : ErrorCode::internal,
+            fmt::format("{}: {}", files.disk().string(), result.err.substr(0, result.err.find('\n'))));
+    }
+    sync_file(files.disk());
+}
+
+void check_memory(Bytes memory) {
+    struct sysinfo host {};
+    ::sysinfo(&host);
+    const std::uint64_t total = std::uint64_t{host.totalram} * host.mem_unit;
+    if (memory.count() < 16 * mib || memory.count() % mib != 0) {
+        throw Error(ErrorCode::invalid, fmt::format("memory: {} is not possible", memory.to_string()),
+                    "give at least 16M, in whole mebibytes; a Debian guest needs 256M");
+    }
+    if (memory.count() > total) {
+        throw Error(ErrorCode::invalid, fmt::format("memory: {} is more than this host has ({})",
+                                                    memory.to_string(), human_size(total)));
+    }
+}
+
+void check_publish(const std::vector<PublishedPort>& ports) {
+    for (auto port = ports.begin(); port != ports.end(); ++port) {
+        if (port->is_ipv6()) {
+            throw Error(
+                ErrorCode::invalid,
+                fmt::format("publish: {}: QEMU's user network has IPv4 addresses only", port->to_string()));
+        }
+        if (std::any_of(ports.begin(), port,
+                        [&](const PublishedPort& other) { return other.clashes_with(*port); })) {
+            throw Error(ErrorCode::invalid, fmt::format("publish: {} stands twice", port->to_string()));
+        }
+    }
+}
+
+/// sockaddr_un bounds a socket's path (unix(7)).
+void check_socket_path(const fs::path& runtime) {
+    const fs::path longest = runtime / "console.sock";
+    if (longest.native().size() >= sizeof(sockaddr_un::sun_path)) {
+        throw Error(ErrorCode::invalid,
+                    fmt::format("name: {} is too long for a socket's path", longest.string()),
+                    "choose a shorter name");
+    }
+}
+
+} // namespace
+
+/// Ports promised to a VM that has no record yet.
+class VmService::PortClaim {
+  public:
+    /// With ports_mutex_ held.
+    PortClaim(VmService& service, std::vector<PublishedPort> ports)
+        : service_(service), ports_(std::move(ports)) {
+        service_.claimed_.insert(ports_.begin(), ports_.end());
+    }
+    PortClaim(const PortClaim&) = delete;
+    PortClaim& operator=(const PortClaim&) = delete;
+    ~PortClaim() {
+        const std::lock_guard lock(service_.ports_mutex_);
+        for (const PublishedPort& port : ports_) {
+            service_.claimed_.erase(service_.claimed_.find(port));
+        }
+    }
+
+  private:
+    VmService& service_;
+    std::vector<PublishedPort> ports_;
+};
+
+void VmService::check_create(const VmCreate& call, const Name& name) const {
+    if (host_.store.vms.exists(name) || fs::exists(host_.paths.vm(name))) {
+        throw Error(ErrorCode::exists, about(name, "exists already"),
+                    "choose another name, or delete it with `capsulctl vm delete " + name.to_string() + "`");
+    }
+    for (const auto& [key, value] : call.labels) {
+        check_label(key, value);
+    }
+    check_memory(call.memory);
+    check_publish(call.publish);
+    check_socket_path(host_.paths.vm_runtime(name));
+    if (call.user_data) {
+        check_user_data(*call.user_data);
+    }
+    if (call.init_script) {
+        check_init_script(*call.init_script);
+    }
+    if (::access("/usr/bin/qemu-system-x86_64", X_OK) != 0) {
+        throw Error(ErrorCode::not_capable, "QEMU is not installed: /usr/bin/qemu-system-x86_64 is missing",
+                    "apt-get install qemu-system-x86 qemu-utils");
+    }
+}
+
+std::vector<PublishedPort> VmService::ports_of_others(const Name& name) const {
+    std::vector<PublishedPort> ports(claimed_.begin(), claimed_.end());
+    for (const auto& other : host_.store.vms.list()) {
+        if (other.record && other.name != name) {
+            const auto more = all_ports(*other.record);
+            ports.insert(ports.end(), more.begin(), more.end());
+        }
+    }
+    return ports;
+}
+
+/// The record, with what capsul chooses for the VM's life. With ports_mutex_ held.
+VmRecord VmService::plan(const VmCreate& call, const ImageRecord& image) const {
+    VmRecord vm;
+    vm.name = *call.name;
+    vm.uuid = Uuid::make();
+    vm.created = Timestamp::now();
+    vm.image = image.name;
+    vm.image_digest = image.digest;
+    vm.boot = image.boot;
+    vm.cpus = call.cpus;
+    vm.memory = call.memory;
+    vm.disk = call.disk.value_or(image.size);
+    vm.mac = Mac::derive(vm.uuid, 0);
+    vm.publish = call.publish;
+    vm.labels = call.labels;
+    vm.autostart = call.autostart;
+    vm.stop_timeout = call.stop_timeout;
+    if (vm.disk < image.size || vm.disk > host_.config.image.max_size) {
+        throw Error(ErrorCode::invalid,
+                    fmt::format("disk: {} is not between the image's size, {}, and the limit, {}",
+                                vm.disk.to_string(), image.size.to_string(),
+                                host_.config.image.max_size.to_string()));
+    }
+    const auto taken = ports_of_others(vm.name);
+    const auto is_taken = [&](const PublishedPort& port) {
+        return std::ranges::any_of(taken,
+                                   [&](const PublishedPort& other) { return other.clashes_with(port); });
+    };
+    for (const PublishedPort& port : vm.publish) {
+        if (is_taken(port)) {
+            throw Error(ErrorCode::in_use,
+                        about(vm.name, fmt::format("port {} belongs to another VM", port.to_string())),
+                        "`capsulctl vm list -o wide` shows the ports of each");
+        }
+    }
+    for (int number = host_.config.vm.ssh_port_first; number <= host_.config.vm.ssh_port_last; ++number) {
+        const auto port = PublishedPort::tcp("127.0.0.1", static_cast<std::uint16_t>(number), 22);
+        const bool own =
+            std::ranges::any_of(vm.publish, [&](const auto& other) { return other.clashes_with(port); });
+        if (!own && !is_taken(port) && can_bind(port)) {
+            vm.ssh_port = port.host_port();
+            return vm;
+        }
+    }
+    throw Error(ErrorCode::in_use, about(vm.name, "every port for ssh is taken"),
+                "widen vm.ssh_port_first and vm.ssh_port_last in capsuld.toml");
+}
+
+Operation VmService::create(const VmCreate& call) {
+    VmCreate named = call;
+    while (!named.name) {
+        const Name name = made_up_name();
+        named.name = host_.store.vms.exists(name) ? std::optional<Name>() : name;
+    }
+    check_create(named, *named.name);
+    static_cast<void>(host_.images.hold(named.image));
+    return submit_action(host_, "vm.create", *named.name,
+                         [this, named](Progress& progress) { return make(named, *named.name, progress); });
+}
+
+Json VmService::make(const VmCreate& call, const Name& name, Progress& progress) {
+    // Once more: an earlier action in the queue may have made it.
+    check_create(call, name);
+    progress.message("making its disk");
+    const HeldImage image = host_.images.hold(call.image);
+    std::unique_lock ports(ports_mutex_);
+    const VmRecord vm = plan(call, image.record);
+    const PortClaim claim(*this, all_ports(vm));
+    ports.unlock();
+    check_ports_free(name, vm.publish);
+    try {
+        write_files(call, vm);
+        host_.store.vms.save(vm);
+        if (call.start) {
+            power_.start(name, progress);
+        }
+    } catch (...) {
+        undo(name, progress);
+        throw;
+    }
+    host_.events.add("vm.created", name.to_string());
+    return encode(view_.show(name));
+}
+
+/// Takes back a creation that failed half-way.
+void VmService::undo(const Name& name, Progress& progress) const {
+    if (host_.store.vms.exists(name)) {
+        power_.stop(name, {}, true, true, progress);
+    }
+    remove_files(name);
+}
+
+/// Everything but the record, which is written last: without it there is no VM.
+void VmService::write_files(const VmCreate& call, const VmRecord& vm) const {
+    const VmFiles files = host_.files(vm);
+    const std::string unit = vm_unit(vm, files, host_.programs);
+    const std::string config = seal(to_readconfig(qemu_sections(vm, files, host_.accelerator())));
+    make_folders(files.folder);
+    create_overlay(files, vm.disk);
+    const Seed seed{vm.uuid, vm.name, call.ssh_keys, call.user_data, call.init_script, vm.mac};
+    replace_file(files.seed(), seed_iso(seed_files(seed)));
+    replace_file(files.serial_log(), "");
+    replace_file(files.config(), config);
+    make_folders(host_.paths.units, 0755);
+    replace_file(host_.unit_file(vm.name), unit, 0644);
+}
+
+/// The folder loses its name first, and from then on the VM is gone; what a crash leaves is found by
+/// recover().
+void VmService::remove_files(const Name& name) const {
+    const fs::path folder = host_.paths.vm(name);
+    const fs::path doomed = host_.paths.vms() / (std::string(deleted_prefix) + name.to_string());
+    std::error_code ignored;
+    fs::remove_all(doomed, ignored);
+    fs::rename(folder, doomed, ignored);
+    host_.store.vms.forget(name);
+    remove_leftover(doomed);
+}
+
+void VmService::remove_leftover(const fs::path& folder) const {
+    std::string text = folder.filename().string();
+    if (text.starts_with(deleted_prefix)) {
+        text.erase(0, deleted_prefix.size());
+    }
+    const Name name = Name::parse(text);
+    if (!host_.store.vms.exists(name)) {
+        host_.set_enabled(name, false);
+        std::error_code ignored;
+        fs::remove(host_.unit_file(name), ignored);
+        fs::remove_all(host_.unit_file(name).string() + ".d", ignored);
+    }
+    fs::remove_all(folder);
+    sync_folder(host_.paths.vms());
+}
+
+Operation VmService::remove(const Name& name) {
+    host_.require(name);
+    return submit_action(host_, "vm.delete", name, [this, name](Progress& progress) {
+        const Vm before = view_.show(name);
+        progress.message("removing it");
+        power_.stop(name, {}, true, true, progress);
+        remove_files(name);
+        host_.events.add("vm.deleted", name.to_string());
+        return encode(before);
+    });
+}
+
+void VmService::recover() {
+    make_folders(host_.paths.vms());
+    std::vector<fs::path> leftovers;
+    for (const auto& entry : fs::directory_iterator(host_.paths.vms())) {
+        if (!fs::exists(entry.path() / "vm.toml") ||
+            entry.path().filename().string().starts_with(deleted_prefix)) {
+            leftovers.push_back(entry.path());
+        }
+    }
+    for (const fs::path& folder : leftovers) {
+        try {
+            remove_leftover(folder);
+        } catch (const Error&) {
+            // Not a folder of ours: its name is no VM's. It stays.
+        }
+    }
+    for (const UnitStatus& unit : host_.systemd.list("capsul-vm-*.service")) {
+        if (const auto name = vm_of_unit(unit.name); name && unit.active_state == "active") {
+            host_.monitors.adopt(*name);
+        }
+    }
+}
+
+} // namespace capsul

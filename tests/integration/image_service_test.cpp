@@ -1,0 +1,705 @@
+#include "daemon/image_service.hpp"
+
+#include "daemon/process.hpp"
+#include "lib/fd.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <fstream>
+#include <gtest/gtest.h>
+#include <map>
+#include <random>
+#include <set>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <thread>
+#include <unistd.h>
+
+namespace capsul {
+namespace {
+
+using namespace std::chrono_literals;
+using namespace std::string_literals;
+
+constexpr std::uint64_t mib = std::uint64_t{1} << 20U;
+
+std::string random_bytes(std::size_t length) {
+    std::mt19937 random(1); // the same each run
+    std::string bytes(length, '\0');
+    for (char& byte : bytes) {
+        byte = static_cast<char>(random());
+    }
+    return bytes;
+}
+
+void qemu_img(std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), "qemu-img");
+    const ProcessResult result = run_process(arguments, 60s);
+    ASSERT_EQ(result.status, 0) << result.err;
+}
+
+void patch(const fs::path& file, std::uint64_t offset, const std::string& bytes) {
+    const UniqueFd fd = open_file(file, O_WRONLY);
+    ASSERT_EQ(::pwrite(fd.get(), bytes.data(), bytes.size(), static_cast<off_t>(offset)),
+              static_cast<ssize_t>(bytes.size()));
+}
+
+std::string slurp(const fs::path& file) {
+    return read_file(file, std::size_t{1} << 30U);
+}
+
+class ImageServiceTest : public testing::Test {
+  protected:
+    void SetUp() override {
+        std::string name = (fs::temp_directory_path() / "capsul-image-XXXXXX").string();
+        ASSERT_NE(::mkdtemp(name.data()), nullptr);
+        base_ = name;
+        paths_.data = base_ / "data";
+        paths_.state = base_ / "state";
+        work_ = base_ / "work";
+        make_folders(paths_.data);
+        make_folders(paths_.state);
+        make_folders(work_);
+        start();
+    }
+    void TearDown() override {
+        end();
+        fs::remove_all(base_);
+    }
+
+    /// A daemon's start, and its end: what is remembered is in the files.
+    void start() {
+        store_.emplace(paths_);
+        events_.emplace(paths_.state);
+        operations_.emplace();
+        service_.emplace(paths_, config_, *store_, *operations_, *events_);
+        service_->sweep();
+    }
+    void end() {
+        operations_.reset();
+        service_.reset();
+        events_.reset();
+        store_.reset();
+    }
+
+    /// Sends `content` in pieces, as the server does.
+    Upload send(const std::string& content, const UploadFile& call = {}) {
+        const UploadResponse response = service_->upload(call);
+        for (std::size_t at = 0; at < content.size(); at += mib / 16) {
+            response.write(std::string_view(content).substr(at, mib / 16));
+        }
+        return decode<Upload>(response.finish());
+    }
+
+    Operation finished(const Operation& begun) {
+        for (int round = 0; round < 6000; ++round) {
+            Operation operation = operations_->show(begun.id);
+            if (operation.finished()) {
+                return operation;
+            }
+            std::this_thread::sleep_for(5ms);
+        }
+        throw Error(ErrorCode::timeout, "the operation does not end");
+    }
+    Operation run(const ImageImport& call) { return finished(service_->import(call)); }
+
+    ImageImport call_for(const std::string& name, const std::string& disk) {
+        ImageImport call;
+        call.name = Name::parse(name);
+        call.disk = send(disk).id;
+        return call;
+    }
+    Image import(const std::string& name, const std::string& disk) {
+        const Operation operation = run(call_for(name, disk));
+        if (operation.error) {
+            throw operation.error->to_error();
+        }
+        return decode<Image>(*operation.result);
+    }
+
+    /// Every file under the daemon's data folder, with its length.
+    std::map<std::string, std::uintmax_t> kept() const {
+        std::map<std::string, std::uintmax_t> files;
+        for (const auto& entry : fs::recursive_directory_iterator(paths_.data)) {
+            if (entry.is_regular_file()) {
+                files[entry.path().lexically_relative(paths_.data).string()] = entry.file_size();
+            }
+        }
+        return files;
+    }
+
+    void expect_refused(const std::string& disk, ErrorCode code, const std::string& words) {
+        const auto before = kept();
+        try {
+            static_cast<void>(import("hostile", disk));
+            ADD_FAILURE() << "imported";
+        } catch (const Error& error) {
+            EXPECT_EQ(error.code(), code) << error.what();
+            EXPECT_NE(std::string(error.what()).find(words), std::string::npos) << error.what();
+        }
+        EXPECT_EQ(kept(), before);
+    }
+    void expect_file_refused(const fs::path& file, ErrorCode code, const std::string& words) {
+        expect_refused(slurp(file), code, words);
+    }
+
+    fs::path make_disk(const std::string& name, const std::vector<std::string>& options = {},
+                       const std::string& size = "64M") {
+        const fs::path file = work_ / name;
+        std::vector<std::string> arguments{"create", "-q", "-f", "qcow2"};
+        arguments.insert(arguments.end(), options.begin(), options.end());
+        arguments.push_back(file.string());
+        arguments.push_back(size);
+        qemu_img(arguments);
+        return file;
+    }
+    /// A qcow2 with `length` bytes of data.
+    fs::path make_filled_disk(const std::string& name, std::size_t length,
+                              const std::vector<std::string>& options = {}) {
+        const fs::path raw = work_ / (name + ".raw");
+        std::ofstream(raw, std::ios::binary) << random_bytes(length);
+        std::vector<std::string> arguments{"convert", "-f", "raw", "-O", "qcow2"};
+        arguments.insert(arguments.end(), options.begin(), options.end());
+        arguments.push_back(raw.string());
+        arguments.push_back((work_ / name).string());
+        qemu_img(arguments);
+        return work_ / name;
+    }
+
+    void save_vm(const std::string& name, const Image& image) {
+        VmRecord record;
+        record.name = Name::parse(name);
+        record.uuid = Uuid::make();
+        record.created = Timestamp::now();
+        record.image = image.name;
+        record.image_digest = *image.digest;
+        record.memory = Bytes(mib);
+        record.disk = Bytes(mib);
+        record.mac = Mac::derive(record.uuid, 0);
+        store_->vms.save(record);
+    }
+
+    fs::path base_;
+    fs::path work_;
+    Paths paths_;
+    ImageConfig config_;
+    std::optional<Store> store_;
+    std::optional<EventLog> events_;
+    std::optional<OperationService> operations_;
+    std::optional<ImageService> service_;
+};
+
+// What is taken
+
+TEST_F(ImageServiceTest, KeepsAQcow2ByteForByte) {
+    const std::string disk = slurp(make_filled_disk("a.qcow2", 3 * mib));
+    const Image image = import("debian-12", disk);
+    const fs::path file = service_->disk_path(*image.digest);
+    EXPECT_EQ(slurp(file), disk);
+    EXPECT_EQ(fs::status(file).permissions(), fs::perms::owner_read);
+    EXPECT_EQ(image.size, Bytes(3 * mib));
+    EXPECT_GE(image.disk_usage.value_or(0), 3 * mib);
+    EXPECT_EQ(file.filename(), "sha256-" + image.digest->hex() + ".qcow2");
+    EXPECT_EQ(kept().size(), 2U) << "only the disk and the record";
+}
+
+TEST_F(ImageServiceTest, TakesCompressedVersion2AndExtendedL2) {
+    EXPECT_NO_THROW(import("zlib", slurp(make_filled_disk("a", 2 * mib, {"-c"}))));
+    EXPECT_NO_THROW(
+        import("zstd", slurp(make_filled_disk("b", 2 * mib + 1, {"-c", "-o", "compression_type=zstd"}))));
+    EXPECT_NO_THROW(import("v2", slurp(make_filled_disk("c", 2 * mib + 2, {"-o", "compat=0.10"}))));
+    EXPECT_NO_THROW(import("l2", slurp(make_filled_disk("d", 2 * mib + 3, {"-o", "extended_l2=on"}))));
+    EXPECT_NO_THROW(import("empty", slurp(make_disk("e"))));
+    EXPECT_NO_THROW(import("small", slurp(make_filled_disk("f", 2 * mib + 4, {"-o", "cluster_size=512"}))));
+}
+
+TEST_F(ImageServiceTest, ConvertsRawSparsely) {
+    std::string disk(64 * mib, '\0');
+    disk.replace(8 * mib, 6, "middle");
+    disk += "end"; // not a whole sector
+    const Image image = import("raw", disk);
+    EXPECT_EQ(image.size, Bytes(64 * mib + 512));
+    EXPECT_LT(image.disk_usage.value_or(64 * mib), mib);
+    qemu_img({"convert", "-f", "qcow2", "-O", "raw", service_->disk_path(*image.digest).string(),
+              (work_ / "back").string()});
+    disk.resize(64 * mib + 512);
+    EXPECT_TRUE(slurp(work_ / "back") == disk);
+}
+
+TEST_F(ImageServiceTest, KeepsABootableImagesKernelAndInitrd) {
+    std::string kernel(4096, '\0');
+    kernel.replace(0x202, 4, "HdrS");
+    ImageImport call = call_for("direct", slurp(make_disk("a")));
+    call.kernel = send(kernel).id;
+    call.initrd = send("070701 archive").id;
+    call.cmdline = "root=LABEL=root";
+    ASSERT_EQ(run(call).state, OperationState::done);
+    const HeldImage held = service_->hold(call.name);
+    EXPECT_EQ(slurp(held.kernel.value()), kernel);
+    EXPECT_EQ(slurp(held.initrd.value()), "070701 archive");
+    EXPECT_EQ(held.record.boot->cmdline, "root=LABEL=root");
+}
+
+TEST_F(ImageServiceTest, SharesAFileBetweenNames) {
+    const std::string disk = slurp(make_disk("a"));
+    const Image first = import("one", disk);
+    EXPECT_EQ(import("two", disk).digest, first.digest);
+    EXPECT_EQ(kept().size(), 3U);
+    service_->remove(Name::parse("one"));
+    EXPECT_TRUE(fs::exists(service_->disk_path(*first.digest)));
+    service_->remove(Name::parse("two"));
+    EXPECT_TRUE(kept().empty());
+}
+
+TEST_F(ImageServiceTest, ImportsTheSameTwiceWithSuccessAndOtherContentNot) {
+    const std::string disk = slurp(make_disk("a"));
+    const Image first = import("debian-12", disk);
+    const auto before = kept();
+    EXPECT_EQ(import("debian-12", disk).imported, first.imported);
+    EXPECT_EQ(kept(), before);
+    try {
+        import("debian-12", slurp(make_disk("b", {}, "32M")));
+        ADD_FAILURE();
+    } catch (const Error& error) {
+        EXPECT_EQ(error.code(), ErrorCode::exists);
+    }
+    EXPECT_EQ(kept(), before);
+}
+
+TEST_F(ImageServiceTest, MendsAnImageWhoseFileIsGone) {
+    const std::string disk = slurp(make_disk("a"));
+    const Image image = import("debian-12", disk);
+    fs::remove(service_->disk_path(*image.digest));
+    EXPECT_NE(service_->show(image.name).broken.value_or("").find("missing"), std::string::npos);
+    try {
+        static_cast<void>(service_->hold(image.name));
+        ADD_FAILURE();
+    } catch (const Error& error) {
+        EXPECT_EQ(error.code(), ErrorCode::verification);
+        EXPECT_FALSE(error.hint().empty());
+    }
+    import("debian-12", disk);
+    EXPECT_FALSE(service_->show(image.name).broken);
+}
+
+TEST_F(ImageServiceTest, TellsWhatHappenedAsEvents) {
+    import("debian-12", slurp(make_disk("a")));
+    service_->remove(Name::parse("debian-12"));
+    end();
+    const std::string log = slurp(paths_.state / "events.ndjson");
+    EXPECT_LT(log.find("image.imported"), log.find("image.removed"));
+    EXPECT_NE(log.find("image.removed"), std::string::npos) << log;
+    start();
+}
+
+// What is refused, leaving nothing
+
+TEST_F(ImageServiceTest, RefusesABackingFile) {
+    const fs::path secret = work_ / "secret";
+    std::ofstream(secret) << std::string(mib, 's');
+    expect_file_refused(make_disk("a", {"-b", secret.string(), "-F", "raw"}), ErrorCode::invalid,
+                        "backing file");
+    expect_file_refused(make_disk("b", {"-u", "-b", "nbd://127.0.0.1:1/x", "-F", "raw"}), ErrorCode::invalid,
+                        "backing file");
+    const fs::path loop = make_disk("c");
+    qemu_img({"rebase", "-u", "-b", loop.string(), "-F", "qcow2", loop.string()});
+    expect_file_refused(loop, ErrorCode::invalid, "backing file");
+}
+
+TEST_F(ImageServiceTest, RefusesAnExternalDataFile) {
+    expect_file_refused(make_disk("a", {"-o", "data_file=" + (work_ / "data").string()}), ErrorCode::invalid,
+                        "another file");
+}
+
+TEST_F(ImageServiceTest, RefusesEncryption) {
+    const fs::path luks = make_disk("a"); // a real one costs seconds of key stretching
+    patch(luks, 32, "\0\0\0\2"s);
+    expect_file_refused(luks, ErrorCode::invalid, "encrypted");
+    expect_file_refused(make_disk("b", {"--object", "secret,id=s,data=abc123", "-o",
+                                        "compat=0.10,encrypt.format=aes,encrypt.key-secret=s"}),
+                        ErrorCode::invalid, "encrypted");
+}
+
+TEST_F(ImageServiceTest, RefusesDirtyCorruptAndUnknownFeatureBits) {
+    for (const auto& [bits, words] :
+         std::map<std::string, std::string>{{"\0\0\0\0\0\0\0\1"s, "dirty"},
+                                            {"\0\0\0\0\0\0\0\2"s, "corrupt"},
+                                            {"\0\0\0\0\0\0\0\x40"s, "does not know"}}) {
+        const fs::path file = make_disk("a");
+        patch(file, 72, bits);
+        expect_file_refused(file, ErrorCode::invalid, words);
+    }
+}
+
+TEST_F(ImageServiceTest, RefusesOtherFormatsWhateverTheyAreCalled) {
+    for (const char* format : {"vmdk", "vdi", "vhdx", "vpc", "qed", "parallels", "qcow"}) {
+        const fs::path file = work_ / "disk.qcow2";
+        fs::remove(file);
+        qemu_img({"create", "-q", "-f", format, file.string(), "8M"});
+        expect_file_refused(file, ErrorCode::invalid, "not a qcow2 or raw disk");
+    }
+}
+
+TEST_F(ImageServiceTest, RefusesAFixedVhdByItsEnd) {
+    qemu_img(
+        {"create", "-q", "-f", "vpc", "-o", "subformat=fixed,force_size=on", (work_ / "a").string(), "8M"});
+    expect_file_refused(work_ / "a", ErrorCode::invalid, "VHD");
+}
+
+TEST_F(ImageServiceTest, RefusesCompressedFilesAndArchives) {
+    const fs::path disk = make_filled_disk("disk", mib);
+    for (const auto& command :
+         std::vector<std::vector<std::string>>{{"gzip", "-kf"}, {"xz", "-kf"}, {"zstd", "-kqf"}}) {
+        if (!fs::exists("/usr/bin/" + command[0]) && !fs::exists("/bin/" + command[0])) {
+            continue;
+        }
+        ASSERT_EQ(run_process({command[0], command[1], disk.string()}, 60s).status, 0);
+    }
+    ASSERT_EQ(
+        run_process({"tar", "-C", work_.string(), "-cf", (work_ / "disk.tar").string(), "disk"}, 60s).status,
+        0);
+    int tried = 0;
+    for (const char* ending : {".gz", ".xz", ".zst", ".tar"}) {
+        if (fs::exists(disk.string() + ending)) {
+            expect_file_refused(disk.string() + ending, ErrorCode::invalid, "not a qcow2 or raw disk");
+            ++tried;
+        }
+    }
+    EXPECT_GE(tried, 2);
+}
+
+TEST_F(ImageServiceTest, RefusesADiskLargerThanAllowed) {
+    expect_file_refused(make_disk("a", {}, "8T"), ErrorCode::too_large, "8.0 TiB");
+    config_.max_size = Bytes(mib);
+    expect_refused(std::string(mib + 1, 'x'), ErrorCode::too_large, "1.0 MiB");
+    EXPECT_NO_THROW(import("fits", random_bytes(mib)));
+}
+
+TEST_F(ImageServiceTest, RefusesEmptyAndTinyFiles) {
+    expect_refused("", ErrorCode::invalid, "empty");
+    expect_refused("#!/bin/sh\n", ErrorCode::invalid, "no disk");
+    expect_refused("QFI\xfb", ErrorCode::verification, "damaged");
+    EXPECT_NO_THROW(import("sector", std::string(512, 'x')));
+}
+
+TEST_F(ImageServiceTest, RefusesTruncatedFiles) {
+    for (const auto& options : std::vector<std::vector<std::string>>{{}, {"-c"}, {"-o", "compat=0.10"}}) {
+        const std::string whole = slurp(make_filled_disk("a", 4 * mib, options));
+        constexpr std::size_t cluster = 65536;
+        for (std::size_t length = 200; length + cluster <= whole.size(); length += 5 * cluster + 1000) {
+            expect_refused(whole.substr(0, length), ErrorCode::verification, "damaged");
+        }
+        expect_refused(whole.substr(0, whole.size() - cluster - 1), ErrorCode::verification, "damaged");
+    }
+}
+
+TEST_F(ImageServiceTest, RefusesTablesAndClustersOutsideTheFile) {
+    const fs::path file = make_filled_disk("a", mib);
+    const std::string whole = slurp(file);
+    const auto changed = [&](std::size_t offset, const std::string& bytes) {
+        std::string disk = whole;
+        return disk.replace(offset, bytes.size(), bytes);
+    };
+    expect_refused(changed(40, "\0\0\0\7\0\0\0\0"s), ErrorCode::verification, "L1 table");
+    expect_refused(changed(48, "\0\0\0\7\0\0\0\0"s), ErrorCode::verification, "refcount");
+    expect_refused(changed(60, "\xff\xff\xff\xff"s), ErrorCode::invalid, "snapshots");
+    // The first L1 entry leads to an L2 table far behind the end, then to none that is one.
+    std::uint64_t l1 = 0;
+    for (std::size_t i = 40; i < 48; ++i) {
+        l1 = l1 << 8U | static_cast<unsigned char>(whole[i]);
+    }
+    expect_refused(changed(l1, "\x80\0\x7f\0\0\0\0\0"s), ErrorCode::verification, "damaged");
+    expect_refused(changed(l1, "\x80\0\0\0\0\0\0\0"s), ErrorCode::verification, "damaged");
+    expect_refused(changed(l1, "\x80\0\0\0\0\0\2\0"s), ErrorCode::verification, "damaged");
+}
+
+TEST_F(ImageServiceTest, SurvivesRandomDamageOfTheMetadata) {
+    const std::string whole = slurp(make_filled_disk("a", mib, {"-o", "cluster_size=4096"}));
+    std::mt19937 random(7);
+    for (int round = 0; round < 30; ++round) {
+        std::string disk = whole;
+        for (int byte = 0; byte < 3; ++byte) {
+            disk[random() % 5 * 4096 + random() % 64] = static_cast<char>(random());
+        }
+        const auto before = kept();
+        if (run(call_for("damaged", disk)).state == OperationState::done) {
+            service_->remove(Name::parse("damaged"));
+        }
+        EXPECT_EQ(kept(), before);
+    }
+}
+
+TEST_F(ImageServiceTest, RefusesOtherContentThanTheDigestSays) {
+    const auto before = kept();
+    for (const UploadFile& call :
+         {UploadFile{std::string(64, 'a'), {}}, UploadFile{{}, std::string(128, 'b')}}) {
+        try {
+            send("some content", call);
+            ADD_FAILURE();
+        } catch (const Error& error) {
+            EXPECT_EQ(error.code(), ErrorCode::verification);
+        }
+        EXPECT_EQ(kept(), before);
+    }
+    EXPECT_THROW(send("x", UploadFile{"abc", {}}), Error);
+    EXPECT_THROW(send("x", UploadFile{std::string(64, 'g'), {}}), Error);
+    EXPECT_EQ(kept(), before);
+}
+
+TEST_F(ImageServiceTest, AcceptsDigestsInEitherCase) {
+    const Upload upload =
+        send("abc", UploadFile{"BA7816BF8F01CFEA414140DE5DAE2223B00361A396177A9CB410FF61F20015AD",
+                               "ddaf35a193617abacc417349ae20413112e6fa4e89a97ea20a9eeee64b55d39a"
+                               "2192992a274fc1a836ba3c23a3feebbd454d4423643ce80e2a9ac94fa54ca49f"});
+    EXPECT_EQ(upload.size, 3U);
+    EXPECT_EQ(upload.digest.hex(), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+}
+
+TEST_F(ImageServiceTest, LeavesNothingOfAnUploadThatIsDropped) {
+    {
+        const UploadResponse response = service_->upload({});
+        response.write("half of it");
+        EXPECT_EQ(kept().size(), 1U);
+    }
+    EXPECT_TRUE(kept().empty());
+}
+
+TEST_F(ImageServiceTest, RefusesBadBootFilesAndConsumesTheUploads) {
+    const auto before = kept();
+    const auto refused = [&](const std::function<void(ImageImport&)>& change) {
+        ImageImport call = call_for("direct", slurp(make_disk("a")));
+        change(call);
+        std::optional<ErrorCode> code;
+        try {
+            const Operation operation = run(call);
+            code = operation.error ? std::optional(operation.error->to_error().code()) : std::nullopt;
+        } catch (const Error& error) {
+            code = error.code();
+        }
+        EXPECT_EQ(kept(), before);
+        return code;
+    };
+    const std::string kernel = "\x7f"
+                               "ELF kernel";
+    EXPECT_EQ(refused([&](auto& call) { call.kernel = send("no kernel").id; }), ErrorCode::invalid);
+    EXPECT_EQ(refused([&](auto& call) { call.initrd = send("070701").id; }), ErrorCode::invalid);
+    EXPECT_EQ(refused([&](auto& call) { call.cmdline = "quiet"; }), ErrorCode::invalid);
+    EXPECT_EQ(refused([&](auto& call) {
+                  call.kernel = send(kernel).id;
+                  call.initrd = send("hello").id;
+              }),
+              ErrorCode::invalid);
+    EXPECT_EQ(refused([&](auto& call) {
+                  call.kernel = send(kernel).id;
+                  call.cmdline = "quiet\ninit=/bin/sh";
+              }),
+              ErrorCode::invalid);
+    EXPECT_EQ(refused([&](auto& call) { call.kernel = Uuid::make(); }), ErrorCode::not_found);
+    EXPECT_EQ(refused([&](auto& call) { call.kernel = call.disk; }), ErrorCode::not_found);
+}
+
+TEST_F(ImageServiceTest, LetsAnUploadServeOneImportOnly) {
+    const ImageImport call = call_for("one", slurp(make_disk("a")));
+    ImageImport again = call;
+    again.name = Name::parse("two");
+    EXPECT_EQ(run(call).state, OperationState::done);
+    EXPECT_THROW(service_->import(again), Error);
+}
+
+TEST_F(ImageServiceTest, ForgetsUploadsAfterAnHour) {
+    send("old");
+    const fs::path old = *fs::directory_iterator(paths_.uploads());
+    fs::last_write_time(old, fs::file_time_type::clock::now() - 61min);
+    send("new");
+    EXPECT_FALSE(fs::exists(old));
+    EXPECT_EQ(kept().size(), 1U);
+}
+
+class FullDisk : public ImageServiceTest {
+  protected:
+    void fill(const char* size) {
+        end();
+        if (::mount("tmpfs", paths_.data.c_str(), "tmpfs", 0, fmt::format("size={}", size).c_str()) != 0) {
+            GTEST_SKIP() << "a small tmpfs cannot be mounted here: " << std::strerror(errno);
+        }
+        mounted_ = true;
+        start();
+    }
+    void TearDown() override {
+        end();
+        if (mounted_) {
+            ::umount(paths_.data.c_str());
+        }
+        fs::remove_all(base_);
+    }
+    bool mounted_ = false;
+};
+
+TEST_F(FullDisk, IsSaidWhileReceiving) {
+    fill("20M");
+    if (!IsSkipped()) {
+        expect_refused(random_bytes(24 * mib), ErrorCode::no_space, "no space left");
+    }
+}
+
+TEST_F(FullDisk, IsSaidBeforeConverting) {
+    fill("48M");
+    if (!IsSkipped()) {
+        expect_refused(random_bytes(24 * mib), ErrorCode::no_space, "converting");
+    }
+}
+
+// At the same time
+
+TEST_F(ImageServiceTest, ImportsOneOfTwoUnderTheSameName) {
+    const ImageImport first = call_for("debian-12", slurp(make_disk("a")));
+    const ImageImport second = call_for("debian-12", slurp(make_disk("b", {}, "32M")));
+    const Operation one = service_->import(first);
+    const Operation two = service_->import(second);
+    EXPECT_EQ(finished(one).state, OperationState::done);
+    EXPECT_EQ(finished(two).error.value().code, "exists");
+    EXPECT_EQ(kept().size(), 2U);
+}
+
+TEST_F(ImageServiceTest, ImportsTheSameContentUnderManyNamesAtOnce) {
+    const std::string disk = random_bytes(2 * mib);
+    std::vector<ImageImport> calls;
+    for (int i = 0; i < 8; ++i) {
+        calls.push_back(call_for(fmt::format("image-{}", i), disk));
+    }
+    std::vector<Operation> begun;
+    for (const auto& call : calls) {
+        begun.push_back(service_->import(call));
+    }
+    for (const auto& operation : begun) {
+        EXPECT_EQ(finished(operation).state, OperationState::done);
+    }
+    EXPECT_EQ(kept().size(), 9U) << "eight records and one disk";
+}
+
+TEST_F(ImageServiceTest, ImportsAndRemovesTheSameContentAtOnce) {
+    const std::string disk = slurp(make_disk("a"));
+    std::jthread others([&] {
+        for (int i = 0; i < 10; ++i) {
+            import("coming-and-going", disk);
+            service_->remove(Name::parse("coming-and-going"));
+        }
+    });
+    for (int i = 0; i < 10; ++i) {
+        const Image image = import("stays", disk);
+        EXPECT_FALSE(service_->show(image.name).broken);
+        service_->remove(image.name);
+    }
+    others.join();
+    EXPECT_TRUE(kept().empty());
+}
+
+TEST_F(ImageServiceTest, RemovesNothingWhileAVmIsBeingMade) {
+    const Image image = import("debian-12", slurp(make_disk("a")));
+    std::optional<HeldImage> held = service_->hold(image.name);
+    std::optional<ErrorCode> code;
+    std::jthread remover([&] {
+        try {
+            service_->remove(image.name);
+        } catch (const Error& error) {
+            code = error.code();
+        }
+    });
+    std::this_thread::sleep_for(100ms);
+    EXPECT_TRUE(fs::exists(held->disk));
+    save_vm("web", image);
+    held.reset();
+    remover.join();
+    EXPECT_EQ(code, ErrorCode::in_use);
+    EXPECT_TRUE(fs::exists(service_->disk_path(*image.digest)));
+}
+
+// What is removed, and what is kept
+
+TEST_F(ImageServiceTest, NamesTheVmsThatNeedAnImage) {
+    const Image image = import("debian-12", slurp(make_disk("a")));
+    save_vm("db", image);
+    save_vm("web", image);
+    try {
+        service_->remove(image.name);
+        ADD_FAILURE();
+    } catch (const Error& error) {
+        EXPECT_EQ(error.code(), ErrorCode::in_use);
+        EXPECT_NE(std::string(error.what()).find("db, web"), std::string::npos) << error.what();
+    }
+    EXPECT_EQ(service_->show(image.name).vms.size(), 2U);
+}
+
+TEST_F(ImageServiceTest, ListsBrokenImagesBesideGoodOnesAndRemovesThem) {
+    import("good", slurp(make_disk("a")));
+    std::ofstream(paths_.images() / "bad.toml") << "format = 1\nnonsense\n";
+    const std::vector<Image> images = service_->list();
+    ASSERT_EQ(images.size(), 2U);
+    EXPECT_TRUE(images[0].broken);
+    EXPECT_FALSE(images[1].broken);
+    EXPECT_EQ(service_->remove(Name::parse("bad")).name, Name::parse("bad"));
+    EXPECT_EQ(service_->list().size(), 1U);
+    EXPECT_FALSE(service_->list()[0].broken);
+}
+
+TEST_F(ImageServiceTest, SaysWhatImagesThereAreWhenOneIsNotThere) {
+    import("debian-12", slurp(make_disk("a")));
+    for (const auto& call :
+         std::vector<std::function<void()>>{[&] { static_cast<void>(service_->hold(Name::parse("debain"))); },
+                                            [&] { static_cast<void>(service_->show(Name::parse("debain"))); },
+                                            [&] { service_->remove(Name::parse("debain")); }}) {
+        try {
+            call();
+            ADD_FAILURE();
+        } catch (const Error& error) {
+            EXPECT_EQ(error.code(), ErrorCode::not_found);
+            EXPECT_NE(error.hint().find("debian-12"), std::string::npos) << error.hint();
+        }
+    }
+}
+
+TEST_F(ImageServiceTest, SweepsWhatACrashLeft) {
+    const Image image = import("debian-12", slurp(make_disk("a")));
+    const auto before = kept();
+    send("never imported");
+    for (const char* name :
+         {"uploads/5e5f7a52-0f0a-4f8f-9d2f-3f3b3c3d3e3f.part", "images/.debian-12.toml.x7Ab2c"}) {
+        std::ofstream(paths_.data / name) << "left";
+    }
+    std::ofstream(service_->disk_path(Digest::parse("sha256:" + std::string(64, 'e')))) << "left";
+    std::ofstream(service_->kernel_path(Digest::parse("sha256:" + std::string(64, 'e')))) << "left";
+    end();
+    start();
+    EXPECT_EQ(kept(), before);
+}
+
+TEST_F(ImageServiceTest, SweepsNoDiskWhileAnyRecordIsUnreadable) {
+    const Image image = import("debian-12", slurp(make_disk("a")));
+    const fs::path disk = service_->disk_path(*image.digest);
+    const std::string record = slurp(paths_.images() / "debian-12.toml");
+    std::ofstream(paths_.images() / "debian-12.toml") << record << "typo\n";
+    end();
+    start();
+    EXPECT_TRUE(fs::exists(disk)) << "a broken image record";
+
+    fs::remove(paths_.images() / "debian-12.toml");
+    fs::create_directories(paths_.vms() / "web");
+    std::ofstream(paths_.vms() / "web/vm.toml") << "typo\n";
+    end();
+    start();
+    EXPECT_TRUE(fs::exists(disk)) << "a broken VM record";
+
+    fs::remove_all(paths_.vms());
+    save_vm("web", image);
+    end();
+    start();
+    EXPECT_TRUE(fs::exists(disk)) << "a VM whose image has lost its record";
+
+    fs::remove_all(paths_.vms());
+    end();
+    start();
+    EXPECT_FALSE(fs::exists(disk));
+}
+
+} // namespace
+} // namespace capsul

@@ -1,0 +1,202 @@
+#!/bin/bash
+# Every check and every test of capsul: installs what they need, builds, runs them. Ends with the test runner's own
+# closing line, or with the names of the steps that failed.
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit
+
+lint_steps=(format coroutines includes unfinished shell python man)
+all_steps=(install "${lint_steps[@]}" dev units asan tsan tidy release e2e)
+quick_steps=(install "${lint_steps[@]}" dev)
+
+usage() {
+	cat <<-USAGE
+		usage: tests/run.sh [--quick] [--only STEP]...
+
+		Without options everything: about half an hour on two cores the first time, a third of it when little changed.
+		  --quick       the lints, and one build with its unit and integration tests
+		  --only STEP   just this, may be repeated
+		Steps: ${all_steps[*]}
+		  install     what is missing of Debian's packages (tests/install-deps.sh)
+		  format      clang-format          coroutines  co_await only where it is safe with g++ 12
+		  includes    who includes what     unfinished  no marks of unfinished work
+		  shell       shellcheck            python      it compiles      man  scdoc and mandoc
+		  dev         build, unit tests, integration tests; asan and tsan: the same under sanitizers
+		  units       systemd-analyze verify of the units that capsul writes
+		  tidy        clang-tidy, files that passed are remembered in ~/.cache/capsul-checks
+		  release     build, install into build/stage, systemd-analyze verify of what is installed
+		  e2e         real hosts, real guests (needs root): build/stage in tests/e2e
+		E2E tests alone, after a release step: /usr/bin/python3 -m pytest tests/e2e -k NAME
+	USAGE
+}
+
+# ---------------------------------------------------------------------------------------------------------------- lints
+
+cpp_files() {
+	find lib daemon cli tests -name '*.[ch]pp'
+}
+
+shell_files() {
+	find .ci examples tests -type f -exec awk 'FNR == 1 { if (/^#!\/bin\/(ba)?sh/) print FILENAME; nextfile }' {} +
+}
+
+step_install() {
+	tests/install-deps.sh
+}
+
+step_format() {
+	cpp_files | xargs clang-format --dry-run -Werror
+}
+
+# g++ 12 miscompiles much that looks harmless around co_await (CONTRIBUTING.md).
+step_coroutines() {
+	! grep -rn --include='*.[ch]pp' co_await lib daemon cli tests | grep -v '^daemon/server\.cpp:' &&
+		! grep -nE 'co_await[^;]*[{?]|\b(if|while|switch|for) *\([^)]*co_await' daemon/server.cpp
+}
+
+step_includes() {
+	tests/lint/includes.py
+}
+
+step_unfinished() {
+	! git grep -nIwE 'TO''DO|FIX''ME|X''XX' -- . ':!LICENSE'
+}
+
+step_shell() {
+	shell_files | xargs shellcheck
+}
+
+step_python() {
+	find tests examples -name '*.py' -print0 | PYTHONPYCACHEPREFIX=$(mktemp -d) xargs -0 /usr/bin/python3 -m py_compile
+}
+
+step_man() {
+	local page found=
+	for source in man/*.scd; do
+		page=$(scdoc <"$source") && mandoc -T lint -W warning <<<"$page" || return
+		found=yes
+	done
+	[ -n "$found" ]
+}
+
+# --------------------------------------------------------------------------------------------------------------- builds
+
+# Memory: a file takes up to a gigabyte to compile.
+build() {
+	cmake --preset "$1" >/dev/null && cmake --build --preset "$1" --parallel 2
+}
+
+test_preset() {
+	build "$1" && "${@:2}" ctest --preset "$1" --parallel 2 | tee "build/$1/ctest.log"
+}
+
+step_dev() {
+	test_preset dev
+}
+
+step_asan() {
+	test_preset asan
+}
+
+# ThreadSanitizer of g++ 12 does not cope with as many random bits as some kernels use.
+step_tsan() {
+	if setarch --addr-no-randomize true 2>/dev/null; then
+		test_preset tsan setarch --addr-no-randomize
+	else
+		test_preset tsan
+	fi
+}
+
+step_tidy() {
+	[ -e build/dev/compile_commands.json ] || build dev || return
+	tests/lint/tidy.py
+}
+
+# Their programs need not be there to see whether every line is understood.
+verify_units() {
+	local complaints
+	complaints=$(systemd-analyze --user verify --man=no "$@" 2>&1 | grep -vE 'is not executable: No such file|^$')
+	[ -z "$complaints" ] || echo "$complaints"
+	[ -z "$complaints" ]
+}
+
+step_units() {
+	local folder status=0
+	folder=$(mktemp -d)
+	while read -r golden; do
+		cp "$golden" "$folder/capsul-vm-$(basename "$golden" | sed 's/^capsul-vm-//')"
+	done < <(find tests/unit/golden -name '*.service')
+	if [ -n "$(ls -A "$folder")" ]; then
+		verify_units "$folder"/*.service || status=1
+	fi
+	rm -rf "$folder"
+	return $status
+}
+
+step_release() {
+	build release && rm -rf build/stage && DESTDIR=$PWD/build/stage cmake --install build/release >/dev/null &&
+		verify_units build/stage/usr/lib/systemd/user/capsuld.{socket,service}
+}
+
+step_e2e() {
+	[ -x build/stage/usr/bin/capsulctl ] || step_release || return
+	local as_root=
+	[ "$(id -u)" -eq 0 ] || as_root="sudo --preserve-env=CAPSUL_TEST_IMAGES"
+	$as_root /usr/bin/python3 -m pytest -p no:cacheprovider -q --durations=8 tests/e2e
+}
+
+# ------------------------------------------------------------------------------------------------------------- the whole
+
+failed=()
+
+# The last step says for itself how it ended, so that the runner's own closing line is the last.
+run_step() {
+	local name=$1 is_last=$2 start=$SECONDS
+	echo "== $name"
+	if "step_$name"; then
+		[ -n "$is_last" ] || echo "-- $name: ok, $((SECONDS - start)) s"
+	else
+		failed+=("$name")
+		echo "-- $name: FAILED, $((SECONDS - start)) s"
+	fi
+}
+
+report_failures() {
+	echo
+	echo "FAILED: ${failed[*]}"
+	local name
+	for name in "${failed[@]}"; do
+		[ ! -e "build/$name/ctest.log" ] || sed -n "s/^.* tests passed, .*/$name: &/p" "build/$name/ctest.log"
+	done
+	exit 1
+}
+
+steps=()
+while [ $# -gt 0 ]; do
+	case $1 in
+	-h | --help) usage && exit ;;
+	--quick) steps=("${quick_steps[@]}") ;;
+	--only)
+		[[ " ${all_steps[*]} " == *" ${2:-} "* ]] || { usage >&2 && exit 2; }
+		steps+=("$2")
+		shift
+		;;
+	*) usage >&2 && exit 2 ;;
+	esac
+	shift
+done
+[ ${#steps[@]} -gt 0 ] || steps=("${all_steps[@]}")
+
+for step in "${steps[@]}"; do
+	is_last=
+	[ "$step" != "${steps[-1]}" ] || is_last=yes
+	# Nothing green may stand below a failure, and e2e is long.
+	if [ "$step" = e2e ] && [ ${#failed[@]} -gt 0 ]; then
+		echo "== e2e: left out, since something before it failed"
+		break
+	fi
+	run_step "$step" "$is_last"
+	if [ "$step" = install ] && [ ${#failed[@]} -gt 0 ]; then
+		break
+	fi
+done
+[ ${#failed[@]} -eq 0 ] || report_failures

@@ -51,29 +51,16 @@ std::vector<std::string> option_names(const CLI::App* command) {
     return names;
 }
 
+/// Whether words for a guest follow: theirs are the options that we do not know.
+bool is_guest_command(const CLI::App& command) {
+    return command.get_name() == "exec" || command.get_name() == "ssh";
+}
+
 /// "vm create: ", what an error begins with; nothing for the program itself, which names itself anyway.
 std::string error_prefix(const CLI::App& command) {
     const std::string path = command_path(command);
     const auto space = path.find(' ');
     return space == std::string::npos ? "" : path.substr(space + 1) + ": ";
-}
-
-Error unexpected(const CLI::App& command, const std::string& word) {
-    const std::string prefix = error_prefix(command);
-    const std::string see = fmt::format("`{} --help` shows what there is", command_path(command));
-    const auto meant = [&](const std::vector<std::string>& candidates) {
-        const std::string near = nearest(word, candidates);
-        return near.empty() ? see : fmt::format("did you mean {}?", near);
-    };
-    if (word.starts_with('-') && word.size() > 1) {
-        const std::string option = word.substr(0, word.find('='));
-        return {ErrorCode::invalid, prefix + "there is no option " + option, meant(option_names(&command))};
-    }
-    const std::vector<std::string> commands = command_names(command);
-    if (!commands.empty()) {
-        return {ErrorCode::invalid, fmt::format("{}there is no command '{}'", prefix, word), meant(commands)};
-    }
-    return {ErrorCode::invalid, fmt::format("{}'{}' is one argument too many", prefix, word), see};
 }
 
 } // namespace
@@ -112,12 +99,34 @@ std::string nearest(const std::string& word, const std::vector<std::string>& can
     return best;
 }
 
+Error unexpected_word(const CLI::App& command, const std::string& word) {
+    const std::string prefix = error_prefix(command);
+    const std::string see = fmt::format("`{} --help` shows what there is", command_path(command));
+    const auto meant = [&](const std::vector<std::string>& candidates) {
+        const std::string near = nearest(word, candidates);
+        return near.empty() ? see : fmt::format("did you mean {}?", near);
+    };
+    if (word.starts_with('-') && word.size() > 1) {
+        const std::string option = word.substr(0, word.find('='));
+        if (is_guest_command(command)) {
+            return {ErrorCode::invalid, prefix + "there is no option " + option,
+                    "put -- before the command that the guest is to run"};
+        }
+        return {ErrorCode::invalid, prefix + "there is no option " + option, meant(option_names(&command))};
+    }
+    const std::vector<std::string> commands = command_names(command);
+    if (!commands.empty()) {
+        return {ErrorCode::invalid, fmt::format("{}there is no command '{}'", prefix, word), meant(commands)};
+    }
+    return {ErrorCode::invalid, fmt::format("{}'{}' is one argument too many", prefix, word), see};
+}
+
 Error usage_error(const CLI::App& program, const CLI::ParseError& error) {
     const CLI::App& command = chosen_command(program);
     const std::vector<std::string> left = program.remaining(true);
     // A word that fits nowhere explains more than what is missing because of it.
     if (!left.empty()) {
-        return unexpected(command, left.front());
+        return unexpected_word(command, left.front());
     }
     const std::string see = fmt::format("`{} --help` shows how it is used", command_path(command));
     std::string words = error.what();
@@ -126,6 +135,10 @@ Error usage_error(const CLI::App& program, const CLI::ParseError& error) {
         const bool missing =
             words.find("missing") != std::string::npos || words.find("At least") != std::string::npos;
         words = option + (missing ? " needs a value" : " is given more than once, or has too many values");
+    }
+    if (error.get_name() == "ConversionError" && words.find("--") != std::string::npos) {
+        const std::string option = words.substr(words.find("--"));
+        words = option.substr(0, option.find(' ')) + " takes no such value";
     }
     return {ErrorCode::invalid, error_prefix(command) + words, see};
 }

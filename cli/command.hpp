@@ -25,6 +25,9 @@ CLI::App& add_command(CLI::App& parent, const std::string& name, const std::stri
 /// What a command line that CLI11 refused is told: our words, and what may have been meant.
 [[nodiscard]] Error usage_error(const CLI::App& program, const CLI::ParseError& error);
 
+/// What someone is told whose `word` is neither command, option nor argument of `command`.
+[[nodiscard]] Error unexpected_word(const CLI::App& command, const std::string& word);
+
 /// The one of `candidates` that was probably meant by `word`; empty when none is near.
 [[nodiscard]] std::string nearest(const std::string& word, const std::vector<std::string>& candidates);
 

@@ -164,7 +164,7 @@ std::optional<Image> existing_image(Session& session, const Name& name) {
 
 /// Every file is opened before a byte is sent: a mistake in the last one costs no upload.
 Image import_image(Session& session, const ImportFlags& flags, const std::string& subject) {
-    const UniqueFd disk = open_input("FILE", flags.file);
+    const UniqueFd disk = open_input("", flags.file);
     const UniqueFd kernel = flags.kernel.empty() ? UniqueFd() : open_input("--kernel", flags.kernel);
     const UniqueFd initrd = flags.initrd.empty() ? UniqueFd() : open_input("--initrd", flags.initrd);
     ImageImport call;

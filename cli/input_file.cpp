@@ -18,7 +18,8 @@ constexpr std::size_t key_file_limit = std::size_t{64} << 10U;
 
 [[noreturn]] void refuse(const char* option, const std::string& path, const std::string& why,
                          std::string hint = {}) {
-    throw Error(ErrorCode::invalid, fmt::format("{}: {}: {}", option, path, why), std::move(hint));
+    const std::string prefix = *option == '\0' ? "" : std::string(option) + ": ";
+    throw Error(ErrorCode::invalid, fmt::format("{}{}: {}", prefix, path, why), std::move(hint));
 }
 
 UniqueFd open_regular(const char* option, const std::string& path) {

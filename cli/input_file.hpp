@@ -9,8 +9,8 @@
 
 namespace capsul::cli {
 
-/// The text of a file, or of standard input for "-". Throws Error (invalid, too_large) naming `option` and
-/// the file; never blocks on a FIFO, never reads a directory or device.
+/// The text of a file, or of standard input for "-". Throws Error (invalid, too_large) naming `option` (if
+/// not empty) and the file; never blocks on a FIFO, never reads a directory or device.
 [[nodiscard]] std::string read_input(const char* option, const std::string& path, std::size_t limit);
 
 /// A file to be streamed, or standard input for "-"; the same errors.

@@ -137,7 +137,7 @@ void events(Session& session, const EventFlags& flags) {
     Lines lines;
     session.client().stream(event_call(flags), [&](std::string_view piece) {
         lines.feed(piece, [&](std::string_view line) {
-            auto event = decode_answer<Event>(parse_json(line));
+            auto event = decode_answer<Event>(Json::parse(line, nullptr, false));
             if (flags.follow) {
                 print_event_now(session, event, options);
             } else {

@@ -98,7 +98,7 @@ std::string render_grid(const Grid& grid, const OutputOptions& options) {
     if (options.format == Format::csv) {
         return for_output(render_csv(grid, options.headings), options);
     }
-    return render_table(grid, {.headings = options.headings, .color = options.color, .width = options.width});
+    return render_table(grid, {.headings = options.headings, .color = options.color});
 }
 
 std::string render_lines(const std::vector<Line>& lines, const OutputOptions& options) {

@@ -37,7 +37,6 @@ struct OutputOptions {
     bool headings = true;
     bool color = false;
     bool to_terminal = false;
-    unsigned width = 0;               ///< of the terminal; 0 = none
     std::vector<std::string> columns; ///< empty = the default ones
 };
 

@@ -87,15 +87,38 @@ int fail(Session& session, const Error& error) {
     return exit_code(error.code());
 }
 
+int finish(Session& session, int code) {
+    try {
+        session.out().finish();
+        return code;
+    } catch (const Error& error) {
+        return fail(session, error);
+    }
+}
+
+/// `capsulctl help vm create` is `capsulctl vm create --help`.
+int help(const CLI::App& program, Session& session, const std::vector<std::string>& words) {
+    const CLI::App* command = &program;
+    for (const std::string& word : words) {
+        const auto subs =
+            command->get_subcommands([&](const CLI::App* sub) { return sub->get_name() == word; });
+        if (subs.empty()) {
+            return fail(session, unexpected_word(*command, word));
+        }
+        command = subs.front();
+    }
+    session.out().write(help_text(*command));
+    return finish(session, 0);
+}
+
 int run_command(CLI::App& program, Session& session, std::vector<std::string> words) {
     try {
         std::ranges::reverse(words); // CLI11 takes them from the end
         program.parse(words);
         const CLI::App& command = chosen_command(program);
         const bool is_group = !command.get_subcommands([](const CLI::App*) { return true; }).empty();
-        const int code = is_group ? show_commands(command) : session.exit_code;
-        session.out().finish();
-        return code;
+        return finish(session, is_group ? show_commands(command) : session.exit_code);
+
     } catch (const CLI::CallForHelp&) {
         session.out().write(help_text(chosen_command(program)));
     } catch (const CLI::CallForVersion& version) {
@@ -107,12 +130,7 @@ int run_command(CLI::App& program, Session& session, std::vector<std::string> wo
     } catch (const std::exception& error) {
         return fail(session, Error(ErrorCode::internal, error.what()));
     }
-    try {
-        session.out().finish();
-        return 0;
-    } catch (const Error& error) {
-        return fail(session, error);
-    }
+    return finish(session, 0);
 }
 
 } // namespace
@@ -149,9 +167,9 @@ int run_program(std::vector<std::string> words) {
         return complete(program, session, {words.begin() + 1, words.end()});
     }
     if (!words.empty() && words.front() == "help") {
-        words.erase(words.begin());
-        words.emplace_back("--help");
+        return help(program, session, {words.begin() + 1, words.end()});
     }
+
     if (words.empty()) {
         return show_commands(program);
     }

@@ -108,8 +108,11 @@ void Progress::draw() {
     std::string line = subject_ + ": " + message_;
     line += percent_ ? fmt::format(" {} %", *percent_) : "";
     line += fmt::format(" ({} s)", seconds);
-    write_some(fd_, "\r" + cut(printable(line), terminal_width(fd_).value_or(80) - 1) + "\x1b[K");
-    drawn_ = true;
+    line = cut(printable(line), terminal_width(fd_).value_or(80) - 1);
+    if (line != drawn_) {
+        write_some(fd_, "\r" + line + "\x1b[K");
+        drawn_ = line;
+    }
 }
 
 void Progress::print_plain() {
@@ -128,9 +131,9 @@ void Progress::print_plain() {
 }
 
 void Progress::erase() {
-    if (drawn_) {
+    if (!drawn_.empty()) {
         write_some(fd_, "\r\x1b[K");
-        drawn_ = false;
+        drawn_.clear();
     }
 }
 

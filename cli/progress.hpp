@@ -42,7 +42,7 @@ class Progress {
     std::condition_variable wake_;
     bool active_ = false;
     bool stopping_ = false;
-    bool drawn_ = false;
+    std::string drawn_; ///< what the terminal shows
     std::string subject_;
     std::string message_;
     std::optional<int> percent_;

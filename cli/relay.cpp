@@ -90,6 +90,7 @@ class Relay {
         }
     }
 
+    /// How it ended; a signal ends it too.
     RelayEnd run() {
         while (true) {
             std::array<pollfd, 3> waiting{{{console_, POLLIN, 0},
@@ -98,7 +99,10 @@ class Relay {
             if (::poll(waiting.data(), waiting.size(), -1) < 0 && errno != EINTR) {
                 throw_errno(errno, "poll");
             }
-            if (waiting[2].revents != 0 && ends(signals_.take())) {
+            if (waiting[2].revents != 0) {
+                take_signal();
+            }
+            if (ended_by_ != 0) {
                 return RelayEnd::left;
             }
             if (waiting[0].revents != 0 && !pass_output()) {
@@ -110,12 +114,17 @@ class Relay {
         }
     }
 
+    /// 0 when no signal ended it.
+    [[nodiscard]] int ended_by() const { return ended_by_; }
+
   private:
-    bool ends(int signal) const {
-        if (signal == SIGCONT && terminal_) {
+    void take_signal() {
+        const int signal = signals_.take();
+        if (signal != SIGCONT) {
+            ended_by_ = signal;
+        } else if (terminal_) {
             terminal_->set(); // the shell had its own settings meanwhile
         }
-        return signal != SIGCONT && signal != 0;
     }
 
     /// False at the console's end.
@@ -144,6 +153,7 @@ class Relay {
     Signals signals_;
     std::optional<RawTerminal> terminal_;
     bool input_open_ = true;
+    int ended_by_ = 0;
     std::array<char, 16384> buffer_{};
 };
 

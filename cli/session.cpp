@@ -84,7 +84,6 @@ OutputOptions Session::output_options() const {
     chosen.headings = !options.no_headers;
     chosen.color = use_color(color_from(options.color), STDOUT_FILENO);
     chosen.to_terminal = is_terminal(STDOUT_FILENO);
-    chosen.width = chosen.to_terminal ? terminal_width(STDOUT_FILENO).value_or(0) : 0;
     chosen.columns = options.columns;
     return chosen;
 }

@@ -56,10 +56,8 @@ Table make_table(const TableLook& look) {
     scols_table_enable_noheadings(table.get(), look.headings ? 0 : 1);
     scols_table_enable_colors(table.get(), look.color ? 1 : 0);
     scols_table_set_column_separator(table.get(), "  ");
-    scols_table_set_termforce(table.get(), look.width > 0 ? SCOLS_TERMFORCE_ALWAYS : SCOLS_TERMFORCE_NEVER);
-    if (look.width > 0) {
-        scols_table_set_termwidth(table.get(), look.width);
-    }
+    scols_table_set_termforce(table.get(), SCOLS_TERMFORCE_NEVER); // never cut: a reason cut off is none
+
     return table;
 }
 
@@ -116,9 +114,11 @@ std::string render_table(const Grid& grid, const TableLook& look) {
     }
     const Table table = make_table(look);
     for (const Heading& heading : grid.headings) {
-        const bool last = &heading == &grid.headings.back();
-        const int flags = (heading.right ? SCOLS_FL_RIGHT : 0) | (last ? SCOLS_FL_TRUNC : 0);
-        check(scols_table_new_column(table.get(), upper(heading.name).c_str(), 0, flags) != nullptr);
+        const int flags = heading.right ? SCOLS_FL_RIGHT : 0;
+
+        const std::string title =
+            look.headings ? upper(heading.name) : ""; // its width counts even when hidden
+        check(scols_table_new_column(table.get(), title.c_str(), 0, flags) != nullptr);
     }
     for (const auto& row : grid.rows) {
         add_row(table.get(), row);

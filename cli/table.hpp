@@ -26,7 +26,6 @@ struct Grid {
 struct TableLook {
     bool headings = true;
     bool color = false;
-    unsigned width = 0; ///< of the terminal; 0 = never cut
 };
 
 /// Aligned columns with headings in capitals. Every cell is made printable.

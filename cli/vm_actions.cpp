@@ -150,16 +150,14 @@ std::string stop_words(const StopResult& result, const StopFlags& flags) {
                  : "did not stop in time: forced";
 }
 
-template <Call C>
-void stop_each(Session& session, const StopFlags& flags, const Targets& targets, const char* then) {
+template <Call C, class Words>
+void stop_each(Session& session, const StopFlags& flags, const Targets& targets, const Words& words) {
     std::vector<Vm> results;
     run_for_each<C>(
         session, "vm", targets.names,
         [&](const Name& name) { return C{.name = name, .timeout = flags.limit(), .force = flags.force}; },
         [&](const Name& name, const StopResult& result) {
-            const bool was_off = result.how == StopKind::already && *then != '\0';
-            const std::string words = was_off ? "was stopped" : stop_words(result, flags);
-            session.note(fmt::format("vm {}: {}{}", name.to_string(), words, then));
+            session.note(fmt::format("vm {}: {}", name.to_string(), words(result)));
             results.push_back(result.vm);
         });
     print_results(session, results, flags.targets.single());
@@ -282,7 +280,8 @@ void add_vm_stop(CLI::App& parent, Session& session) {
         const auto needs = [](VmState state) {
             return state != VmState::stopped && state != VmState::failed && state != VmState::broken;
         };
-        stop_each<VmStop>(session, *flags, select(session, flags->targets, true, needs), "");
+        stop_each<VmStop>(session, *flags, select(session, flags->targets, true, needs),
+                          [&](const StopResult& result) { return stop_words(result, *flags); });
     });
 }
 
@@ -296,7 +295,11 @@ void add_vm_restart(CLI::App& parent, Session& session) {
     command.callback([&session, flags] {
         static_cast<void>(flags->limit());
         stop_each<VmRestart>(session, *flags, {.names = parse_names(flags->targets.names), .states = {}},
-                             ", running again");
+                             [&](const StopResult& result) {
+                                 return result.how == StopKind::already
+                                            ? std::string("was stopped, running now")
+                                            : stop_words(result, *flags) + ", running again";
+                             });
     });
 }
 

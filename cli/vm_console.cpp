@@ -48,9 +48,10 @@ void attach(Session& session, const Name& name) {
             fmt::format("vm {}: attached to the console; Ctrl-] leaves, Enter may show a prompt", word));
     }
     const RelayEnd end = relay_console(console.get());
-    if (interactive) {
-        session.note(end == RelayEnd::closed ? fmt::format("\nvm {}: the console has closed", word)
-                                             : fmt::format("\nvm {}: left the console", word));
+    if (interactive && !session.quiet()) {
+        write_all(STDERR_FILENO, "\n", "standard error"); // the guest left the cursor anywhere
+        session.note(end == RelayEnd::closed ? fmt::format("vm {}: the console has closed", word)
+                                             : fmt::format("vm {}: left the console", word));
     }
 }
 

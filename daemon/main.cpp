@@ -156,6 +156,7 @@ int run(int argc, char** argv) {
     }
     const Signals signals;
     ::umask(077);
+    make_folders(paths.state);
     serve(paths, config, signals);
     return 0;
 }

@@ -3,6 +3,14 @@
 #include "lib/error.hpp"
 
 namespace capsul {
+namespace {
+
+unsigned count_of(const std::map<Name, unsigned>& counts, const Name& name) {
+    const auto found = counts.find(name);
+    return found == counts.end() ? 0 : found->second;
+}
+
+} // namespace
 
 VmMonitors::VmMonitors(const Paths& paths, EventLog& events)
     : paths_(paths), events_(events), thread_([this](const std::stop_token& stop) { attach_waiting(stop); }) {
@@ -42,8 +50,12 @@ void VmMonitors::ended(const Name& name) {
 
 unsigned VmMonitors::endings(const Name& name) const {
     const std::lock_guard lock(mutex_);
-    const auto found = endings_.find(name);
-    return found == endings_.end() ? 0 : found->second;
+    return count_of(endings_, name);
+}
+
+unsigned VmMonitors::guest_shutdowns(const Name& name) const {
+    const std::lock_guard lock(mutex_);
+    return count_of(guest_shutdowns_, name);
 }
 
 std::shared_ptr<QmpClient> VmMonitors::connection(const Name& name, std::chrono::milliseconds limit,
@@ -72,6 +84,19 @@ std::shared_ptr<VmMonitors::Monitor> VmMonitors::monitor(const Name& name) {
     return found;
 }
 
+/// On the connection's reader thread.
+void VmMonitors::heard(const Name& name, Monitor& monitor, const std::string& event, const Json& data) {
+    if (event == "STOP" || event == "RESUME") {
+        monitor.paused = event == "STOP";
+        events_.add(event == "STOP" ? "vm.paused" : "vm.resumed", name.to_string());
+    } else if (event == "GUEST_PANICKED") {
+        events_.add("vm.guest_panicked", name.to_string());
+    } else if (event == "SHUTDOWN" && data.value("guest", false)) {
+        const std::lock_guard lock(mutex_);
+        ++guest_shutdowns_[name];
+    }
+}
+
 /// With monitor->connecting held.
 std::shared_ptr<QmpClient> VmMonitors::connect(const Name& name, const std::shared_ptr<Monitor>& monitor,
                                                std::chrono::milliseconds limit,
@@ -80,15 +105,9 @@ std::shared_ptr<QmpClient> VmMonitors::connect(const Name& name, const std::shar
         return monitor->client;
     }
     const std::weak_ptr<Monitor> weak = monitor;
-    const auto on_event = [weak, this, target = name.to_string()](const std::string& event,
-                                                                  const Json& /*data*/) {
-        const auto alive = weak.lock();
-        if (alive && (event == "STOP" || event == "RESUME")) {
-            alive->paused = event == "STOP";
-            events_.add(event == "STOP" ? "vm.paused" : "vm.resumed", target);
-        }
-        if (event == "GUEST_PANICKED") {
-            events_.add("vm.guest_panicked", target);
+    const auto on_event = [weak, this, name](const std::string& event, const Json& data) {
+        if (const auto alive = weak.lock()) {
+            heard(name, *alive, event, data);
         }
     };
     monitor->client =

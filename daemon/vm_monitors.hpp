@@ -33,6 +33,8 @@ class VmMonitors {
     void adopt(const Name& name);
     /// How often the VM's unit has ended since this daemon started.
     [[nodiscard]] unsigned endings(const Name& name) const;
+    /// How often its guest has shut itself down since then, as QEMU says: what tells a graceful stop.
+    [[nodiscard]] unsigned guest_shutdowns(const Name& name) const;
 
     /// The connection; connects and waits for QEMU up to `limit` where need be. See QmpClient for `cancelled`
     /// and errors.
@@ -57,6 +59,7 @@ class VmMonitors {
     void attach_waiting(const std::stop_token& stop);
     void attach(const Name& name);
     void ended(const Name& name);
+    void heard(const Name& name, Monitor& monitor, const std::string& event, const Json& data);
 
     const Paths& paths_;
     EventLog& events_;
@@ -64,6 +67,7 @@ class VmMonitors {
     std::condition_variable_any wake_;
     std::map<Name, std::shared_ptr<Monitor>> monitors_;
     std::map<Name, unsigned> endings_;
+    std::map<Name, unsigned> guest_shutdowns_;
     std::set<Name> to_attach_;
     std::vector<std::shared_ptr<Monitor>> to_drop_; ///< their destructors join a thread: not for unit_changed
     std::jthread thread_;

@@ -163,11 +163,14 @@ StopResult VmPower::stop(const Name& name, std::optional<Duration> timeout, bool
     return {view_.show(name), how};
 }
 
+/// Graceful is what QEMU reports as the guest's own shutdown: that systemd's job is done does not tell.
 StopKind VmPower::stop_unit(const Name& name, std::chrono::milliseconds limit, Progress& progress) const {
     progress.message("waiting for the guest to power down");
+    const std::shared_ptr<QmpClient> monitor = listening_monitor(name);
+    const unsigned shutdowns = host_.monitors.guest_shutdowns(name);
     try {
         host_.systemd.stop(vm_unit_name(name), limit);
-        return StopKind::graceful;
+        return host_.monitors.guest_shutdowns(name) != shutdowns ? StopKind::graceful : StopKind::forced;
     } catch (const Error& error) {
         if (error.code() != ErrorCode::timeout) {
             throw;
@@ -176,6 +179,15 @@ StopKind VmPower::stop_unit(const Name& name, std::chrono::milliseconds limit, P
     progress.message("the guest has not powered down: ending QEMU");
     end_qemu(name, SIGTERM);
     return StopKind::forced;
+}
+
+/// The connection that will hear how the guest ends; none when QEMU does not answer.
+std::shared_ptr<QmpClient> VmPower::listening_monitor(const Name& name) const {
+    try {
+        return host_.monitors.connection(name, 2s);
+    } catch (const Error&) {
+        return nullptr;
+    }
 }
 
 /// Sends the signal; what is left after ten seconds gets SIGKILL.

@@ -25,6 +25,7 @@ class VmPower {
     [[noreturn]] void fail_start(const Name& name) const;
     void end_qemu(const Name& name, int signal) const;
     StopKind stop_unit(const Name& name, std::chrono::milliseconds limit, Progress& progress) const;
+    [[nodiscard]] std::shared_ptr<QmpClient> listening_monitor(const Name& name) const;
     Vm command(const Name& name, const char* qmp_command) const;
 
     const VmHost& host_;

@@ -41,7 +41,8 @@ std::string program_lines(const fs::path& programs) {
 
 // What this systemd (252) really enforces for a user unit: without PrivateUsers= it ignores most of it
 // silently. No MemoryDenyWriteExecute=, since QEMU may fall back to emulation, which writes the code that it
-// runs.
+// runs. No PrivateIPC=: with PrivateUsers= it keeps ExecStop from starting (the IPC namespace belongs to the
+// first command's user namespace), and a stop would be a power cut.
 constexpr std::string_view sandbox = R"(
 # The sandbox
 PrivateUsers=yes
@@ -64,7 +65,6 @@ ProtectHome=tmpfs
 TemporaryFileSystem=/var:ro /run:ro
 InaccessiblePaths=-/srv -/mnt -/media -/boot
 PrivateTmp=yes
-PrivateIPC=yes
 PrivateDevices=yes
 BindPaths=-/dev/kvm
 BindReadOnlyPaths=-/run/systemd/resolve -/run/resolvconf -/run/NetworkManager/resolv.conf

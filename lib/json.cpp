@@ -34,8 +34,10 @@ std::int64_t integer_at(const Json& json, std::string_view where, std::int64_t l
     if (!json.is_number_integer()) {
         fail_type(where, "a whole number", json);
     }
-    const bool above = json.is_number_unsigned() && json.get<std::uint64_t>() > high;
-    const bool below = !json.is_number_unsigned() && json.get<std::int64_t>() < low;
+    // A positive number may be held as either: TOML's are all signed.
+    const bool negative = !json.is_number_unsigned() && json.get<std::int64_t>() < 0;
+    const bool above = !negative && json.get<std::uint64_t>() > high;
+    const bool below = negative && json.get<std::int64_t>() < low;
     if (above || below) {
         throw DecodeError(std::string(where),
                           fmt::format("{} is not between {} and {}", json.dump(), low, high));
@@ -71,6 +73,8 @@ class StrictWatch {
             keys_.emplace_back();
         } else if (event == Json::parse_event_t::object_end) {
             keys_.pop_back();
+        } else if (event == Json::parse_event_t::key && keys_.back().size() == max_keys) {
+            throw Error(ErrorCode::invalid, fmt::format("a JSON object has more than {} keys", max_keys));
         } else if (event == Json::parse_event_t::key &&
                    !keys_.back().insert(parsed.get<std::string>()).second) {
             throw Error(ErrorCode::invalid,
@@ -80,6 +84,9 @@ class StrictWatch {
     }
 
   private:
+    // Json keeps its keys in a list: finding one among very many would let a small request cost a minute.
+    static constexpr std::size_t max_keys = 1024;
+
     int max_depth_;
     std::vector<std::set<std::string>> keys_;
 };

@@ -73,7 +73,9 @@ inline constexpr bool wants_number<std::optional<T>> = wants_number<T>;
 template <Described T>
 Json query_to_json(const Query& query) {
     Json object = Json::object();
-    for (const auto& [key, text] : query) {
+    for (const auto& pair : query) {
+        const std::string& key = pair.first; // clang 14 captures no structured binding
+        const std::string& text = pair.second;
         bool is_bool = false;
         bool is_number = false;
         bool repeatable = false;

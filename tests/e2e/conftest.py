@@ -3,10 +3,14 @@
     host          one host for the whole run, with a user alice; tests share it, so they clean up after themselves
     make_host     make_host("two", users=("bob",), links=2): more hosts, gone at the end of the test
     debian_image  the base image of examples/build-debian-image.sh, as paths inside every host
+    capsul        capsul installed in `host` for alice: capsul.ctl("vm", "list"), capsul.json("vm", "list")
+    debian_12     the name under which `capsul` has that image
 
-A later folder can show more of this machine in the hosts by its own `host_binds` fixture.
+capsul is what build/stage holds (`tests/run.sh --only release` fills it). A later folder can show more of this machine
+in the hosts by its own `host_binds` fixture.
 """
 
+import json
 import os
 import subprocess
 import sys
@@ -25,6 +29,9 @@ LAB = hosts.Lab(f"/var/tmp/capsul-e2e-{os.getpid()}")
 # The image outlives the run: it takes a minute to make, and the script knows when it is out of date.
 IMAGES = Path(os.environ.get("CAPSUL_TEST_IMAGES", "/var/tmp/capsul-test-images"))
 IMAGES_IN_HOST = Path("/srv/capsul-images")
+STAGE = Path(os.environ.get("CAPSUL_TEST_STAGE", REPOSITORY / "build/stage"))
+STAGE_IN_HOST = Path("/srv/capsul-stage")
+EXAMPLES_IN_HOST = Path("/srv/capsul-examples")
 
 
 @dataclass(frozen=True)
@@ -47,7 +54,10 @@ def lab():
 @pytest.fixture(scope="session")
 def host_binds():
     IMAGES.mkdir(parents=True, exist_ok=True)
-    return [f"{IMAGES}:{IMAGES_IN_HOST}:ro"]
+    if not (STAGE / "usr/bin/capsulctl").exists():
+        pytest.exit(f"{STAGE} holds no capsul: tests/run.sh --only release", returncode=2)
+    return [f"{IMAGES}:{IMAGES_IN_HOST}:ro", f"{STAGE}:{STAGE_IN_HOST}:ro",
+            f"{REPOSITORY / 'examples'}:{EXAMPLES_IN_HOST}:ro"]
 
 
 @pytest.fixture(scope="session")
@@ -80,6 +90,70 @@ def debian_image():
         vmlinuz=inside.with_suffix(".vmlinuz"),
         initrd=inside.with_suffix(".initrd"),
         cmdline=(IMAGES / "debian-12.cmdline").read_text().strip())
+
+
+class Capsul:
+    """capsul as one user of a host has it."""
+
+    def __init__(self, host, user):
+        self.host = host
+        self.user = user
+        self.uid = host.run("id -u", user).stdout.strip()
+        self.socket = f"/run/user/{self.uid}/capsul/capsuld.sock"
+
+    def run(self, command, **options):
+        return self.host.run(command, user=self.user, **options)
+
+    def ctl(self, *args, **options):
+        """Runs capsulctl; see Host.run."""
+        return self.run(["capsulctl", *args], **options)
+
+    def json(self, *args, **options):
+        return json.loads(self.ctl(*args, "--json", **options).stdout)
+
+    def state(self, vm):
+        return self.json("vm", "show", vm)["state"]
+
+    def daemon_pid(self):
+        return int(self.run("systemctl --user show --value --property=MainPID capsuld.service").stdout)
+
+    def traces(self):
+        """All that a VM could leave behind: files, links and sockets, units, processes."""
+        return self.run(TRACES).stdout.splitlines()
+
+
+# Not counted: the daemon's own process and log of events, systemd's files about what runs, the host keys that ssh was
+# told of guests, and folders that VMs share.
+TRACES = r"""
+find ~/.local/share ~/.config "$XDG_RUNTIME_DIR" -printf '%y %p\n' 2>/dev/null |
+    grep -vE '/systemd/(units|generator|transient|propagate)|/capsul-ssh|/capsul/kvm|^d .*/(vms|images|uploads|user|default.target.wants)$' |
+    sort
+systemctl --user list-units --all --plain --no-legend 'capsul-*' | awk '{print "unit", $1, $3}'
+systemctl --user list-unit-files --no-legend 'capsul-*' | awk '{print "unit file", $1, $2}'
+ps -u "$(id -u)" -o comm= | grep -vxE 'systemd|\(sd-pam\)|dbus-daemon|capsuld|sh|ps|grep|sort|awk|sed' | sort | sed 's/^/process /'
+"""
+
+
+def install_capsul(host, user="alice"):
+    host.run(f"cp -rT {STAGE_IN_HOST} /")
+    host.run("systemctl --user daemon-reload && systemctl --user enable --now capsuld.socket", user=user)
+    return Capsul(host, user)
+
+
+@pytest.fixture(scope="session")
+def capsul(host):
+    return install_capsul(host)
+
+
+def import_debian(capsul, image):
+    capsul.ctl("image", "import", "debian-12", image.qcow2, "--kernel", image.vmlinuz, "--initrd", image.initrd,
+               "--cmdline", image.cmdline, "--if-not-exists", timeout=300)
+    return "debian-12"
+
+
+@pytest.fixture(scope="session")
+def debian_12(capsul, debian_image):
+    return import_debian(capsul, debian_image)
 
 
 @pytest.hookimpl(hookwrapper=True)

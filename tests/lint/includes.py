@@ -17,8 +17,10 @@ FOLDERS = {
 
 # Beginning of the header's name -> the only files (beside tests) that may include it. fmt is used everywhere.
 LIBRARIES = {
-    "boost/asio": ["lib/asio.cpp", "lib/client.cpp", "daemon/server.cpp"],
-    "boost/beast": ["lib/asio.cpp", "lib/client.cpp", "daemon/server.cpp", "daemon/http_message.?pp"],
+    "boost/asio": ["lib/asio.cpp", "lib/client.cpp", "daemon/server.cpp", "daemon/listener.cpp",
+                   "daemon/http_session.hpp"],
+    "boost/beast": ["lib/asio.cpp", "lib/client.cpp", "daemon/server.cpp", "daemon/listener.cpp",
+                    "daemon/http_*.?pp"],
     "boost/": [],
     "nlohmann/": ["lib/fields.hpp", "lib/json.?pp", "daemon/unit_file.cpp"],
     "toml++/": ["lib/toml.cpp"],
@@ -27,7 +29,7 @@ LIBRARIES = {
     "libsmartcols/": ["cli/table.cpp"],
     "archive": ["daemon/seed_iso.cpp"],
     "openssl/": ["daemon/digest.cpp", "daemon/upload_file.cpp"],
-    "systemd/sd-bus.h": ["daemon/systemd_*.cpp"],
+    "systemd/sd-bus.h": ["daemon/systemd_*.?pp"],
     "systemd/sd-journal.h": ["daemon/journal.cpp", "daemon/main.cpp"],
     "systemd/sd-daemon.h": ["daemon/main.cpp"],
     "systemd/": [],

@@ -2,6 +2,7 @@
 
 #include "lib/error.hpp"
 
+#include <algorithm>
 #include <array>
 #include <grp.h>
 #include <gtest/gtest.h>

@@ -27,6 +27,18 @@ constexpr std::array<Column<Thing>, 4> columns{{
     {"reason", [](const Thing& thing) { return thing.reason; }, Shown::filled},
 }};
 
+OutputOptions as(Format format) {
+    OutputOptions options;
+    options.format = format;
+    return options;
+}
+
+OutputOptions on_terminal(Format format) {
+    OutputOptions options = as(format);
+    options.to_terminal = true;
+    return options;
+}
+
 /// What print_list writes.
 std::string printed(const std::vector<Thing>& things, OutputOptions options) {
     std::array<int, 2> ends{};
@@ -50,8 +62,8 @@ TEST(PrintList, ShowsAColumnThatIsFilledOnlyWhenItIs) {
 }
 
 TEST(PrintList, WideAndCsvHaveAllButThoseOnRequest) {
-    EXPECT_EQ(printed({{"a", ""}}, {.format = Format::wide}), "NAME  SIZE  REASON\na     1\n");
-    EXPECT_EQ(printed({{"a", ""}}, {.format = Format::csv}), "name,size,reason\na,1,\n");
+    EXPECT_EQ(printed({{"a", ""}}, as(Format::wide)), "NAME  SIZE  REASON\na     1\n");
+    EXPECT_EQ(printed({{"a", ""}}, as(Format::csv)), "name,size,reason\na,1,\n");
 }
 
 TEST(PrintList, TakesTheColumnsAskedForInTheirOrder) {
@@ -71,19 +83,19 @@ TEST(PrintList, RefusesAnUnknownColumnAndListsThem) {
 }
 
 TEST(PrintList, GivesJsonArraysLinesAndNames) {
-    EXPECT_EQ(printed({}, {.format = Format::json}), "[]\n");
-    EXPECT_EQ(printed({{"a", "b"}}, {.format = Format::json}),
+    EXPECT_EQ(printed({}, as(Format::json)), "[]\n");
+    EXPECT_EQ(printed({{"a", "b"}}, as(Format::json)),
               "[\n  {\n    \"name\": \"a\",\n    \"reason\": \"b\"\n  }\n]\n");
-    EXPECT_EQ(printed({{"a", ""}, {"b", ""}}, {.format = Format::jsonl}),
+    EXPECT_EQ(printed({{"a", ""}, {"b", ""}}, as(Format::jsonl)),
               "{\"name\":\"a\",\"reason\":\"\"}\n{\"name\":\"b\",\"reason\":\"\"}\n");
-    EXPECT_EQ(printed({{"a", ""}, {"b", ""}}, {.format = Format::name}), "a\nb\n");
+    EXPECT_EQ(printed({{"a", ""}, {"b", ""}}, as(Format::name)), "a\nb\n");
 }
 
 TEST(PrintList, LeavesBytesAloneInAPipeAndDefusesThemOnATerminal) {
     const Thing evil{"\x1b]0;x\a", ""};
-    EXPECT_EQ(printed({evil}, {.format = Format::name}), evil.name + '\n');
-    EXPECT_EQ(printed({evil}, {.format = Format::name, .to_terminal = true}), "\\x1b]0;x\\x07\n");
-    const std::string json = printed({{"\xc2\x9b", ""}}, {.format = Format::jsonl, .to_terminal = true});
+    EXPECT_EQ(printed({evil}, as(Format::name)), evil.name + '\n');
+    EXPECT_EQ(printed({evil}, on_terminal(Format::name)), "\\x1b]0;x\\x07\n");
+    const std::string json = printed({{"\xc2\x9b", ""}}, on_terminal(Format::jsonl));
     EXPECT_NE(json.find("\\u009b"), std::string::npos) << json;
 }
 

@@ -1,5 +1,6 @@
 #include "daemon/event_log.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cstdlib>
 #include <fcntl.h>

@@ -1,0 +1,127 @@
+#include "lib/config.hpp"
+#include "lib/fd.hpp"
+#include "lib/json.hpp"
+#include "lib/vm.hpp"
+
+#include <gtest/gtest.h>
+
+namespace capsul {
+namespace {
+
+std::string refusal_of(const std::string& text) {
+    try {
+        static_cast<void>(parse<VmCreate>(text));
+    } catch (const Error& error) {
+        EXPECT_EQ(error.code(), ErrorCode::invalid);
+        return error.what();
+    }
+    return "(accepted)";
+}
+
+TEST(Parse, ReadsACallAndKeepsDefaults) {
+    const auto call = parse<VmCreate>(R"({"name":"web","image":"debian-12","cpus":2,"labels":{"a":"b"}})");
+    EXPECT_EQ(call.name, Name::parse("web"));
+    EXPECT_EQ(call.cpus.number(), 2);
+    EXPECT_EQ(call.memory, Bytes::parse("1G"));
+    EXPECT_TRUE(call.start);
+    EXPECT_EQ(call.labels.at("a"), "b");
+}
+
+TEST(Parse, NamesThePlaceOfAMistake) {
+    EXPECT_EQ(refusal_of(R"({"image":"i","cpu":1})"), "cpu: unknown key");
+    EXPECT_EQ(refusal_of(R"({"name":"web"})"), "'image' is missing");
+    EXPECT_EQ(refusal_of(R"({"image":5})"), "image: must be a string, not number");
+    EXPECT_EQ(refusal_of(R"({"image":"i","start":"yes"})"), "start: must be true or false, not string");
+    EXPECT_TRUE(
+        refusal_of(R"({"image":"i","publish":["80:80","x"]})").starts_with("publish[1]: cannot publish 'x'"));
+    EXPECT_TRUE(refusal_of(R"({"image":"i","cpus":0})").starts_with("cpus: 0 is not a number of CPUs"));
+    EXPECT_TRUE(refusal_of(R"({"image":"i","cpus":1.5})").starts_with("cpus: must be a whole number"));
+    EXPECT_TRUE(refusal_of(R"({"image":"i","cpus":1e999})").starts_with("not JSON"));
+    EXPECT_TRUE(
+        refusal_of(R"({"image":"i","cpus":9223372036854775808})").starts_with("cpus: 9223372036854775808"));
+    EXPECT_TRUE(refusal_of(R"({"image":"i","memory":"0"})").starts_with("memory: '0' is not a valid size"));
+    EXPECT_EQ(refusal_of(R"({"image":"i","user_data":"a\u0000b"})"), "user_data: must not hold a NUL");
+    EXPECT_EQ(refusal_of("[]"), "must be an object, not array");
+}
+
+TEST(ParseJson, RefusesWhatTheGrammarAllowsAndWeDoNot) {
+    EXPECT_EQ(refusal_of(R"({"image":"a","image":"b"})"), "JSON key 'image' stands twice");
+    EXPECT_EQ(refusal_of(std::string(100'000, '[')), "JSON is nested deeper than 32");
+    EXPECT_TRUE(refusal_of("").starts_with("not JSON"));
+    EXPECT_TRUE(refusal_of("{} x").starts_with("not JSON"));
+    EXPECT_TRUE(refusal_of("{\"image\":\"\xff\"}").starts_with("not JSON"));
+}
+
+TEST(ParseJson, BoundsTheKeysOfAnObject) {
+    std::string text = "{";
+    for (int i = 0; i < 2000; ++i) {
+        text += "\"k" + std::to_string(i) + "\":0,";
+    }
+    text.back() = '}';
+    EXPECT_EQ(refusal_of(text), "a JSON object has more than 1024 keys");
+}
+
+TEST(Encode, IsReadBackTheSame) {
+    VmRecord vm;
+    vm.name = Name::parse("web");
+    vm.uuid = Uuid::make();
+    vm.created = Timestamp::now();
+    vm.image = Name::parse("debian-12");
+    vm.image_digest = Digest::parse("sha256:" + std::string(64, 'a'));
+    vm.memory = vm.disk = Bytes::parse("1G");
+    vm.mac = Mac::derive(vm.uuid, 0);
+    vm.publish = {PublishedPort::parse("80:80")};
+    vm.labels = {{"a.b", "x \"y\" \\ 'z'"}};
+    EXPECT_EQ(encode(decode<VmRecord>(encode(vm))), encode(vm));
+    const std::string toml = json_to_toml(encode(vm), "a comment");
+    EXPECT_EQ(encode(decode<VmRecord>(toml_to_json(toml, "x"))), encode(vm)) << toml;
+}
+
+class ConfigFile : public testing::Test {
+  protected:
+    ConfigFile() {
+        std::string name = (fs::temp_directory_path() / "capsul-config.XXXXXX").string();
+        folder_ = ::mkdtemp(name.data());
+    }
+    ~ConfigFile() override { fs::remove_all(folder_); }
+    std::string refusal(const std::string& text) {
+        replace_file(folder_ / "c.toml", text);
+        try {
+            static_cast<void>(load_config_files({folder_ / "c.toml"}));
+        } catch (const Error& error) {
+            std::string what = error.what();
+            return what.starts_with(folder_.string()) ? what.substr(folder_.string().size() + 1) : what;
+        }
+        return "(accepted)";
+    }
+    fs::path folder_;
+};
+
+TEST_F(ConfigFile, ErrorsNameFileAndLine) {
+    EXPECT_EQ(refusal("\n[server]\nthreds = 1\n"), "c.toml:3: server.threds: unknown key");
+    EXPECT_EQ(refusal("[server]\nthreads = \"x\"\n"),
+              "c.toml:2: server.threads: must be a whole number, not string");
+    EXPECT_EQ(refusal("[vm]\nstart_timeout = \"5x\"\n"),
+              "c.toml:2: vm.start_timeout: '5x' is not a valid duration");
+    EXPECT_TRUE(refusal("[vm\n").starts_with("c.toml:1:"));
+    EXPECT_TRUE(refusal("[vm]\nssh_port_first = 3\nssh_port_last = 2\n").find("ssh_port_first") !=
+                std::string::npos);
+    EXPECT_EQ(refusal("[server]\nthreads = 0\n"), "server.threads: 0 is not between 1 and 64");
+}
+
+TEST_F(ConfigFile, LaterFilesWinKeyByKey) {
+    replace_file(folder_ / "a.toml", "[vm]\nssh_port_first = 30000\nssh_port_last = 30010\n");
+    replace_file(folder_ / "b.toml", "[vm]\nssh_port_last = 30020\n");
+    const Config config =
+        load_config_files({folder_ / "a.toml", folder_ / "b.toml", folder_ / "missing.toml"});
+    EXPECT_EQ(config.vm.ssh_port_first, 30000);
+    EXPECT_EQ(config.vm.ssh_port_last, 30020);
+}
+
+TEST_F(ConfigFile, IsRefusedWhenOthersMayWriteIt) {
+    replace_file(folder_ / "c.toml", "", 0666);
+    EXPECT_THROW(static_cast<void>(load_config_files({folder_ / "c.toml"})), Error);
+}
+
+} // namespace
+} // namespace capsul

@@ -1,0 +1,116 @@
+#include "daemon/unit_file.hpp"
+#include "daemon/vm_unit.hpp"
+
+#include "tests/unit/golden.hpp"
+
+#include <algorithm>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+namespace capsul {
+namespace {
+
+VmRecord web() {
+    VmRecord vm;
+    vm.name = Name::parse("web");
+    vm.uuid = Uuid::parse("0b5d6a86-3f52-4d4e-9d0e-6f1e6a3a5c01");
+    vm.image = Name::parse("debian-12");
+    vm.image_digest = Digest::parse("sha256:" + std::string(64, 'a'));
+    vm.cpus = CpuCount::from_number(2);
+    vm.memory = Bytes::parse("1G");
+    vm.disk = Bytes::parse("20G");
+    vm.mac = Mac::parse("02:00:00:00:00:01");
+    vm.ssh_port = 22000;
+    vm.publish = {PublishedPort::parse("8080:80/tcp"), PublishedPort::parse("0.0.0.0:5353:53/udp")};
+    return vm;
+}
+
+VmFiles plain_files() {
+    return {.folder = "/home/alice/.local/share/capsul/vms/web",
+            .runtime = "/run/user/1000/capsul/vms/web",
+            .base = "/home/alice/.local/share/capsul/images/sha256-aa.qcow2",
+            .kernel = {},
+            .initrd = {},
+            .cmdline = {}};
+}
+
+VmFiles kernel_files() {
+    VmFiles files = plain_files();
+    files.kernel = "/home/alice/.local/share/capsul/images/sha256-bb.kernel";
+    files.initrd = "/home/alice/.local/share/capsul/images/sha256-cc.initrd";
+    files.cmdline = "root=LABEL=root console=ttyS0";
+    return files;
+}
+
+bool has_option(const std::vector<QemuSection>& sections, const std::string& key, const std::string& value) {
+    return std::ranges::any_of(sections, [&](const QemuSection& section) {
+        return std::ranges::find(section.options, std::pair(key, value)) != section.options.end();
+    });
+}
+
+TEST(VmUnit, IsAsGolden) {
+    expect_golden("capsul-vm-web.service", vm_unit(web(), plain_files(), "/usr/libexec/capsul"));
+}
+
+TEST(VmUnit, ShowsKernelAndProgramsOutsideUsrThroughTheSandbox) {
+    expect_golden("capsul-vm-web-home.service",
+                  vm_unit(web(), kernel_files(), "/home/alice/.local/libexec/capsul"));
+}
+
+TEST(VmUnit, HasNoTrailingComments) {
+    // systemd takes "yes # why" for a bad value and drops the directive.
+    const std::string text = vm_unit(web(), kernel_files(), "/usr/libexec/capsul");
+    std::size_t start = 0;
+    while (start < text.size()) {
+        const std::string line = text.substr(start, text.find('\n', start) - start);
+        start += line.size() + 1;
+        EXPECT_TRUE(line.starts_with('#') || line.find(" #") == std::string::npos) << line;
+    }
+}
+
+TEST(VmUnit, IsSealed) {
+    EXPECT_EQ(check_seal(vm_unit(web(), plain_files(), "/usr/libexec/capsul")), SealState::whole);
+}
+
+TEST(QemuConfig, IsAsGolden) {
+    expect_golden("qemu.conf", to_readconfig(qemu_sections(web(), plain_files(), Accelerator::kvm)));
+    expect_golden("qemu-tcg-kernel.conf",
+                  to_readconfig(qemu_sections(web(), kernel_files(), Accelerator::tcg)));
+}
+
+TEST(QemuConfig, CommandInFullIsAsGolden) {
+    expect_golden(
+        "qemu-command.txt",
+        fmt::format("{}\n", fmt::join(qemu_command_in_full(web(), kernel_files(), Accelerator::tcg), "\n")));
+}
+
+TEST(QemuConfig, NamesTheFormatOfEveryLayerOfTheDisk) {
+    const auto sections = qemu_sections(web(), plain_files(), Accelerator::kvm);
+    EXPECT_TRUE(has_option(sections, "driver", "qcow2"));
+    EXPECT_TRUE(has_option(sections, "backing.driver", "qcow2"));
+    EXPECT_TRUE(has_option(sections, "backing.file.driver", "file"));
+}
+
+TEST(QemuConfig, EmulatesOnlyWhereKvmDoesNotWork) {
+    EXPECT_TRUE(has_option(qemu_sections(web(), plain_files(), Accelerator::kvm), "accel", "kvm:tcg"));
+    EXPECT_TRUE(has_option(qemu_sections(web(), plain_files(), Accelerator::tcg), "accel", "tcg"));
+}
+
+TEST(QemuConfig, RefusesAValueThatItsFormatCannotHold) {
+    for (const std::string& bad : {std::string("a\"b"), std::string("a\nb"), std::string(1024, 'x')}) {
+        VmFiles files = kernel_files();
+        files.cmdline = bad;
+        EXPECT_THROW(static_cast<void>(to_readconfig(qemu_sections(web(), files, Accelerator::kvm))), Error);
+    }
+}
+
+TEST(QemuConfig, DoublesCommasOnTheCommandLine) {
+    VmFiles files = kernel_files();
+    files.cmdline = "a,b";
+    const auto argv = qemu_command_in_full(web(), files, Accelerator::kvm);
+    EXPECT_TRUE(std::ranges::any_of(
+        argv, [](const std::string& word) { return word.find("append=a,,b") != std::string::npos; }));
+}
+
+} // namespace
+} // namespace capsul

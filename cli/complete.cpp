@@ -6,9 +6,11 @@
 #include "lib/vm.hpp"
 
 #include <algorithm>
+#include <csignal>
 #include <fmt/format.h>
 #include <memory>
 #include <sys/time.h>
+#include <unistd.h>
 
 namespace capsul::cli {
 namespace {
@@ -151,7 +153,8 @@ std::vector<std::string> names_from_daemon(Session& session, const std::string& 
 }
 
 void limit_time() {
-    // Its signal ends the process: the shell then offers nothing, and the prompt does not hang.
+    // The shell then offers nothing, and the prompt does not hang.
+    std::signal(SIGALRM, [](int) { ::_exit(0); });
     const itimerval limit{.it_interval = {}, .it_value = {.tv_sec = 0, .tv_usec = 90'000}};
     ::setitimer(ITIMER_REAL, &limit, nullptr);
 }

@@ -84,7 +84,7 @@ void send_all(int console, std::string_view bytes) {
 
 class Relay {
   public:
-    explicit Relay(int console) : console_(console) {
+    Relay(int console, Output& out) : console_(console), out_(out) {
         if (is_terminal(STDIN_FILENO)) {
             terminal_.emplace(STDIN_FILENO);
         }
@@ -127,13 +127,14 @@ class Relay {
         }
     }
 
-    /// False at the console's end.
+    /// False at the console's end, and when nobody reads on.
     bool pass_output() {
         const ssize_t got = ::read(console_, buffer_.data(), buffer_.size());
         if (got > 0) {
-            write_all(STDOUT_FILENO, {buffer_.data(), static_cast<std::size_t>(got)}, "standard output");
+            out_.write({buffer_.data(), static_cast<std::size_t>(got)});
+            out_.flush();
         }
-        return got > 0 || (got < 0 && errno == EINTR);
+        return (got > 0 && !out_.reader_gone()) || (got < 0 && errno == EINTR);
     }
 
     /// False when the user leaves.
@@ -150,6 +151,7 @@ class Relay {
     }
 
     int console_;
+    Output& out_;
     Signals signals_;
     std::optional<RawTerminal> terminal_;
     bool input_open_ = true;
@@ -159,8 +161,18 @@ class Relay {
 
 } // namespace
 
-RelayEnd relay_console(int console) {
-    return Relay(console).run();
+RelayEnd relay_console(int console, Output& out) {
+    int signal = 0;
+    RelayEnd end = RelayEnd::left;
+    {
+        Relay relay(console, out);
+        end = relay.run();
+        signal = relay.ended_by();
+    }
+    if (signal != 0) {
+        ::raise(signal);
+    }
+    return end;
 }
 
 } // namespace capsul::cli

@@ -47,7 +47,7 @@ void attach(Session& session, const Name& name) {
         session.note(
             fmt::format("vm {}: attached to the console; Ctrl-] leaves, Enter may show a prompt", word));
     }
-    const RelayEnd end = relay_console(console.get());
+    const RelayEnd end = relay_console(console.get(), session.out());
     if (interactive && !session.quiet()) {
         write_all(STDERR_FILENO, "\n", "standard error"); // the guest left the cursor anywhere
         session.note(end == RelayEnd::closed ? fmt::format("vm {}: the console has closed", word)

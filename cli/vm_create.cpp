@@ -16,6 +16,7 @@ constexpr std::size_t user_data_limit = std::size_t{64} << 10U;
 
 struct CreateFlags {
     std::string name;
+    bool named = false; ///< perhaps with an empty word, which is no name
     std::string image;
     std::string cpus;
     std::string memory;
@@ -86,7 +87,7 @@ std::vector<SshKey> chosen_keys(Session& session, const CreateFlags& flags) {
 
 VmCreate make_call(Session& session, const CreateFlags& flags) {
     VmCreate call;
-    if (!flags.name.empty()) {
+    if (flags.named) {
         call.name = Name::parse(flags.name);
     }
     call.image = parse_option<Name>("--image", flags.image);
@@ -211,7 +212,10 @@ void add_vm_create(CLI::App& parent, Session& session, const std::string& name, 
                                                                : "Its name (default: made up)");
     positional->required(name_required)->type_name("NEW");
     add_options(command, *flags);
-    command.callback([&session, flags] { create(session, *flags); });
+    command.callback([&session, flags, positional] {
+        flags->named = positional->count() > 0;
+        create(session, *flags);
+    });
 }
 
 } // namespace capsul::cli

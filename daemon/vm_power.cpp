@@ -9,6 +9,7 @@
 #include <csignal>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <unistd.h>
 
 namespace capsul {
 namespace {
@@ -38,6 +39,13 @@ void require_file(const Name& name, const fs::path& file, const char* what) {
 }
 
 } // namespace
+
+void require_qemu() {
+    if (::access("/usr/bin/qemu-system-x86_64", X_OK) != 0) {
+        throw Error(ErrorCode::not_capable, "QEMU is not installed: /usr/bin/qemu-system-x86_64 is missing",
+                    "apt-get install qemu-system-x86 qemu-utils");
+    }
+}
 
 void check_ports_free(const Name& name, const std::vector<PublishedPort>& ports) {
     for (const PublishedPort& port : ports) {
@@ -80,6 +88,7 @@ Vm VmPower::start(const Name& name, Progress& progress) const {
 
 void VmPower::start_unit(const VmRecord& vm, const ServiceStatus& before, Progress& progress) const {
     const std::string unit = vm_unit_name(vm.name);
+    require_qemu();
     require_file(vm.name, host_.files(vm).disk(), "its disk");
     require_file(vm.name, host_.files(vm).base, "the disk of its image");
     check_ports_free(vm.name, all_ports(vm));

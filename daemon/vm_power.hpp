@@ -32,6 +32,9 @@ class VmPower {
     const VmView& view_;
 };
 
+/// Throws Error (not_capable) when QEMU is not installed.
+void require_qemu();
+
 /// Throws Error (in_use) when a port cannot be bound now.
 void check_ports_free(const Name& name, const std::vector<PublishedPort>& ports);
 

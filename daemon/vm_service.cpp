@@ -124,10 +124,7 @@ void VmService::check_create(const VmCreate& call, const Name& name) const {
     if (call.init_script) {
         check_init_script(*call.init_script);
     }
-    if (::access("/usr/bin/qemu-system-x86_64", X_OK) != 0) {
-        throw Error(ErrorCode::not_capable, "QEMU is not installed: /usr/bin/qemu-system-x86_64 is missing",
-                    "apt-get install qemu-system-x86 qemu-utils");
-    }
+    require_qemu();
 }
 
 std::vector<PublishedPort> VmService::ports_of_others(const Name& name) const {

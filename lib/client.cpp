@@ -14,6 +14,7 @@
 #include <boost/beast/http/string_body.hpp>
 #include <boost/beast/http/write.hpp>
 #include <cerrno>
+#include <cstdlib>
 #include <fmt/format.h>
 #include <poll.h>
 #include <sys/socket.h>
@@ -87,11 +88,22 @@ Json parse_answer(const std::string& text) {
     return answer;
 }
 
+/// What to do about a daemon that does not answer.
+std::string start_hint(const std::filesystem::path& socket) {
+    if (!socket.native().starts_with("/run/capsul/")) {
+        return "systemctl --user start capsuld.socket";
+    }
+    if (std::getenv("XDG_RUNTIME_DIR") == nullptr) { // NOLINT(concurrency-mt-unsafe): nobody sets it
+        return "XDG_RUNTIME_DIR is not set, so your own capsuld is not found: log in by ssh or on a console, "
+               "not by su";
+    }
+    return "ask who looks after the host's capsuld to start its capsuld.socket";
+}
+
 UniqueFd connect_daemon(const std::filesystem::path& socket) {
     try {
         return connect_unix(socket);
     } catch (const Error& error) {
-        const bool shared = socket.native().starts_with("/run/capsul/");
         if (error.code() == ErrorCode::denied) {
             throw Error(ErrorCode::denied, error.what(),
                         "only its owner, root, and the group that capsuld.toml names may use this socket");
@@ -100,8 +112,7 @@ UniqueFd connect_daemon(const std::filesystem::path& socket) {
             throw;
         }
         throw Error(ErrorCode::unreachable, std::string("capsuld does not answer: ") + error.what(),
-                    shared ? "ask the administrator of the `capsul` account to start capsuld.socket"
-                           : "systemctl --user start capsuld.socket");
+                    start_hint(socket));
     }
 }
 

@@ -116,8 +116,11 @@ step_tidy() {
 
 # Their programs need not be there to see whether every line is understood.
 verify_units() {
-	local complaints
-	complaints=$(systemd-analyze --user verify --man=no "$@" 2>&1 | grep -vE 'is not executable: No such file|^$')
+	local complaints runtime
+	runtime=$(mktemp -d)
+	complaints=$(XDG_RUNTIME_DIR=$runtime systemd-analyze --user verify --man=no "$@" 2>&1 |
+		grep -vE 'is not executable: No such file|^$')
+	rm -rf "$runtime"
 	[ -z "$complaints" ] || echo "$complaints"
 	[ -z "$complaints" ]
 }

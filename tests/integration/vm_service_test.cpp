@@ -1,0 +1,457 @@
+// The VM noun from create to delete: real QEMU, started by a fake systemd that counts what it is asked.
+#include "daemon/process.hpp"
+#include "daemon/routes.hpp"
+#include "daemon/unit_file.hpp"
+#include "lib/fd.hpp"
+#include "tests/integration/fake_systemd.hpp"
+
+#include <fmt/format.h>
+#include <fstream>
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+namespace capsul {
+namespace {
+
+using namespace std::chrono_literals;
+
+/// A folder with a short name: socket paths are short.
+class TemporaryFolder {
+  public:
+    TemporaryFolder() {
+        std::string name = "/tmp/cvXXXXXX";
+        path_ = ::mkdtemp(name.data());
+    }
+    TemporaryFolder(const TemporaryFolder&) = delete;
+    TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+    ~TemporaryFolder() { fs::remove_all(path_); }
+    [[nodiscard]] const fs::path& path() const { return path_; }
+
+  private:
+    fs::path path_;
+};
+
+Paths paths_in(const fs::path& base) {
+    Paths paths{base / "data", base / "state", base / "config", base / "units", base / "run"};
+    for (const fs::path& folder :
+         {paths.state, paths.units, paths.wants(), paths.images(), paths.vms(), paths.runtime / "systemd"}) {
+        make_folders(folder);
+    }
+    // The probe runs /proc/self/exe, which is this test.
+    make_folders(paths.runtime / "capsul");
+    replace_file(paths.runtime / "capsul/kvm", "emulated in tests");
+    return paths;
+}
+
+/// All of capsuld but its socket.
+struct Daemon {
+    explicit Daemon(const Paths& where)
+        : paths(where), store(paths), events(paths.state),
+          images(paths, config.image, store, operations, events), monitors(paths, events),
+          systemd(paths.systemd_socket(), "capsul-vm-*.service",
+                  [this](const UnitStatus& unit) {
+                      if (const auto name = vm_of_unit(unit.name)) {
+                          monitors.unit_changed(*name, unit.active_state);
+                      }
+                  }),
+          host{paths,   config,  fs::path(CAPSUL_POWERDOWN).parent_path(), store, images, operations, events,
+               systemd, monitors},
+          view(host), power(host, view), guest(host, view), vms(host, view, power), machine(paths, systemd),
+          router(make_router({host, view, power, guest, vms, machine})) {}
+
+    Paths paths;
+    Config config;
+    Store store;
+    EventLog events;
+    OperationService operations;
+    ImageService images;
+    VmMonitors monitors;
+    SystemdClient systemd;
+    VmHost host;
+    VmView view;
+    VmPower power;
+    VmGuest guest;
+    VmService vms;
+    HostService machine;
+    Router router;
+};
+
+class VmServiceTest : public testing::Test {
+  protected:
+    VmServiceTest() { add_image("blank"); }
+
+    void add_image(const std::string& name) {
+        ImageRecord image;
+        image.name = Name::parse(name);
+        image.digest = Digest::parse("sha256:" + std::string(64, 'a'));
+        image.size = Bytes::parse("64M");
+        image.imported = Timestamp::now();
+        const auto disk = daemon_->images.disk_path(image.digest);
+        if (!fs::exists(disk)) {
+            ASSERT_EQ(
+                run_process({"qemu-img", "create", "-q", "-f", "qcow2", disk.string(), "64M"}, 10s).status,
+                0);
+        }
+        daemon_->store.images.save(image);
+    }
+
+    /// The response to a call, as the router gives it.
+    template <Call C>
+    Json ask(const C& call) {
+        const RequestTarget target = make_target(C::route, encode(call));
+        const auto question = target.target.find('?');
+        Request request{target.method, target.target.substr(0, question),
+                        question == std::string::npos ? "" : target.target.substr(question + 1), target.body,
+                        0};
+        return std::get<JsonResponse>(daemon_->router.handle(request)).body;
+    }
+
+    /// Follows an operation to its end; throws its error.
+    Json finish(const Json& started) {
+        StreamResponse stream = daemon_->operations.follow(decode<Operation>(started).id);
+        std::string text;
+        std::array<char, 4096> chunk{};
+        pollfd readable{stream.source.get(), POLLIN, 0};
+        while (::poll(&readable, 1, -1) > 0) {
+            const ssize_t got = ::read(stream.source.get(), chunk.data(), chunk.size());
+            if (got <= 0) {
+                break;
+            }
+            text.append(chunk.data(), static_cast<std::size_t>(got));
+        }
+        text.pop_back();
+        const auto last = parse<Operation>(text.substr(text.rfind('\n') + 1));
+        if (last.error) {
+            throw last.error->to_error();
+        }
+        if (!last.result) {
+            throw std::runtime_error("the operation ended without a result: " + text);
+        }
+        return *last.result;
+    }
+
+    template <Call C>
+    Json run(const C& call) {
+        return finish(ask(call));
+    }
+
+    VmCreate wanted(const std::string& name) const {
+        VmCreate call;
+        call.name = Name::parse(name);
+        call.image = Name::parse("blank");
+        call.memory = Bytes::parse("64M");
+        return call;
+    }
+
+    template <class Work>
+    Error refusal(Work work) {
+        try {
+            work();
+        } catch (const Error& error) {
+            return error;
+        }
+        ADD_FAILURE() << "was accepted";
+        return {ErrorCode::internal, ""};
+    }
+
+    std::set<std::string> files_of_vms() {
+        std::set<std::string> found;
+        for (const fs::path& folder :
+             {daemon_->paths.vms(), daemon_->paths.units, daemon_->paths.runtime / "capsul/vms"}) {
+            std::error_code missing;
+            for (const auto& entry : fs::recursive_directory_iterator(folder, missing)) {
+                found.insert(entry.path().string());
+            }
+        }
+        found.erase((daemon_->paths.wants()).string());
+        return found;
+    }
+
+    /// As capsul would leave them, without the cost of doing it a thousand times.
+    void define_others(int count) {
+        run([&] {
+            VmCreate call = wanted("pattern");
+            call.start = false;
+            return call;
+        }());
+        const auto pattern = daemon_->store.vms.load(Name::parse("pattern"));
+        const std::string unit = read_file(daemon_->host.unit_file(pattern.name));
+        for (int i = 0; i < count; ++i) {
+            VmRecord other = pattern;
+            other.name = Name::parse(fmt::format("other-{}", i));
+            other.uuid = Uuid::make();
+            other.ssh_port = static_cast<std::uint16_t>(30000 + i);
+            make_folders(daemon_->paths.vm(other.name));
+            std::ofstream(daemon_->paths.vm(other.name) / "vm.toml") << json_to_toml(encode(other));
+            std::ofstream(daemon_->host.unit_file(other.name)) << unit;
+            fs::create_symlink(daemon_->host.unit_file(other.name), daemon_->host.wants_link(other.name));
+        }
+    }
+
+    TemporaryFolder folder_;
+    Paths paths_ = paths_in(folder_.path());
+    test::FakeSystemd systemd_{{paths_.systemd_socket(), paths_.units, paths_.runtime, folder_.path()}};
+    std::unique_ptr<Daemon> daemon_ = std::make_unique<Daemon>(paths_);
+};
+
+TEST_F(VmServiceTest, CreatesStartsShowsAndDeletes) {
+    const auto vm = decode<Vm>(run(wanted("web")));
+    EXPECT_EQ(vm.state, VmState::running);
+    EXPECT_TRUE(vm.enabled);
+    EXPECT_TRUE(vm.pid.has_value());
+    EXPECT_TRUE(fs::exists(paths_.vm_runtime(vm.name) / "qmp.sock"));
+    EXPECT_EQ(check_seal(read_file(daemon_->host.unit_file(vm.name))), SealState::whole);
+    run(VmDelete{vm.name});
+    EXPECT_EQ(files_of_vms(), std::set<std::string>{});
+    EXPECT_EQ(ask(VmList{}), Json::array());
+    EXPECT_EQ(::kill(*vm.pid, 0), -1) << "QEMU is still there";
+}
+
+TEST_F(VmServiceTest, AThousandOthersCostNoReloadAndNoCallOfTheirOwn) {
+    const auto calls_of_one = [&](const char* name) {
+        systemd_.reset_calls();
+        run(wanted(name));
+        return systemd_.calls();
+    };
+    run(wanted("first")); // the connection itself costs calls too
+    const auto alone = calls_of_one("alone");
+    define_others(1000);
+    const auto crowded = calls_of_one("crowded");
+    EXPECT_EQ(alone, crowded);
+    EXPECT_EQ(crowded.count("Reload"), 0U);
+    EXPECT_EQ(crowded.at("StartUnit"), 1);
+}
+
+TEST_F(VmServiceTest, ListOfAThousandIsOneCall) {
+    define_others(1000);
+    systemd_.reset_calls();
+    EXPECT_EQ(ask(VmList{}).size(), 1001U);
+    EXPECT_EQ(systemd_.calls(), (std::map<std::string, int>{{"ListUnitsByPatterns", 1}}));
+}
+
+TEST_F(VmServiceTest, ActionsOnOneVmQueueInOrder) {
+    run(wanted("web"));
+    const Name name = Name::parse("web");
+    const Json stop = ask(VmStop{name, {}, true});
+    const Json start = ask(VmStart{name});
+    EXPECT_EQ(decode<StopResult>(finish(stop)).how, StopKind::forced);
+    EXPECT_EQ(decode<Vm>(finish(start)).state, VmState::running);
+}
+
+TEST_F(VmServiceTest, StopEscalatesAfterItsTimeoutAndSaysSo) {
+    run(wanted("web")); // its BIOS does not hear the power button
+    const auto result = decode<StopResult>(run(VmStop{Name::parse("web"), Duration(1s), false}));
+    EXPECT_EQ(result.how, StopKind::forced);
+    EXPECT_EQ(result.vm.state, VmState::stopped);
+    EXPECT_FALSE(result.vm.enabled);
+    EXPECT_EQ(decode<StopResult>(run(VmStop{Name::parse("web"), {}, false})).how, StopKind::already);
+}
+
+TEST_F(VmServiceTest, StopRefusesATimeoutLongerThanTheUnits) {
+    run(wanted("web"));
+    const Error error = refusal([&] { run(VmStop{Name::parse("web"), Duration(1h), false}); });
+    EXPECT_EQ(error.code(), ErrorCode::invalid);
+    EXPECT_EQ(decode<Vm>(ask(VmShow{Name::parse("web")})).state, VmState::running);
+}
+
+TEST_F(VmServiceTest, PauseIsKnownWithoutAskingQemu) {
+    run(wanted("web"));
+    EXPECT_EQ(decode<Vm>(run(VmPause{Name::parse("web")})).state, VmState::paused);
+    EXPECT_EQ(decode<std::vector<Vm>>(ask(VmList{}))[0].state, VmState::paused);
+    EXPECT_EQ(decode<Vm>(run(VmStart{Name::parse("web")})).state, VmState::running);
+}
+
+TEST_F(VmServiceTest, ANewDaemonFindsRunningAndPausedVms) {
+    run(wanted("web"));
+    run(VmPause{Name::parse("web")});
+    const auto before = decode<Vm>(ask(VmShow{Name::parse("web")})).pid;
+    daemon_.reset();
+    daemon_ = std::make_unique<Daemon>(paths_);
+    daemon_->vms.recover();
+    EXPECT_EQ(decode<Vm>(run(VmWait{Name::parse("web"), VmStage::running, Duration(10s)})).pid, before);
+    EXPECT_EQ(decode<std::vector<Vm>>(ask(VmList{}))[0].state, VmState::paused);
+}
+
+TEST_F(VmServiceTest, KillNeedsNoTurn) {
+    run(wanted("web"));
+    const Json stop = ask(VmStop{Name::parse("web"), Duration(60s), false});
+    EXPECT_EQ(decode<Vm>(run(VmKill{Name::parse("web")})).state, VmState::stopped);
+    EXPECT_EQ(decode<StopResult>(finish(stop)).how, StopKind::forced);
+}
+
+TEST_F(VmServiceTest, ACreationWhoseQemuFailsLeavesNothing) {
+    auto image = daemon_->store.images.load(Name::parse("blank"));
+    image.boot = DirectKernel{Digest::parse("sha256:" + std::string(64, 'b')), {}, "quiet"};
+    replace_file(daemon_->images.kernel_path(image.boot->kernel), "no kernel at all");
+    daemon_->store.images.save(image);
+    const Error error = refusal([&] { run(wanted("web")); });
+    EXPECT_NE(std::string(error.what()).find("vm web: QEMU did not start"), std::string::npos)
+        << error.what();
+    EXPECT_EQ(files_of_vms(), std::set<std::string>{});
+}
+
+TEST_F(VmServiceTest, RefusesWhatCannotBeAndChangesNothing) {
+    run(wanted("web"));
+    const auto before = files_of_vms();
+    const auto refused = [&](auto change) {
+        VmCreate call = wanted("other");
+        change(call);
+        return refusal([&] { run(call); }).code();
+    };
+    EXPECT_EQ(refused([](VmCreate& call) { call.name = Name::parse("web"); }), ErrorCode::exists);
+    EXPECT_EQ(refused([](VmCreate& call) { call.image = Name::parse("none"); }), ErrorCode::not_found);
+    EXPECT_EQ(refused([](VmCreate& call) { call.memory = Bytes::parse("1M"); }), ErrorCode::invalid);
+    EXPECT_EQ(refused([](VmCreate& call) { call.memory = Bytes::parse("1000T"); }), ErrorCode::invalid);
+    EXPECT_EQ(refused([](VmCreate& call) { call.disk = Bytes::parse("1M"); }), ErrorCode::invalid);
+    EXPECT_EQ(refused([](VmCreate& call) { call.disk = Bytes::parse("100T"); }), ErrorCode::invalid);
+    EXPECT_EQ(refused([](VmCreate& call) { call.user_data = "hello"; }), ErrorCode::invalid);
+    EXPECT_EQ(refused([](VmCreate& call) { call.init_script = "echo"; }), ErrorCode::invalid);
+    EXPECT_EQ(refused([](VmCreate& call) { call.labels = {{"a=b", ""}}; }), ErrorCode::invalid);
+    EXPECT_EQ(refused([](VmCreate& call) { call.publish = {PublishedPort::parse("[::1]:1:1")}; }),
+              ErrorCode::invalid);
+    EXPECT_EQ(refused([](VmCreate& call) {
+                  call.publish = {PublishedPort::parse("9:1"), PublishedPort::parse("9:2")};
+              }),
+              ErrorCode::invalid);
+    EXPECT_EQ(files_of_vms(), before);
+}
+
+TEST_F(VmServiceTest, RefusesAPortThatAnotherVmOrProgramHas) {
+    VmCreate first = wanted("first");
+    first.publish = {PublishedPort::parse("28080:80")};
+    first.start = false;
+    run(first);
+    const auto before = files_of_vms();
+    VmCreate second = wanted("second");
+    second.publish = {PublishedPort::parse("0.0.0.0:28080:80")};
+    EXPECT_EQ(refusal([&] { run(second); }).code(), ErrorCode::in_use);
+    const UniqueFd taken(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t length = sizeof address;
+    // NOLINTBEGIN: the sockets API
+    ASSERT_EQ(::bind(taken.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+    ASSERT_EQ(::listen(taken.get(), 1), 0);
+    ASSERT_EQ(::getsockname(taken.get(), reinterpret_cast<sockaddr*>(&address), &length), 0);
+    // NOLINTEND
+    second.publish = {PublishedPort::tcp("127.0.0.1", ntohs(address.sin_port), 80)};
+    EXPECT_EQ(refusal([&] { run(second); }).code(), ErrorCode::in_use);
+    EXPECT_EQ(files_of_vms(), before);
+}
+
+TEST_F(VmServiceTest, ABrokenVmIsListedAndDoesNotStopTheRest) {
+    VmCreate call = wanted("good");
+    call.start = false;
+    run(call);
+    make_folders(paths_.vm(Name::parse("bad")));
+    replace_file(paths_.vm(Name::parse("bad")) / "vm.toml", "format = \"x\"\n");
+    const auto vms = decode<std::vector<Vm>>(ask(VmList{}));
+    ASSERT_EQ(vms.size(), 2U);
+    EXPECT_EQ(vms[0].state, VmState::broken);
+    EXPECT_NE(vms[0].reason->find("vm.toml:1"), std::string::npos) << *vms[0].reason;
+    EXPECT_EQ(vms[1].state, VmState::stopped);
+    run(VmDelete{Name::parse("bad")});
+    EXPECT_EQ(ask(VmList{}).size(), 1U);
+}
+
+TEST_F(VmServiceTest, RecoveryRemovesWhatACrashLeft) {
+    VmCreate call = wanted("whole");
+    call.start = false;
+    run(call);
+    const auto before = files_of_vms();
+    const auto leave = [&](const std::string& folder, const std::string& vm) {
+        make_folders(paths_.vms() / folder);
+        replace_file(paths_.vms() / folder / "disk.qcow2", "half");
+        replace_file(paths_.units / ("capsul-vm-" + vm + ".service"), "[Service]\n");
+        fs::create_symlink("x", paths_.wants() / ("capsul-vm-" + vm + ".service"));
+    };
+    leave("half-made", "half-made");
+    leave(".deleted-half-gone", "half-gone");
+    make_folders(paths_.vms() / "Not Ours");
+    daemon_->vms.recover();
+    EXPECT_TRUE(fs::remove(paths_.vms() / "Not Ours")) << "a folder that is no VM's was touched";
+    EXPECT_EQ(files_of_vms(), before);
+}
+
+TEST_F(VmServiceTest, AUnitEditedByHandIsLeftAlone) {
+    VmCreate call = wanted("web");
+    call.start = false;
+    run(call);
+    const fs::path unit = daemon_->host.unit_file(Name::parse("web"));
+    std::string text = read_file(unit);
+    text.replace(text.find("CPUWeight=100"), 13, "CPUWeight=200");
+    replace_file(unit, text);
+    run(VmStart{Name::parse("web")});
+    EXPECT_EQ(read_file(unit), text);
+}
+
+TEST_F(VmServiceTest, ATornUnitIsWrittenAnewBeforeItRuns) {
+    VmCreate call = wanted("web");
+    call.start = false;
+    run(call);
+    const fs::path unit = daemon_->host.unit_file(Name::parse("web"));
+    const std::string text = read_file(unit);
+    replace_file(unit, text.substr(0, text.find(" -readconfig")) + "\n");
+    run(VmStart{Name::parse("web")});
+    EXPECT_EQ(read_file(unit), text);
+}
+
+TEST_F(VmServiceTest, AWaitInVainTellsTheLastSerialLines) {
+    run(wanted("web"));
+    replace_file(paths_.vm(Name::parse("web")) / "serial.log", "one\nlast words\n");
+    const Error error = refusal([&] { run(VmWait{Name::parse("web"), VmStage::agent, Duration(1s)}); });
+    EXPECT_EQ(error.code(), ErrorCode::timeout);
+    EXPECT_NE(error.hint().find("last words"), std::string::npos) << error.hint();
+}
+
+TEST_F(VmServiceTest, AWaitForAVmThatEndsDoesNotWaitOn) {
+    run(wanted("web"));
+    const Json wait = ask(VmWait{Name::parse("web"), VmStage::agent, Duration(60s)});
+    run(VmKill{Name::parse("web")});
+    EXPECT_EQ(refusal([&] { finish(wait); }).code(), ErrorCode::wrong_state);
+}
+
+TEST_F(VmServiceTest, TheConsoleIsForOneAtATime) {
+    run(wanted("web"));
+    {
+        const TunnelResponse first = daemon_->guest.console(Name::parse("web"));
+        EXPECT_EQ(refusal([&] { static_cast<void>(daemon_->guest.console(Name::parse("web"))); }).code(),
+                  ErrorCode::in_use);
+    }
+    static_cast<void>(daemon_->guest.console(Name::parse("web")));
+}
+
+TEST_F(VmServiceTest, ASerialLogThatGrowsIsCutToItsEnd) {
+    run(wanted("web"));
+    const fs::path log = paths_.vm(Name::parse("web")) / "serial.log";
+    {
+        std::ofstream out(log, std::ios::app);
+        for (int i = 0; i < 600'000; ++i) {
+            out << "line " << i << "\n";
+        }
+    }
+    daemon_->guest.trim_serial_logs();
+    EXPECT_LE(fs::file_size(log), daemon_->config.vm.serial_log.count() / 2 + 4096);
+    EXPECT_NE(read_file(log, 1U << 24U).find("line 599999"), std::string::npos);
+}
+
+TEST_F(VmServiceTest, TwoAtOnceNeverShareAPort) {
+    std::vector<Json> started;
+    for (int i = 0; i < 8; ++i) {
+        VmCreate call = wanted(fmt::format("vm-{}", i));
+        call.start = false;
+        started.push_back(ask(call));
+    }
+    std::set<std::uint16_t> ports;
+    for (const Json& operation : started) {
+        ports.insert(decode<Vm>(finish(operation)).ssh->port);
+    }
+    EXPECT_EQ(ports.size(), started.size());
+}
+
+} // namespace
+} // namespace capsul

@@ -1,11 +1,10 @@
 #include "daemon/unit_file.hpp"
 
 #include "daemon/digest.hpp"
-#include "lib/error.hpp"
+#include "lib/json.hpp"
 
 #include <algorithm>
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 namespace capsul {
 namespace {
@@ -19,9 +18,9 @@ bool is_plain(char c) {
 
 bool is_utf8(std::string_view text) {
     try {
-        static_cast<void>(nlohmann::json(text).dump());
+        static_cast<void>(Json(text).dump());
         return true;
-    } catch (const nlohmann::json::type_error&) {
+    } catch (const Json::exception&) {
         return false;
     }
 }

@@ -280,7 +280,8 @@ Operation VmService::remove(const Name& name) {
         progress.message("removing it");
         power_.stop(name, {}, true, true, progress);
         remove_files(name);
-        // One that was enabled when the user manager started is kept in its memory, as "not-found", until a reload.
+        // One that was enabled when the user manager started is kept in its memory, as "not-found", until a
+        // reload.
         if (!host_.systemd.list(vm_unit_name(name)).empty()) {
             host_.systemd.reload();
         }

@@ -46,6 +46,14 @@ Paths paths_in(const fs::path& base) {
     return paths;
 }
 
+/// Tests run beside each other, each with ports of its own.
+Config config_of_this_process() {
+    Config config;
+    config.vm.ssh_port_first = static_cast<std::uint16_t>(20000 + ::getpid() % 900 * 10);
+    config.vm.ssh_port_last = static_cast<std::uint16_t>(config.vm.ssh_port_first + 9);
+    return config;
+}
+
 /// All of capsuld but its socket.
 struct Daemon {
     explicit Daemon(const Paths& where)
@@ -63,7 +71,7 @@ struct Daemon {
           router(make_router({host, view, power, guest, vms, machine})) {}
 
     Paths paths;
-    Config config;
+    Config config = config_of_this_process();
     Store store;
     EventLog events;
     OperationService operations;
@@ -183,7 +191,7 @@ class VmServiceTest : public testing::Test {
             VmRecord other = pattern;
             other.name = Name::parse(fmt::format("other-{}", i));
             other.uuid = Uuid::make();
-            other.ssh_port = static_cast<std::uint16_t>(30000 + i);
+            other.ssh_port = static_cast<std::uint16_t>(40000 + i);
             make_folders(daemon_->paths.vm(other.name));
             std::ofstream(daemon_->paths.vm(other.name) / "vm.toml") << json_to_toml(encode(other));
             std::ofstream(daemon_->host.unit_file(other.name)) << unit;

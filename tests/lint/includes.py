@@ -22,7 +22,7 @@ LIBRARIES = {
     "boost/beast": ["lib/asio.cpp", "lib/client.cpp", "daemon/server.cpp", "daemon/listener.cpp",
                     "daemon/http_*.?pp"],
     "boost/": [],
-    "nlohmann/": ["lib/fields.hpp", "lib/json.?pp", "daemon/unit_file.cpp"],
+    "nlohmann/": ["lib/fields.hpp", "lib/json.?pp"],
     "toml++/": ["lib/toml.cpp"],
     "yaml.h": ["daemon/yaml.cpp"],
     "CLI/": ["cli/command.hpp", "cli/help.hpp"],

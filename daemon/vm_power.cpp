@@ -96,7 +96,7 @@ void VmPower::start_unit(const VmRecord& vm, const ServiceStatus& before, Progre
     if (before.active_state == "failed") {
         host_.systemd.reset_failed(unit);
     }
-    if (before.need_daemon_reload || host_.systemd.status(unit).need_daemon_reload) {
+    if (before.need_daemon_reload) {
         host_.systemd.reload();
     }
     progress.message("starting QEMU");

@@ -109,13 +109,18 @@ install_in_host() {
 
 # Shows the command, as one would type it there.
 run() {
-	echo "\$ $*"
+	local word line='$'
+	for word in "$@"; do
+		[[ $word =~ ^[[:alnum:]_@%+=:,./-]+$ ]] || word="'$word'"
+		line+=" $word"
+	done
+	echo "$line"
 	$run_there "$@"
 }
 
 has_ssh_key() {
 	# shellcheck disable=SC2016  # the shell there expands it
-	$run_there sh -c 'ls ~/.ssh/id_ed25519.pub ~/.ssh/id_ecdsa.pub ~/.ssh/id_rsa.pub' 2>/dev/null | grep -q .
+	$run_there sh -c 'for kind in ed25519 ecdsa rsa; do [ ! -e ~/.ssh/id_$kind.pub ] || exit 0; done; exit 1'
 }
 
 make_ssh_key() {

@@ -6,10 +6,10 @@
 
 #include <array>
 #include <cerrno>
-#include <cstring>
 #include <fmt/format.h>
 #include <pwd.h>
 #include <sys/statvfs.h>
+#include <system_error>
 #include <unistd.h>
 
 namespace capsul {
@@ -88,7 +88,8 @@ Finding check_tun() {
         return good("tun", "/dev/net/tun can be opened");
     }
     return warn("tun",
-                fmt::format("/dev/net/tun: {}; networks other than `user` need it", std::strerror(errno)),
+                fmt::format("/dev/net/tun: {}; networks other than `user` need it",
+                            std::generic_category().message(errno)),
                 "sudo modprobe tun");
 }
 

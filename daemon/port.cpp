@@ -1,9 +1,11 @@
 #include "daemon/port.hpp"
 
+#include "lib/error.hpp"
 #include "lib/fd.hpp"
 
 #include <arpa/inet.h>
 #include <array>
+#include <cerrno>
 #include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
@@ -27,6 +29,9 @@ const sockaddr* generic(const sockaddr_in& address) {
 
 bool can_bind(const PublishedPort& port) {
     const UniqueFd fd(::socket(AF_INET, (port.is_udp() ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC, 0));
+    if (!fd) {
+        throw_errno(errno, "socket");
+    }
     const int on = 1;
     if (!port.is_udp()) {
         ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
@@ -37,6 +42,9 @@ bool can_bind(const PublishedPort& port) {
 
 std::string tcp_greeting(std::uint16_t port, int limit_milliseconds) {
     const UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    if (!fd) {
+        throw_errno(errno, "socket");
+    }
     const sockaddr_in address = address_of("127.0.0.1", port);
     if (::connect(fd.get(), generic(address), sizeof address) != 0) {
         return {};

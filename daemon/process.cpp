@@ -91,7 +91,7 @@ void reset_signals_in_child() noexcept {
     }
     sigset_t none;
     ::sigemptyset(&none);
-    ::sigprocmask(SIG_SETMASK, &none, nullptr);
+    ::pthread_sigmask(SIG_SETMASK, &none, nullptr);
 }
 
 bool set_streams_in_child(int in, int out, int err) noexcept {

@@ -36,7 +36,7 @@ class EndsOnPool {
     EndsOnPool(asio::thread_pool& pool, T value) : pool_(pool), value_(std::move(value)) {}
     EndsOnPool(const EndsOnPool&) = delete;
     EndsOnPool& operator=(const EndsOnPool&) = delete;
-    ~EndsOnPool() {
+    ~EndsOnPool() { // NOLINT(bugprone-exception-escape): only when memory has run out
         asio::post(pool_, [value = std::move(value_)] {});
     }
     [[nodiscard]] const T& get() const { return value_; }

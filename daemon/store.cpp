@@ -4,8 +4,8 @@
 #include "lib/toml.hpp"
 
 #include <algorithm>
-#include <cstring>
 #include <fmt/format.h>
+#include <system_error>
 #include <unistd.h>
 
 namespace capsul {
@@ -68,7 +68,8 @@ std::optional<Stored<Record>> Records<Record>::read(const Name& name) {
         if (number == ENOENT || number == ENOTDIR) {
             return std::nullopt;
         }
-        return Stored<Record>{name, nullptr, file(name).string() + ": " + std::strerror(number)};
+        return Stored<Record>{name, nullptr,
+                              file(name).string() + ": " + std::generic_category().message(number)};
     }
     Cached& cached = cache_[name];
     const bool fresh = cached.inode == status.st_ino && cached.size == status.st_size &&

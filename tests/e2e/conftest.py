@@ -122,11 +122,12 @@ class Capsul:
         return self.run(TRACES).stdout.splitlines()
 
 
-# Not counted: the daemon's own process and log of events, systemd's files about what runs, the host keys that ssh was
-# told of guests, and folders that VMs share.
+# Not counted: the daemon's own process and log of events, what systemd and D-Bus keep of themselves under /run (it differs from
+# one boot to the next), the host keys that ssh was told of guests, and folders that VMs share.
 TRACES = r"""
-find ~/.local/share ~/.config "$XDG_RUNTIME_DIR" -printf '%y %p\n' 2>/dev/null |
-    grep -vE '/systemd/(units|generator|transient|propagate)|/capsul-ssh|/capsul/kvm|^d .*/(vms|images|uploads|user|default.target.wants)$' |
+find ~/.local/share ~/.config "$XDG_RUNTIME_DIR" \( -path "$XDG_RUNTIME_DIR/systemd" -o -path "$XDG_RUNTIME_DIR/dbus-1" \) -prune -o \
+    -printf '%y %p\n' 2>/dev/null |
+    grep -vE '/capsul-ssh|/capsul/kvm|^d .*/(vms|images|uploads|user|default.target.wants)$' |
     sort
 systemctl --user list-units --all --plain --no-legend 'capsul-*' | awk '{print "unit", $1, $3}'
 systemctl --user list-unit-files --no-legend 'capsul-*' | awk '{print "unit file", $1, $2}'

@@ -40,7 +40,7 @@ struct ConsoleFlags {
 };
 
 void attach(Session& session, const Name& name) {
-    const std::string word = name.to_string();
+    const std::string& word = name.to_string();
     const UniqueFd console = session.client().tunnel(VmConsole{name});
     const bool interactive = is_terminal(STDIN_FILENO);
     if (interactive) {

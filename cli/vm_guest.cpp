@@ -1,8 +1,8 @@
 // The commands that work inside a guest: exec through its agent, ssh.
-#include "cli/base64.hpp"
 #include "cli/commands.hpp"
 #include "cli/input_file.hpp"
 #include "cli/terminal.hpp"
+#include "lib/base64.hpp"
 #include "lib/fd.hpp"
 #include "lib/vm.hpp"
 
@@ -43,6 +43,14 @@ void write_error_output(std::string_view bytes) {
     }
 }
 
+std::string decode_output(const std::string& base64) {
+    auto bytes = base64_decode(base64);
+    if (!bytes) {
+        throw_bad_answer(Error(ErrorCode::invalid, "the command's output is not Base64"));
+    }
+    return *std::move(bytes);
+}
+
 void exec(Session& session, const ExecFlags& flags) {
     VmExec call;
     call.name = Name::parse(flags.name);
@@ -62,9 +70,9 @@ void exec(Session& session, const ExecFlags& flags) {
         session.out().write(render_json(encode(result), session.output_options(), 2));
         return;
     }
-    session.out().write(base64_decode(result.stdout_base64));
+    session.out().write(decode_output(result.stdout_base64));
     session.out().flush();
-    write_error_output(base64_decode(result.stderr_base64));
+    write_error_output(decode_output(result.stderr_base64));
     if (result.truncated) {
         session.note(fmt::format("vm {}: the output was too long, its end is missing", flags.name));
     }

@@ -41,7 +41,7 @@ std::string uptime(const Vm& vm) {
 std::string labels_text(const Labels& labels) {
     std::vector<std::string> pairs;
     for (const auto& [key, value] : labels) {
-        pairs.push_back(value.empty() ? key : key + "=" + value);
+        pairs.push_back(value.empty() ? key : fmt::format("{}={}", key, value));
     }
     return fmt::format("{}", fmt::join(pairs, ","));
 }

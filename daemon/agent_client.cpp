@@ -1,6 +1,6 @@
 #include "daemon/agent_client.hpp"
 
-#include "daemon/base64.hpp"
+#include "lib/base64.hpp"
 #include "daemon/json_peer.hpp"
 #include "lib/error.hpp"
 #include "lib/json.hpp"

@@ -1,6 +1,6 @@
 #include "daemon/cloud_init.hpp"
 
-#include "daemon/base64.hpp"
+#include "lib/base64.hpp"
 #include "daemon/yaml.hpp"
 #include "lib/error.hpp"
 #include "lib/json.hpp"

@@ -1,6 +1,6 @@
 #include "daemon/vm_guest.hpp"
 
-#include "daemon/base64.hpp"
+#include "lib/base64.hpp"
 #include "daemon/port.hpp"
 #include "daemon/process.hpp"
 #include "daemon/serial_log.hpp"
@@ -78,21 +78,22 @@ void VmGuest::require_running(const Name& name) const {
     }
 }
 
-template <class Talk>
-auto VmGuest::with_agent(const Name& name, std::chrono::milliseconds limit, Talk talk) {
-    std::shared_ptr<std::timed_mutex> turn;
-    {
-        const std::lock_guard lock(mutex_);
-        auto& found = agents_[name];
-        if (!found) {
-            found = std::make_shared<std::timed_mutex>();
-        }
-        turn = found;
-    }
-    const std::unique_lock lock(*turn, limit);
-    if (!lock) {
+std::shared_ptr<void> VmGuest::claim_agent(const Name& name, std::chrono::milliseconds limit) {
+    std::unique_lock lock(mutex_);
+    if (!agent_is_free_.wait_for(lock, limit, [&] { return !busy_agents_.contains(name); })) {
         throw Error(ErrorCode::timeout, about(name, "the guest agent is busy with another command"));
     }
+    busy_agents_.insert(name);
+    return {nullptr, [this, name](void*) {
+                const std::lock_guard release(mutex_);
+                busy_agents_.erase(name);
+                agent_is_free_.notify_all();
+            }};
+}
+
+template <class Talk>
+auto VmGuest::with_agent(const Name& name, std::chrono::milliseconds limit, Talk talk) {
+    const std::shared_ptr<void> turn = claim_agent(name, limit);
     try {
         AgentClient agent(host_.paths.vm_runtime(name) / "agent.sock", limit);
         return talk(agent);

@@ -5,7 +5,9 @@
 #include "daemon/agent_client.hpp"
 #include "daemon/vm_view.hpp"
 
-#include <map>
+#include <chrono>
+#include <condition_variable>
+#include <memory>
 #include <mutex>
 #include <set>
 
@@ -38,7 +40,9 @@ class VmGuest {
 
   private:
     using Clock = std::chrono::steady_clock;
-    /// The agent of a running VM; one conversation at a time.
+    /// The VM's agent, which has one conversation at a time, is the caller's while the result lives.
+    /// Throws Error (timeout).
+    std::shared_ptr<void> claim_agent(const Name& name, std::chrono::milliseconds limit);
     template <class Talk>
     auto with_agent(const Name& name, std::chrono::milliseconds limit, Talk talk);
     void require_running(const Name& name) const;
@@ -49,7 +53,8 @@ class VmGuest {
     const VmHost& host_;
     const VmView& view_;
     std::mutex mutex_;
-    std::map<Name, std::shared_ptr<std::timed_mutex>> agents_;
+    std::condition_variable agent_is_free_;
+    std::set<Name> busy_agents_;
     std::shared_ptr<Consoles> consoles_ = std::make_shared<Consoles>();
 };
 

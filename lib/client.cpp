@@ -14,6 +14,7 @@
 #include <boost/beast/http/string_body.hpp>
 #include <boost/beast/http/write.hpp>
 #include <cerrno>
+#include <chrono>
 #include <cstdlib>
 #include <fmt/format.h>
 #include <poll.h>
@@ -155,7 +156,8 @@ std::string head_text(const http::request<http::empty_body>& request) {
 
 class Client::Connection {
   public:
-    explicit Connection(std::filesystem::path path) : path_(std::move(path)), socket_(context_) {}
+    Connection(std::filesystem::path path, std::chrono::milliseconds patience)
+        : path_(std::move(path)), patience_(patience), socket_(context_) {}
 
     /// The body of a successful answer.
     std::string exchange(const RequestTarget& target);
@@ -171,6 +173,7 @@ class Client::Connection {
     void ask(const Request& request, std::optional<Answered>& answer);
     void start_answer(std::optional<Answered>& answer);
     void read_head(Answered& answer, error_code& error);
+    void await_answer();
     void read_body(Answered& answer, const Sink& sink);
     std::string whole_body(Answered& answer);
     /// The body of an answer that must be a success; throws what it says when it is not.
@@ -182,6 +185,7 @@ class Client::Connection {
     [[noreturn]] void fail(const error_code& error);
 
     std::filesystem::path path_;
+    std::chrono::milliseconds patience_;
     asio::io_context context_{1};
     asio::local::stream_protocol::socket socket_;
     beast::flat_buffer buffer_{head_limit + piece_size};
@@ -229,6 +233,23 @@ void Client::Connection::start_answer(std::optional<Answered>& answer) {
     answer->body_limit(boost::none);
 }
 
+/// A daemon that hangs is not waited for in vain. Every call is answered at once, or with an operation or a
+/// stream.
+void Client::Connection::await_answer() {
+    pollfd waiting{socket_.native_handle(), POLLIN, 0};
+    int ready = -1;
+    do {
+        ready = ::poll(&waiting, 1, static_cast<int>(patience_.count()));
+    } while (ready < 0 && errno == EINTR);
+    if (ready == 0) {
+        close();
+        throw Error(ErrorCode::unreachable,
+                    fmt::format("capsuld does not answer: nothing came in {} s",
+                                std::chrono::duration<double>(patience_).count()),
+                    "systemctl --user restart capsuld    # running VMs do not notice");
+    }
+}
+
 void Client::Connection::read_head(Answered& answer, error_code& error) {
     do {
         http::read_header(socket_, buffer_, answer, error);
@@ -243,6 +264,7 @@ void Client::Connection::ask(const Request& request, std::optional<Answered>& an
     }
     error_code error;
     http::write(socket_, request, error); // a server that refuses early may close, and still have answered
+    await_answer();
     start_answer(answer);
     read_head(*answer, error);
     const bool unheard = error == http::error::end_of_stream || error == asio::error::connection_reset;
@@ -342,6 +364,7 @@ UniqueFd Client::Connection::tunnel(const RequestTarget& target) {
     request.set(http::field::upgrade, "capsul-stream");
     error_code error;
     http::write(socket_, request, error);
+    await_answer();
     const std::string head = head_byte_by_byte();
     buffer_.commit(asio::buffer_copy(buffer_.prepare(head.size()), asio::buffer(head)));
     std::optional<Answered> answer;
@@ -437,7 +460,8 @@ std::string Client::Connection::upload(const RequestTarget& target, int fd, cons
     return body;
 }
 
-Client::Client(std::filesystem::path socket) : connection_(std::make_unique<Connection>(std::move(socket))) {}
+Client::Client(std::filesystem::path socket, std::chrono::milliseconds patience)
+    : connection_(std::make_unique<Connection>(std::move(socket), patience)) {}
 
 Client::~Client() = default;
 

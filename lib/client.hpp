@@ -5,6 +5,7 @@
 #include "lib/operation.hpp"
 #include "lib/route.hpp"
 
+#include <chrono>
 #include <filesystem>
 #include <functional>
 #include <memory>
@@ -34,8 +35,10 @@ class Client {
     using Sink = std::function<bool(std::string_view)>;
 
     /// Does not connect yet. Every call below throws what the daemon answers as an Error, and `unreachable`
-    /// when there is no daemon (with a hint how to start one).
-    explicit Client(std::filesystem::path socket);
+    /// when there is no daemon (with a hint how to start one) or its answer does not begin for as long as
+    /// `patience`.
+    explicit Client(std::filesystem::path socket,
+                    std::chrono::milliseconds patience = std::chrono::minutes(1));
     ~Client();
     Client(const Client&) = delete;
     Client& operator=(const Client&) = delete;

@@ -5,17 +5,14 @@ set -uo pipefail
 cd "$(dirname "$0")/.." || exit
 
 lint_steps=(format coroutines includes unfinished shell python man)
-usual_steps=(install "${lint_steps[@]}" dev units asan release e2e)
 all_steps=(install "${lint_steps[@]}" dev units asan tsan tidy release e2e)
 quick_steps=(install "${lint_steps[@]}" dev)
 
 usage() {
 	cat <<-USAGE
-		usage: tests/run.sh [--quick | --all] [--only STEP]...
+		usage: tests/run.sh [--quick] [--only STEP]...
 
-		Without options everything but tsan and tidy: about half an hour on two cores the first time, a third of it when
-		little changed.
-		  --all         tsan and tidy as well
+		Without options everything: about half an hour on two cores the first time, a third of it when little changed.
 		  --quick       the lints, and one build with its unit and integration tests
 		  --only STEP   just this, may be repeated
 		Steps: ${all_steps[*]}
@@ -184,7 +181,6 @@ while [ $# -gt 0 ]; do
 	case $1 in
 	-h | --help) usage && exit ;;
 	--quick) steps=("${quick_steps[@]}") ;;
-	--all) steps=("${all_steps[@]}") ;;
 	--only)
 		[[ " ${all_steps[*]} " == *" ${2:-} "* ]] || { usage >&2 && exit 2; }
 		steps+=("$2")
@@ -194,7 +190,7 @@ while [ $# -gt 0 ]; do
 	esac
 	shift
 done
-[ ${#steps[@]} -gt 0 ] || steps=("${usual_steps[@]}")
+[ ${#steps[@]} -gt 0 ] || steps=("${all_steps[@]}")
 
 for step in "${steps[@]}"; do
 	is_last=

@@ -1,6 +1,6 @@
 #include "daemon/agent_client.hpp"
 
-#include "daemon/base64.hpp"
+#include "lib/base64.hpp"
 #include "lib/error.hpp"
 #include "tests/integration/fake_peer.hpp"
 

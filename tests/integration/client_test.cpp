@@ -282,6 +282,17 @@ TEST(Client, CallsATruncatedAnswerUnreachable) {
     }
 }
 
+TEST(Client, DoesNotWaitForADaemonThatHangs) {
+    Server server({[](Peer& peer) {
+        peer.read_request();
+        peer.read_until("the client's end");
+    }});
+    Client client(server.socket(), std::chrono::milliseconds(50));
+    const Error error = error_of([&] { client.call(HostShow{}); });
+    EXPECT_EQ(error.code(), ErrorCode::unreachable);
+    EXPECT_STREQ(error.what(), "capsuld does not answer: nothing came in 0.05 s");
+}
+
 TEST(Client, SaysThatGarbageIsNotCapsuld) {
     Server server({[](Peer& peer) {
         peer.read_request();

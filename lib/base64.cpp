@@ -1,4 +1,4 @@
-#include "daemon/base64.hpp"
+#include "lib/base64.hpp"
 
 #include <array>
 #include <cstdint>

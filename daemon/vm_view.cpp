@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <fmt/format.h>
 #include <set>
+#include <sys/stat.h>
 #include <unordered_map>
 
 namespace capsul {
@@ -23,6 +24,10 @@ VmState state_of(const std::string& active_state) {
         return VmState::stopping;
     }
     return active_state == "failed" ? VmState::failed : VmState::stopped;
+}
+
+bool is_up(VmState state) {
+    return state == VmState::running || state == VmState::paused;
 }
 
 /// The file names in a folder; none when it is not there.
@@ -58,6 +63,15 @@ Vm describe(const Stored<VmRecord>& stored, const std::string& active_state, boo
         vm.reason = "its unit file is missing";
     }
     return vm;
+}
+
+/// When QEMU started: it makes its QMP socket first. To ask systemd would be a call for each VM.
+std::optional<Timestamp> socket_time(const fs::path& socket) {
+    struct stat status {};
+    if (::stat(socket.c_str(), &status) != 0) {
+        return std::nullopt;
+    }
+    return Timestamp(std::chrono::sys_seconds(std::chrono::seconds(status.st_mtim.tv_sec)));
 }
 
 bool wanted_by(const VmList& wanted, const Vm& vm) {
@@ -99,6 +113,9 @@ std::vector<Vm> VmView::list(const VmList& wanted) const {
         const auto found = active.find(unit);
         Vm vm = describe(stored, found == active.end() ? "inactive" : found->second, units.contains(unit),
                          enabled.contains(unit), host_.monitors.paused(stored.name));
+        if (found != active.end() && is_up(vm.state)) {
+            vm.since = socket_time(host_.paths.vm_runtime(stored.name) / "qmp.sock");
+        }
         if (wanted_by(wanted, vm)) {
             vms.push_back(std::move(vm));
         }

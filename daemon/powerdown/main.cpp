@@ -8,6 +8,7 @@
 #include <charconv>
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <poll.h>
 #include <string_view>
@@ -65,6 +66,19 @@ bool power_down(int socket, std::chrono::seconds limit) {
     return false;
 }
 
+/// Nothing when QEMU has gone by itself or was killed: systemd runs ExecStop then too, without MAINPID.
+UniqueFd connect(const char* path) {
+    try {
+        return connect_unix(path);
+    } catch (const Error& error) {
+        if (error.code() == ErrorCode::unreachable &&
+            std::getenv("MAINPID") == nullptr) { // NOLINT(concurrency-mt-unsafe)
+            return {};
+        }
+        throw;
+    }
+}
+
 int run(std::string_view seconds, const char* path) {
     int limit = 0;
     const auto parsed = std::from_chars(seconds.data(), seconds.data() + seconds.size(), limit);
@@ -72,8 +86,8 @@ int run(std::string_view seconds, const char* path) {
         std::fputs("capsul-powerdown: SECONDS must be a positive number\n", stderr);
         return 2;
     }
-    const UniqueFd socket = connect_unix(path);
-    if (!power_down(socket.get(), std::chrono::seconds(limit))) {
+    const UniqueFd socket = connect(path);
+    if (socket && !power_down(socket.get(), std::chrono::seconds(limit))) {
         std::fprintf(stderr, "capsul-powerdown: the guest has not powered down within %d s\n", limit);
         return 1;
     }

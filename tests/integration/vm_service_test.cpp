@@ -268,7 +268,9 @@ TEST_F(VmServiceTest, StopRefusesATimeoutLongerThanTheUnits) {
 TEST_F(VmServiceTest, PauseIsKnownWithoutAskingQemu) {
     run(wanted("web"));
     EXPECT_EQ(decode<Vm>(run(VmPause{Name::parse("web")})).state, VmState::paused);
-    EXPECT_EQ(decode<std::vector<Vm>>(ask(VmList{}))[0].state, VmState::paused);
+    const auto listed = decode<std::vector<Vm>>(ask(VmList{}));
+    EXPECT_EQ(listed[0].state, VmState::paused);
+    EXPECT_TRUE(listed[0].since) << "the list tells how long a VM is up";
     EXPECT_EQ(decode<Vm>(run(VmStart{Name::parse("web")})).state, VmState::running);
 }
 
@@ -362,6 +364,7 @@ TEST_F(VmServiceTest, ABrokenVmIsListedAndDoesNotStopTheRest) {
     EXPECT_EQ(vms[0].state, VmState::broken);
     EXPECT_NE(vms[0].reason->find("vm.toml:1"), std::string::npos) << *vms[0].reason;
     EXPECT_EQ(vms[1].state, VmState::stopped);
+    EXPECT_FALSE(vms[1].since);
     run(VmDelete{Name::parse("bad")});
     EXPECT_EQ(ask(VmList{}).size(), 1U);
 }

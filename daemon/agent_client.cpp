@@ -1,7 +1,7 @@
 #include "daemon/agent_client.hpp"
 
-#include "lib/base64.hpp"
 #include "daemon/json_peer.hpp"
+#include "lib/base64.hpp"
 #include "lib/error.hpp"
 #include "lib/json.hpp"
 

@@ -1,7 +1,7 @@
 #include "daemon/cloud_init.hpp"
 
-#include "lib/base64.hpp"
 #include "daemon/yaml.hpp"
+#include "lib/base64.hpp"
 #include "lib/error.hpp"
 #include "lib/json.hpp"
 

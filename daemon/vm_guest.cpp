@@ -1,9 +1,9 @@
 #include "daemon/vm_guest.hpp"
 
-#include "lib/base64.hpp"
 #include "daemon/port.hpp"
 #include "daemon/process.hpp"
 #include "daemon/serial_log.hpp"
+#include "lib/base64.hpp"
 #include "lib/fd.hpp"
 
 #include <fmt/format.h>

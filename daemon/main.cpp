@@ -6,9 +6,11 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <mutex>
 #include <string_view>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <systemd/sd-daemon.h>
 #include <systemd/sd-journal.h>
@@ -62,6 +64,18 @@ std::vector<UniqueFd> listeners(const Paths& paths) {
     return sockets;
 }
 
+/// While the result lives no other capsuld works on the same folders: one would sweep away what the other is
+/// making.
+UniqueFd claim_folders(const Paths& paths) {
+    make_folders(paths.data);
+    UniqueFd folder = open_file(paths.data, O_RDONLY | O_DIRECTORY);
+    if (::flock(folder.get(), LOCK_EX | LOCK_NB) != 0) {
+        throw Error(ErrorCode::in_use, paths.data.string() + ": another capsuld looks after it",
+                    "systemctl --user status capsuld");
+    }
+    return folder;
+}
+
 /// Half of what systemd asks for (sd_watchdog_enabled(3)); a long time without a watchdog.
 std::chrono::milliseconds watchdog_interval() {
     std::uint64_t microseconds = 0;
@@ -73,8 +87,9 @@ std::chrono::milliseconds watchdog_interval() {
 }
 
 void log_event(const std::string& type, const std::string& target) {
-    sd_journal_send("MESSAGE=%s %s", type.c_str(), target.c_str(), "PRIORITY=6", "CAPSUL_VM=%s",
-                    target.c_str(), "CAPSUL_EVENT=%s", type.c_str(), nullptr);
+    const char* const field = type.starts_with("vm.") ? "CAPSUL_VM=%s" : "CAPSUL_TARGET=%s";
+    sd_journal_send("MESSAGE=%s %s", type.c_str(), target.c_str(), "PRIORITY=6", field, target.c_str(),
+                    "CAPSUL_EVENT=%s", type.c_str(), nullptr);
 }
 
 /// Every half minute, until told to stop.
@@ -95,7 +110,20 @@ void keep_serial_logs_short(const VmGuest& guest, const std::stop_token& stop) {
     }
 }
 
+/// Ends all work while everything that it uses is still there.
+class WorkEnds {
+  public:
+    explicit WorkEnds(OperationService& operations) : operations_(operations) {}
+    WorkEnds(const WorkEnds&) = delete;
+    WorkEnds& operator=(const WorkEnds&) = delete;
+    ~WorkEnds() { operations_.stop(); } // NOLINT(bugprone-exception-escape): only when memory has run out
+
+  private:
+    OperationService& operations_;
+};
+
 void serve(const Paths& paths, const Config& config, const Signals& signals) {
+    const UniqueFd claim = claim_folders(paths);
     Store store(paths);
     EventLog events(paths.state, log_event);
     OperationService operations;
@@ -114,6 +142,7 @@ void serve(const Paths& paths, const Config& config, const Signals& signals) {
     VmGuest guest(host, view);
     VmService vms(host, view, power);
     HostService machine(paths, systemd);
+    const WorkEnds work_ends(operations);
 
     images.sweep();
     vms.recover();

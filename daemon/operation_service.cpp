@@ -14,9 +14,12 @@
 namespace capsul {
 namespace {
 
-constexpr std::size_t max_threads = 64;
+constexpr std::size_t max_threads = 128;
+constexpr std::size_t max_aside = 64; ///< of the threads, for work of the empty queue
 constexpr std::size_t max_waiting = 1'000;
+constexpr std::size_t max_waiting_in_queue = 200;
 constexpr std::size_t max_finished = 1'000;
+constexpr std::size_t max_results = std::size_t{32} << 20U; ///< bytes, of all finished ones together
 
 } // namespace
 
@@ -25,9 +28,18 @@ class OperationService::State {
     State() = default;
     State(const State&) = delete;
     State& operator=(const State&) = delete;
-    ~State() {
-        stop();
-        for (std::thread& thread : threads_) {
+    ~State() { stop(); }
+
+    void stop() {
+        std::vector<std::thread> threads;
+        {
+            const std::lock_guard lock(mutex_);
+            stopping_ = true;
+            cancel_waiting();
+            changed_.notify_all();
+            threads = std::move(threads_);
+        }
+        for (std::thread& thread : threads) {
             thread.join();
         }
     }
@@ -44,10 +56,7 @@ class OperationService::State {
         if (stopping_) {
             throw Error(ErrorCode::unreachable, "capsuld is stopping");
         }
-        if (waiting_.size() >= max_waiting) {
-            throw Error(ErrorCode::busy, fmt::format("{} operations wait already", waiting_.size()),
-                        "wait for some of them: capsulctl operation list");
-        }
+        check_room(queue);
         waiting_.push_back({entry, queue, std::move(work)});
         make_thread();
         entries_.push_back(entry);
@@ -60,6 +69,7 @@ class OperationService::State {
         std::vector<Operation> all;
         for (const auto& entry : entries_) {
             all.push_back(entry->operation);
+            all.back().result.reset();
         }
         return all;
     }
@@ -85,6 +95,7 @@ class OperationService::State {
   private:
     struct Entry {
         Operation operation;
+        std::size_t result_size = 0; ///< bytes, as JSON
         std::vector<std::shared_ptr<LineSender::Reader>> followers;
     };
     struct Task {
@@ -107,6 +118,15 @@ class OperationService::State {
         return *found;
     }
 
+    void check_room(const std::string& queue) const {
+        const auto in_queue = std::ranges::count(
+            waiting_, queue, [](const Task& task) -> const std::string& { return task.queue; });
+        if (waiting_.size() >= max_waiting || static_cast<std::size_t>(in_queue) >= max_waiting_in_queue) {
+            throw Error(ErrorCode::busy, fmt::format("{} operations wait already", in_queue),
+                        "wait for some of them: capsulctl operation list");
+        }
+    }
+
     /// One more thread when there is more work than idle threads. Under the lock, as all below.
     void make_thread() {
         if (threads_.size() >= max_threads || idle_ >= waiting_.size()) {
@@ -126,8 +146,8 @@ class OperationService::State {
     void run_tasks() {
         std::unique_lock lock(mutex_);
         while (true) {
-            const auto next = std::ranges::find_if(
-                waiting_, [this](const Task& task) { return !busy_queues_.contains(task.queue); });
+            const auto next =
+                std::ranges::find_if(waiting_, [this](const Task& task) { return has_turn(task); });
             if (next != waiting_.end()) {
                 Task task = std::move(*next);
                 waiting_.erase(next);
@@ -142,8 +162,14 @@ class OperationService::State {
         }
     }
 
+    [[nodiscard]] bool has_turn(const Task& task) const {
+        return task.queue.empty() ? aside_ < max_aside : !busy_queues_.contains(task.queue);
+    }
+
     void run(Task task, std::unique_lock<std::mutex>& lock) {
-        if (!task.queue.empty()) {
+        if (task.queue.empty()) {
+            ++aside_;
+        } else {
             busy_queues_.insert(task.queue);
         }
         change(*task.entry, [](Operation& operation) { operation.state = OperationState::running; });
@@ -154,6 +180,7 @@ class OperationService::State {
         task.work = nullptr; // what it holds is free before anyone reads "done"
         lock.lock();
         finish(*task.entry, std::move(result), std::move(problem));
+        aside_ -= task.queue.empty() ? 1U : 0U;
         busy_queues_.erase(task.queue);
         changed_.notify_all();
     }
@@ -185,6 +212,7 @@ class OperationService::State {
     }
 
     void finish(Entry& entry, std::optional<Json> result, std::optional<Problem> problem) {
+        entry.result_size = result ? dump_json(*result).size() : 0;
         change(entry, [&](Operation& operation) {
             operation.state = problem ? OperationState::failed : OperationState::done;
             operation.message.clear();
@@ -195,7 +223,11 @@ class OperationService::State {
             sender_.end(*follower);
         }
         entry.followers.clear();
-        forget_oldest();
+        ++finished_;
+        results_ += entry.result_size;
+        while (finished_ > 1 && (finished_ > max_finished || results_ > max_results)) {
+            forget_oldest();
+        }
     }
 
     /// Makes a change and tells the followers; one that does not read is dropped.
@@ -216,32 +248,29 @@ class OperationService::State {
     }
 
     void forget_oldest() {
-        if (++finished_ <= max_finished) {
-            return;
-        }
         const auto oldest =
             std::ranges::find_if(entries_, [](const auto& entry) { return entry->operation.finished(); });
+        results_ -= (*oldest)->result_size;
         entries_.erase(oldest);
         --finished_;
     }
 
-    void stop() {
-        const std::lock_guard lock(mutex_);
-        stopping_ = true;
+    void cancel_waiting() {
         for (const Task& task : waiting_) {
             finish(*task.entry, std::nullopt,
                    Problem::from(Error(ErrorCode::unreachable, "capsuld is stopping")));
         }
         waiting_.clear();
-        changed_.notify_all();
     }
 
     mutable std::mutex mutex_;
     std::condition_variable changed_;
     std::list<std::shared_ptr<Entry>> entries_; ///< oldest first
     std::size_t finished_ = 0;                  ///< of the entries
+    std::size_t results_ = 0;                   ///< bytes of their results
     std::list<Task> waiting_;
     std::set<std::string> busy_queues_;
+    std::size_t aside_ = 0; ///< running work of the empty queue
     std::atomic<bool> stopping_ = false;
     LineSender sender_;
     std::size_t idle_ = 0;
@@ -256,6 +285,9 @@ Operation OperationService::submit(const std::string& kind, const std::string& t
     return state_->submit(kind, target, queue, std::move(work));
 }
 
+void OperationService::stop() {
+    state_->stop();
+}
 std::vector<Operation> OperationService::list() const {
     return state_->list();
 }

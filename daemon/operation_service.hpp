@@ -32,24 +32,29 @@ class Progress {
     const std::atomic<bool>& stopping_;
 };
 
-/// Thread-safe. Work may block; each piece runs on a thread of its own, at most 64 at once, more wait their
+/// Thread-safe. Work may block; each piece runs on a thread of its own, at most 128 at once, more wait their
 /// turn.
 class OperationService {
   public:
     using Work = std::function<Json(Progress&)>;
 
     OperationService();
-    /// Cancels what only waits and joins the rest.
-    ~OperationService();
+    ~OperationService(); ///< stops
     OperationService(const OperationService&) = delete;
     OperationService& operator=(const OperationService&) = delete;
 
-    /// Starts work. Work of one `queue` (such as "vm/web") runs one at a time in the order of submission;
-    /// work of the empty queue runs at once. An Error that it throws becomes the operation's error; any other
-    /// exception an internal one. Throws Error (busy) when too much waits already.
+    /// Starts work. Work of one `queue` (such as "vm/web") runs one at a time in the order of submission.
+    /// Work of the empty queue runs at once, and leaves half of the threads to the others: so what waits for
+    /// guests is never in the way of what acts on them. An Error that it throws becomes the operation's
+    /// error; any other exception an internal one. Throws Error (busy) when too much waits already, and
+    /// unreachable after stop().
     Operation submit(const std::string& kind, const std::string& target, const std::string& queue, Work work);
 
-    /// Running ones and the last thousand finished ones, oldest first.
+    /// Takes no more work, cancels what waits or has not begun, and returns when the rest has ended.
+    void stop();
+
+    /// Running ones and the last finished ones (a thousand, fewer if their results are long), oldest first;
+    /// without their results.
     [[nodiscard]] std::vector<Operation> list() const;
     [[nodiscard]] Operation show(const Uuid& id) const;
     /// NDJSON: the operation now and after each change, until it has finished.

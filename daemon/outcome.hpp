@@ -5,8 +5,10 @@
 
 #include "lib/error.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <condition_variable>
+#include <functional>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -29,11 +31,21 @@ class Outcome {
         changed_.notify_all();
     }
 
-    /// The value, once; nothing when there is none after `limit`. Throws the Error.
-    [[nodiscard]] std::optional<T> wait(std::chrono::milliseconds limit) {
+    /// The value, once; nothing when there is none after `limit`. Throws the Error, and Error (unreachable)
+    /// soon after `cancelled`, where it is given, says that capsuld is stopping.
+    [[nodiscard]] std::optional<T> wait(std::chrono::milliseconds limit,
+                                        const std::function<bool()>& cancelled = {}) {
+        using Clock = std::chrono::steady_clock;
         std::unique_lock lock(mutex_);
-        const auto deadline = std::chrono::steady_clock::now() + limit;
-        changed_.wait_until(lock, deadline, [&] { return value_ || failure_; });
+        const auto deadline = Clock::now() + limit;
+        const auto is_there = [&] { return value_ || failure_; };
+        while (!is_there() && Clock::now() < deadline) {
+            if (cancelled && cancelled()) {
+                throw Error(ErrorCode::unreachable, "capsuld is stopping", "what systemd was told goes on");
+            }
+            const auto look_again = cancelled ? Clock::now() + std::chrono::milliseconds(250) : deadline;
+            changed_.wait_until(lock, std::min(deadline, look_again), is_there);
+        }
         if (failure_) {
             throw Error(failure_->code, failure_->message, failure_->hint);
         }

@@ -13,12 +13,14 @@ void add_action(Router& router, const VmHost& host, const char* kind, Work work)
     });
 }
 
-/// A call that runs beside the VM's actions instead of after them.
+/// A call that runs beside the VM's actions instead of after them, in the order of a queue of its own if
+/// `queue` names one.
 template <Call C, class Work>
-void add_aside(Router& router, const VmHost& host, const char* kind, Work work) {
-    router.add<C>([&host, kind, work](const C& call) {
+void add_aside(Router& router, const VmHost& host, const char* kind, const std::string& queue, Work work) {
+    router.add<C>([&host, kind, queue, work](const C& call) {
         host.require(call.name);
-        return host.operations.submit(kind, call.name.to_string(), "", [call, work](Progress& progress) {
+        const std::string own = queue.empty() ? "" : queue + call.name.to_string();
+        return host.operations.submit(kind, call.name.to_string(), own, [call, work](Progress& progress) {
             return encode(work(call, progress));
         });
     });
@@ -52,14 +54,14 @@ void add_power(Router& router, Services s) {
                         [s](const VmPause& call, Progress&) { return s.power.pause(call.name); });
     add_action<VmResume>(router, s.host, "vm.resume",
                          [s](const VmResume& call, Progress&) { return s.power.resume(call.name); });
-    add_aside<VmKill>(router, s.host, "vm.kill",
+    add_aside<VmKill>(router, s.host, "vm.kill", "kill/",
                       [s](const VmKill& call, Progress&) { return s.power.kill(call.name); });
 }
 
 void add_guest(Router& router, Services s) {
-    add_aside<VmWait>(router, s.host, "vm.wait",
+    add_aside<VmWait>(router, s.host, "vm.wait", "",
                       [s](const VmWait& call, Progress& progress) { return s.guest.wait(call, progress); });
-    add_aside<VmExec>(router, s.host, "vm.exec",
+    add_aside<VmExec>(router, s.host, "vm.exec", "",
                       [s](const VmExec& call, Progress& progress) { return s.guest.exec(call, progress); });
     router.add<VmIp>([s](const VmIp& call) { return s.guest.addresses(call.name); });
     router.add<VmSsh>([s](const VmSsh& call) { return s.guest.ssh(call.name); });

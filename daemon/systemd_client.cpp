@@ -33,8 +33,8 @@ class SystemdClient::Connection {
                 [this](const std::string& member, sd_bus_message* message) { on_signal(member, message); }}) {
     }
 
-    JobResult run_job(bool starts, const std::string& unit, milliseconds limit);
-    bool wait_until_stopped(const std::string& unit, milliseconds limit);
+    JobResult run_job(bool starts, const std::string& unit, milliseconds limit, const Cancelled& cancelled);
+    bool wait_until_stopped(const std::string& unit, milliseconds limit, const Cancelled& cancelled);
     /// Sends `call` and waits for what `read` makes of the answer; a D-Bus error in `harmless` is an empty
     /// answer.
     template <class T>
@@ -104,12 +104,13 @@ void SystemdClient::Connection::order(Call call, std::vector<std::string> harmle
         std::move(call), [](sd_bus_message*) { return true; }, std::move(harmless));
 }
 
-JobResult SystemdClient::Connection::run_job(bool starts, const std::string& unit, milliseconds limit) {
+JobResult SystemdClient::Connection::run_job(bool starts, const std::string& unit, milliseconds limit,
+                                             const Cancelled& cancelled) {
     const auto job = std::make_shared<SystemdJobs::Job>();
     job->unit = unit;
     job->starts = starts;
     bus_.post([this, job] { jobs_.queue(job); });
-    if (const std::optional<JobResult> result = job->result.wait(limit)) {
+    if (const std::optional<JobResult> result = job->result.wait(limit, cancelled)) {
         return *result;
     }
     throw Error(
@@ -120,14 +121,21 @@ JobResult SystemdClient::Connection::run_job(bool starts, const std::string& uni
 
 // Waiting for a unit's end.
 
-bool SystemdClient::Connection::wait_until_stopped(const std::string& unit, milliseconds limit) {
+bool SystemdClient::Connection::wait_until_stopped(const std::string& unit, milliseconds limit,
+                                                   const Cancelled& cancelled) {
     const auto waiter = std::make_shared<StopWaiter>();
     waiter->unit = unit;
     bus_.post([this, waiter] { start_waiting(waiter); });
-    if (waiter->stopped.wait(limit)) {
-        return true;
+    const auto forget = [&] { bus_.post([this, waiter] { std::erase(stop_waiters_, waiter); }); };
+    try {
+        if (waiter->stopped.wait(limit, cancelled)) {
+            return true;
+        }
+    } catch (const Error&) {
+        forget();
+        throw;
     }
-    bus_.post([this, waiter] { std::erase(stop_waiters_, waiter); });
+    forget();
     return false;
 }
 
@@ -274,11 +282,11 @@ SystemdClient::SystemdClient(std::filesystem::path socket, std::string pattern, 
 SystemdClient::~SystemdClient() = default;
 
 JobResult SystemdClient::start(const std::string& unit, milliseconds limit) {
-    return connection_->run_job(true, unit, limit);
+    return connection_->run_job(true, unit, limit, {});
 }
 
-JobResult SystemdClient::stop(const std::string& unit, milliseconds limit) {
-    return connection_->run_job(false, unit, limit);
+JobResult SystemdClient::stop(const std::string& unit, milliseconds limit, const Cancelled& cancelled) {
+    return connection_->run_job(false, unit, limit, cancelled);
 }
 
 void SystemdClient::kill(const std::string& unit, int signal) {
@@ -313,8 +321,9 @@ ServiceStatus SystemdClient::status(const std::string& unit) {
     return connection_->ask<ServiceStatus>(std::move(call), systemd_message::read_service_status);
 }
 
-bool SystemdClient::wait_until_stopped(const std::string& unit, milliseconds limit) {
-    return connection_->wait_until_stopped(unit, limit);
+bool SystemdClient::wait_until_stopped(const std::string& unit, milliseconds limit,
+                                       const Cancelled& cancelled) {
+    return connection_->wait_until_stopped(unit, limit, cancelled);
 }
 
 std::string SystemdClient::version() {

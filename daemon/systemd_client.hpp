@@ -45,6 +45,9 @@ class SystemdClient {
     /// be quick and must not call back into the client.
     using UnitChanged = std::function<void(const UnitStatus&)>;
 
+    /// Whether whoever waits should give up: asked a few times a second.
+    using Cancelled = std::function<bool()>;
+
     /// Connects to `socket` (normally $XDG_RUNTIME_DIR/systemd/private); does not throw when the manager is
     /// away: each call does then (not_capable, with a hint on linger and `systemctl --user`). `pattern` is a
     /// glob such as "capsul-vm-*.service".
@@ -55,9 +58,9 @@ class SystemdClient {
 
     /// Queues a start and waits for the job to end; never a daemon-reload. Throws Error: timeout.
     JobResult start(const std::string& unit, std::chrono::milliseconds limit);
-    /// Queues a stop and waits likewise. `done` also when it was not running. Throws Error: timeout (the job
-    /// goes on).
-    JobResult stop(const std::string& unit, std::chrono::milliseconds limit);
+    /// Queues a stop and waits likewise. `done` also when it was not running. Throws Error: timeout, and
+    /// unreachable soon after `cancelled` says so (the job goes on).
+    JobResult stop(const std::string& unit, std::chrono::milliseconds limit, const Cancelled& cancelled = {});
     /// Sends `signal` to the unit's main process; nothing when it has none.
     void kill(const std::string& unit, int signal);
     /// Forgets a failed state, so that the start limit counts anew.
@@ -67,8 +70,10 @@ class SystemdClient {
     [[nodiscard]] std::vector<UnitStatus> list(const std::string& pattern);
     /// A unit that is not loaded and has no file: load_state "not-found", active_state "inactive".
     [[nodiscard]] ServiceStatus status(const std::string& unit);
-    /// Waits until the unit is inactive or failed; true when it is, false after `limit`. Never polls.
-    [[nodiscard]] bool wait_until_stopped(const std::string& unit, std::chrono::milliseconds limit);
+    /// Waits until the unit is inactive or failed; true when it is, false after `limit`. Never polls systemd.
+    /// Throws Error: unreachable soon after `cancelled` says so.
+    [[nodiscard]] bool wait_until_stopped(const std::string& unit, std::chrono::milliseconds limit,
+                                          const Cancelled& cancelled = {});
     /// The manager's version, "252.39-1~deb12u1".
     [[nodiscard]] std::string version();
 

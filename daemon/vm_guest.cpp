@@ -107,7 +107,8 @@ Vm VmGuest::wait(const VmWait& call, Progress& progress) {
     progress.message(fmt::format("waiting for {}", awaited(call.stage)));
     const auto end = Clock::now() + call.timeout.value();
     if (call.stage == VmStage::stopped) {
-        if (!host_.systemd.wait_until_stopped(vm_unit_name(call.name), call.timeout.value())) {
+        if (!host_.systemd.wait_until_stopped(vm_unit_name(call.name), call.timeout.value(),
+                                              [&] { return progress.cancelled(); })) {
             time_out(call);
         }
         return view_.show(call.name);

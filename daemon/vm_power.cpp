@@ -178,7 +178,7 @@ StopKind VmPower::stop_unit(const Name& name, std::chrono::milliseconds limit, P
     const std::shared_ptr<QmpClient> monitor = listening_monitor(name);
     const unsigned shutdowns = host_.monitors.guest_shutdowns(name);
     try {
-        host_.systemd.stop(vm_unit_name(name), limit);
+        host_.systemd.stop(vm_unit_name(name), limit, [&] { return progress.cancelled(); });
         return host_.monitors.guest_shutdowns(name) != shutdowns ? StopKind::graceful : StopKind::forced;
     } catch (const Error& error) {
         if (error.code() != ErrorCode::timeout) {

@@ -42,10 +42,16 @@ finish() {
 	jq -c .result <<<"$last"
 }
 
-# After an error something may be left.
+# After an error something may be left: what was made here, and nothing else.
+made_image=
+made_vm=
 clean_up() {
-	{ call "/v1/vms/$vm" -X DELETE | finish; } >/dev/null 2>&1 || true
-	call "/v1/images/$image" -X DELETE >/dev/null 2>&1 || true
+	if [ -n "$made_vm" ]; then
+		{ call "/v1/vms/$vm" -X DELETE | finish; } >/dev/null 2>&1 || true
+	fi
+	if [ -n "$made_image" ]; then
+		call "/v1/images/$image" -X DELETE >/dev/null 2>&1 || true
+	fi
 	rm -rf "$work"
 }
 work=$(mktemp -d)
@@ -74,6 +80,7 @@ if [ $# -eq 2 ]; then
 	request=$(jq --argjson kernel "$kernel" '. + {kernel: $kernel.id, cmdline: "console=ttyS0"}' <<<"$request")
 fi
 imported=$(post /v1/images "$request" | finish)
+made_image=yes
 expect "the image's name" "$(jq -r .name <<<"$imported")" $image
 expect "its place in the list" "$(call /v1/images | jq --arg name $image 'map(.name) | index($name) != null')" true
 
@@ -81,6 +88,7 @@ expect "its place in the list" "$(call /v1/images | jq --arg name $image 'map(.n
 
 request='{"name": "'$vm'", "image": "'$image'", "memory": "128M", "cpus": 2, "start": false, "labels": {"made-by": "api"}}'
 created=$(post /v1/vms "$request" | finish)
+made_vm=yes
 expect "the new VM's state" "$(jq -r .state <<<"$created")" stopped
 shown=$(call /v1/vms/$vm)
 expect "its memory" "$(jq -r .spec.memory <<<"$shown")" 128M
@@ -102,6 +110,7 @@ expect "the answer to an unknown key" "$(jq -r .code "$work/problem")" invalid
 # ---- away with it
 
 expect "what was deleted" "$(call /v1/vms/$vm -X DELETE | finish | jq -r .name)" $vm
+made_vm=
 expect "the VMs with the label" "$(call '/v1/vms?label=made-by=api' | jq length)" 0
 expect "the image that was removed" "$(call /v1/images/$image -X DELETE | jq -r .name)" $image
 

@@ -1,6 +1,9 @@
 #!/bin/sh
 # Makes a Debian 12 base image from Debian's own packages; nothing else is downloaded.
 set -eu
+# Debian gives ordinary users no sbin; mke2fs and chroot are there.
+PATH=$PATH:/usr/sbin:/sbin
+export PATH
 
 # The layout of the result: one name, used for every file in OUTDIR.
 NAME=debian-12
@@ -198,11 +201,16 @@ publish() {
 }
 
 build() {
-	work=$(mktemp -d "${TMPDIR:-/var/tmp}/capsul-image.XXXXXX")
-	trap 'rm -rf "$work"' EXIT
+	private=$(mktemp -d "${TMPDIR:-/var/tmp}/capsul-image.XXXXXX")
+	trap 'rm -rf "$private"' EXIT
 	trap 'exit 1' HUP INT TERM
-	# In unshare mode the hooks run as another user than the one who made this folder.
-	chmod 0777 "$work"
+	work=$(mktemp -d "$private/XXXXXXXXXXXXXXXX")
+	if [ "$(id -u)" -ne 0 ]; then
+		# In unshare mode the hooks run as another user, who may pass through the outer folder. Nobody else can: the
+		# inner one's name is secret.
+		chmod 0711 "$private"
+		chmod 0777 "$work"
+	fi
 	cp "$self" "$work/build.sh"
 	chmod 0755 "$work/build.sh"
 	self=$work/build.sh

@@ -2,6 +2,8 @@
 # From a fresh clone to a Debian guest: see --help.
 set -euo pipefail
 umask 022
+# Debian gives ordinary users no sbin.
+PATH=$PATH:/usr/sbin:/sbin
 cd "$(dirname "$0")/.."
 
 vm=demo
@@ -43,18 +45,29 @@ as_root() {
 	fi
 }
 
+# What is built belongs to whom the clone belongs to, whoever runs this.
+as_owner() {
+	local owner
+	owner=$(stat -c %U .)
+	if [ "$(id -u)" -eq 0 ] && [ "$owner" != root ]; then
+		runuser -u "$owner" -- "$@"
+	else
+		"$@"
+	fi
+}
+
 has_systemd() {
 	[ -d /run/systemd/system ] && [ "$(cat /proc/1/comm)" = systemd ]
 }
 
 build_capsul() {
-	cmake --preset release -B $build -DCMAKE_INSTALL_PREFIX=/usr/local >/dev/null
+	as_owner cmake --preset release -B $build -DCMAKE_INSTALL_PREFIX=/usr/local >/dev/null
 	# A file may take a gigabyte to compile.
 	local jobs gigabytes
 	gigabytes=$(awk '/^MemAvailable/ { print int($2 / 1048576) }' /proc/meminfo)
 	jobs=$(nproc)
 	[ "$gigabytes" -ge "$jobs" ] || jobs=$((gigabytes > 0 ? gigabytes : 1))
-	cmake --build $build --parallel "$jobs"
+	as_owner cmake --build $build --parallel "$jobs"
 }
 
 # ---- on this machine
@@ -91,7 +104,7 @@ in_host() {
 }
 
 install_in_host() {
-	DESTDIR=$PWD/$build/stage cmake --install $build >/dev/null
+	as_owner env "DESTDIR=$PWD/$build/stage" cmake --install $build >/dev/null
 	if ! tests/host/host.py list | grep -q "^$host "; then
 		tests/host/host.py boot $host --user alice --bind "$PWD/$build:/srv/capsul-build:ro" --bind "$images:/srv/capsul-images:ro"
 	elif ! tests/host/host.py run $host -- true 2>/dev/null; then

@@ -36,6 +36,7 @@ cpp_files() {
 }
 
 shell_files() {
+	echo cli/completions/capsulctl.bash
 	find .ci examples tests -type f -exec awk 'FNR == 1 { if (/^#!\/bin\/(ba)?sh/) print FILENAME; nextfile }' {} +
 }
 
@@ -66,7 +67,8 @@ step_shell() {
 }
 
 step_python() {
-	find tests examples -name '*.py' -print0 | PYTHONPYCACHEPREFIX=$(mktemp -d) xargs -0 /usr/bin/python3 -m py_compile
+	find tests examples -name '*.py' -print0 |
+		xargs -0 /usr/bin/python3 -c 'import sys; [compile(open(name).read(), name, "exec") for name in sys.argv[1:]]'
 }
 
 # scdoc writes a paragraph before every block, which mandoc finds one too many.
@@ -74,7 +76,8 @@ step_man() {
 	local page complaints status=0
 	for source in man/*.scd; do
 		page=$(scdoc <"$source") || return
-		complaints=$(mandoc -T lint -W warning <<<"$page" 2>&1 | grep -v 'skipping paragraph macro: PP') || continue
+		complaints=$(mandoc -T lint -W warning <<<"$page" 2>&1 | grep -v 'skipping paragraph macro: PP' || true)
+		[ -n "$complaints" ] || continue
 		echo "$source: $complaints"
 		status=1
 	done
@@ -147,7 +150,7 @@ step_e2e() {
 	[ -x build/stage/usr/bin/capsulctl ] || step_release || return
 	local as_root=
 	[ "$(id -u)" -eq 0 ] || as_root="sudo --preserve-env=CAPSUL_TEST_IMAGES"
-	$as_root /usr/bin/python3 -m pytest -p no:cacheprovider -q --durations=8 tests/e2e
+	$as_root /usr/bin/python3 -B -m pytest -p no:cacheprovider -q --durations=8 tests/e2e
 }
 
 # ------------------------------------------------------------------------------------------------------------- the whole

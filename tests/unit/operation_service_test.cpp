@@ -132,23 +132,72 @@ TEST(OperationService, RunsOtherQueuesMeanwhile) {
     EXPECT_EQ(gate.reached(), 1);
 }
 
-TEST(OperationService, RunsSixtyFourAtOnceAndRefusesTheThousandAndFirstThatWaits) {
+ErrorCode refusal(OperationService& service, const std::string& queue) {
+    try {
+        service.submit("n", "x", queue, nothing);
+    } catch (const Error& error) {
+        return error.code();
+    }
+    ADD_FAILURE() << "was taken";
+    return ErrorCode::internal;
+}
+
+TEST(OperationService, WorkAsideLeavesRoomForTheRest) {
     OperationService service;
     Gate gate;
     for (int i = 0; i < 64; ++i) {
         service.submit("n", "x", "", gate.work());
     }
     gate.wait_until_reached(64);
-    for (int i = 0; i < 1'000; ++i) {
+    for (int i = 0; i < 200; ++i) {
         EXPECT_EQ(service.submit("n", "x", "", nothing).state, OperationState::queued);
     }
-    try {
-        service.submit("n", "x", "", nothing);
-        ADD_FAILURE() << "was taken";
-    } catch (const Error& error) {
-        EXPECT_EQ(error.code(), ErrorCode::busy);
-    }
+    EXPECT_EQ(refusal(service, ""), ErrorCode::busy);
+    EXPECT_EQ(end_of(service, service.submit("n", "web", "vm/web", nothing)).state, OperationState::done);
     EXPECT_EQ(gate.reached(), 64);
+}
+
+TEST(OperationService, OneQueueDoesNotFillAllThatMayWait) {
+    OperationService service;
+    Gate gate;
+    service.submit("n", "web", "vm/web", gate.work());
+    gate.wait_until_reached(1);
+    for (int i = 0; i < 200; ++i) {
+        service.submit("n", "web", "vm/web", nothing);
+    }
+    EXPECT_EQ(refusal(service, "vm/web"), ErrorCode::busy);
+    service.submit("n", "db", "vm/db", nothing);
+}
+
+TEST(OperationService, KeepsNoMoreThanThirtyTwoMegabytesOfResults) {
+    OperationService service;
+    const Json megabyte = std::string(std::size_t{1} << 20U, 'x');
+    for (int i = 0; i < 40; ++i) {
+        end_of(service, service.submit("n", "x", "", [&](Progress&) { return megabyte; }));
+    }
+    const auto kept = service.list();
+    EXPECT_EQ(kept.size(), 31U) << "with quotes, 32 are a little more";
+    EXPECT_FALSE(kept.back().result) << "a list is without results";
+    EXPECT_EQ(service.show(kept.back().id).result, megabyte);
+}
+
+TEST(OperationService, StopCancelsWhatWaitsAndTakesNoMore) {
+    OperationService service;
+    std::atomic<bool> begun = false;
+    const Operation waiter = service.submit("n", "web", "vm/web", [&](Progress& progress) -> Json {
+        begun = true;
+        begun.notify_all();
+        while (!progress.cancelled()) {
+            std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        }
+        throw Error(ErrorCode::unreachable, "stopping");
+    });
+    const Operation queued = service.submit("n", "web", "vm/web", nothing);
+    begun.wait(false);
+    service.stop();
+    EXPECT_EQ(service.show(waiter.id).state, OperationState::failed);
+    EXPECT_EQ(service.show(queued.id).state, OperationState::failed);
+    EXPECT_EQ(refusal(service, "vm/web"), ErrorCode::unreachable);
 }
 
 TEST(OperationService, StreamsEachChangeOnce) {
@@ -211,7 +260,7 @@ TEST(OperationService, KeepsAThousandFinishedOnes) {
     Operation last;
     for (int i = 0; i < 1'000; ++i) {
         last = service.submit("n", "x", "q", nothing);
-        if (i % 500 == 0) {
+        if (i % 100 == 0) {
             end_of(service, last);
         }
     }

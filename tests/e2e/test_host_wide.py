@@ -22,15 +22,16 @@ def test_a_group_shares_one_capsuld(wide):
 
     assert json.loads(bob("vm", "list")) == []
     wide.run("truncate --size 1M empty.raw && capsulctl image import empty empty.raw", user="bob")
-    bob("vm", "create", "web", "--image", "empty", "--disk", "2M", "--no-ssh-key")
+    bob("vm", "create", "web", "--image", "empty", "--disk", "2M", "--no-ssh-key",
+        "--stop-timeout", "2s")  # nobody hears the power button
     assert json.loads(wide.run(["capsulctl", "vm", "list", "--json"]).stdout)[0]["state"] == "running"
     assert wide.run("ps -C qemu-system-x86_64 -o user=").stdout.split() == ["capsul"]
 
-    refused = wide.run(["capsulctl", "vm", "list"], user="mallory", check=False)
+    refused = wide.run(["capsulctl", "--socket", "/run/capsul/capsuld.sock", "vm", "list"], user="mallory", check=False)
     assert refused.returncode == 7 and refused.stdout == ""
     assert "group" in refused.stderr
 
     wide.reboot()
-    assert json.loads(bob("vm", "show", "web"))["state"] == "running"
+    assert json.loads(bob("vm", "wait", "web", "--for", "running"))["state"] == "running"
     bob("vm", "delete", "web", "--yes")
     assert wide.run("find /var/lib/capsul -name '*web*'").stdout == ""

@@ -157,6 +157,8 @@ def test_the_console_shows_a_login_and_ctrl_bracket_leaves_it(capsul, guest):
 def test_logs_tell_what_the_guest_and_its_unit_said(capsul, guest):
     everything = capsul.ctl("logs", VM).stdout
     assert "login:" in everything
+    followed = capsul.run(f"timeout --signal=INT 5 capsulctl logs -f {VM} || :").stdout
+    assert followed.startswith(everything[:200])
     end = capsul.ctl("logs", VM, "-n", "3").stdout
     assert everything.endswith(end) and len(end) < len(everything)
     assert capsul.ctl("console", VM, "--log").stdout == everything

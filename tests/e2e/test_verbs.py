@@ -1,0 +1,129 @@
+"""What has no need of a guest: verbs on VMs with an empty disk, which run and hear no power button; their output and exit codes."""
+
+import csv
+import io
+import json
+
+import pytest
+from conftest import install_capsul
+
+import host as hosts
+
+CREATE = ["--image", "empty", "--memory", "64M", "--disk", "2M", "--no-ssh-key", "--stop-timeout", "2s"]
+
+
+@pytest.fixture(scope="module")
+def capsul(lab, host_binds):
+    with hosts.Host.boot("verbs", lab=lab, binds=host_binds, tied=True) as booted:
+        one = install_capsul(booted)
+        one.run("truncate --size 1M empty.raw")
+        one.ctl("image", "import", "empty", "empty.raw")
+        yield one
+
+
+@pytest.fixture(autouse=True)
+def leaves_nothing(capsul):
+    capsul.ctl("vm", "list")
+    before = capsul.traces()
+    yield
+    assert capsul.traces() == before
+
+
+@pytest.fixture
+def vms(capsul):
+    """Two that run."""
+    for name in ("a", "b"):
+        capsul.ctl("vm", "create", name, *CREATE, "--label", f"name={name}")
+    yield ("a", "b")
+    capsul.ctl("vm", "delete", "a", "b", "--yes", "--ignore-missing")
+
+
+def test_launch_makes_up_a_name_and_says_it(capsul):
+    name = capsul.ctl("launch", *CREATE, "-q").stdout.strip()
+    try:
+        assert name and capsul.state(name) == "running"
+        again = capsul.ctl("vm", "create", name, *CREATE, "--if-not-exists")
+        assert again.returncode == 0
+        assert capsul.ctl("vm", "create", name, *CREATE, check=False).returncode == 4
+    finally:
+        capsul.ctl("rm", name, "--yes")
+
+
+def test_restart_kill_pause_and_resume(capsul, vms):
+    before = capsul.json("vm", "show", "a")["pid"]
+    capsul.ctl("vm", "restart", "a")
+    assert capsul.json("vm", "show", "a")["pid"] != before
+    for verb, state in (("pause", "paused"), ("pause", "paused"), ("resume", "running"), ("resume", "running"),
+                        ("kill", "stopped"), ("kill", "stopped"), ("start", "running")):
+        capsul.ctl("vm", verb, "a")
+        assert capsul.state("a") == state
+
+
+def test_several_targets_are_all_tried(capsul, vms):
+    done = capsul.ctl("vm", "kill", "a", "nope", "b", check=False)
+    assert done.returncode == 9 and "nope" in done.stderr
+    assert [capsul.state(name) for name in vms] == ["stopped", "stopped"]
+    assert capsul.ctl("rm", "nope", "--yes", check=False).returncode == 3
+    assert capsul.ctl("rm", "nope", "--yes", "--ignore-missing").returncode == 0
+
+
+def test_list_in_every_format(capsul, vms):
+    rows = list(csv.DictReader(io.StringIO(capsul.ctl("vm", "list", "-o", "csv").stdout)))
+    assert [row["name"] for row in rows] == ["a", "b"] and {row["state"] for row in rows} == {"running"}
+    lines = capsul.ctl("vm", "list", "-o", "jsonl").stdout.splitlines()
+    assert [json.loads(line)["name"] for line in lines] == ["a", "b"]
+    assert capsul.ctl("vm", "list", "-o", "name", "--label", "name=b").stdout == "b\n"
+    assert capsul.ctl("vm", "list", "--filter", "state=stopped", "-q").stdout == ""
+    wide = capsul.ctl("vm", "list", "-o", "wide").stdout.splitlines()
+    assert "UPTIME" in wide[0] and len(wide) == 3
+    assert capsul.ctl("vm", "list", "--no-headers", "--columns", "name,state").stdout.split() == \
+        ["a", "running", "b", "running"]
+
+
+def test_events_and_operations_tell_what_happened(capsul, vms):
+    capsul.ctl("vm", "pause", "a")
+    happened = [json.loads(line) for line in capsul.ctl("events", "-o", "jsonl").stdout.splitlines()]
+    mine = [event["type"] for event in happened if event["target"] == "a"]
+    assert mine[-1] == "vm.paused" and {"vm.created", "vm.started"} <= set(mine)
+    kinds = {operation["kind"] for operation in capsul.json("operation", "list")}
+    assert {"vm.create", "vm.pause"} <= kinds
+    told = capsul.run("journalctl --user --output=cat CAPSUL_VM=a").stdout
+    assert "vm.paused a" in told
+
+
+def test_logs_of_the_unit(capsul, vms):
+    assert "Started" in capsul.ctl("logs", "a", "--source", "unit").stdout
+
+
+def test_the_daemon_stops_at_once_while_work_waits(capsul, vms):
+    """What only waits is told so; nothing crashes; the VMs run on."""
+    pids = [capsul.json("vm", "show", name)["pid"] for name in vms]
+    waiting = ("(capsulctl vm wait a --for stopped --timeout 1h; echo $? >stopped.code) & "
+               "(capsulctl vm wait a --for ssh --timeout 1h; echo $? >ssh.code) & sleep 2; "
+               "systemctl --user restart capsuld && wait; cat stopped.code ssh.code; rm stopped.code ssh.code")
+    assert capsul.run(waiting, timeout=60).stdout.split() == ["6", "6"]
+    assert capsul.run("systemctl --user show --property=NRestarts --value capsuld").stdout.strip() == "0"
+    assert "code=killed" not in capsul.run("journalctl --user --unit=capsuld --output=cat").stdout
+    assert [capsul.json("vm", "show", name)["pid"] for name in vms] == pids
+
+
+def test_a_second_daemon_touches_nothing(capsul, vms):
+    second = capsul.run(["/usr/libexec/capsul/capsuld"], check=False, timeout=30)
+    assert second.returncode == 4 and "another capsuld" in second.stderr
+    assert [capsul.state(name) for name in vms] == ["running", "running"]
+
+
+COMPLETE = """
+source /usr/share/bash-completion/completions/capsulctl
+COMP_WORDS=(capsulctl "$@"); COMP_CWORD=$#
+_capsulctl; printf '%s\\n' "${COMPREPLY[@]}"
+"""
+
+
+def test_bash_completes_verbs_and_names(capsul, vms):
+    def complete(*words):
+        return capsul.run(["bash", "-c", COMPLETE, "bash", *words]).stdout.split()
+
+    assert complete("vm", "sto") == ["stop"]
+    assert complete("vm", "stop", "") == ["a", "b"]
+    assert "--memory" in complete("vm", "create", "--mem")

@@ -27,7 +27,7 @@ const sockaddr* generic(const sockaddr_in& address) {
 
 } // namespace
 
-bool can_bind(const PublishedPort& port) {
+int try_bind(const PublishedPort& port) {
     const UniqueFd fd(::socket(AF_INET, (port.is_udp() ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC, 0));
     if (!fd) {
         throw_errno(errno, "socket");
@@ -37,7 +37,7 @@ bool can_bind(const PublishedPort& port) {
         ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
     }
     const sockaddr_in address = address_of(port.address(), port.host_port());
-    return ::bind(fd.get(), generic(address), sizeof address) == 0;
+    return ::bind(fd.get(), generic(address), sizeof address) == 0 ? 0 : errno;
 }
 
 std::string tcp_greeting(std::uint16_t port, int limit_milliseconds) {

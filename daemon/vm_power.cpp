@@ -1,8 +1,8 @@
 #include "daemon/vm_power.hpp"
 
 #include "daemon/journal.hpp"
-#include "daemon/port.hpp"
 #include "daemon/unit_file.hpp"
+#include "daemon/vm_ports.hpp"
 #include "daemon/vm_unit.hpp"
 #include "lib/fd.hpp"
 
@@ -45,24 +45,6 @@ void require_qemu() {
         throw Error(ErrorCode::not_capable, "QEMU is not installed: /usr/bin/qemu-system-x86_64 is missing",
                     "apt-get install qemu-system-x86 qemu-utils");
     }
-}
-
-void check_ports_free(const Name& name, const std::vector<PublishedPort>& ports) {
-    for (const PublishedPort& port : ports) {
-        if (!can_bind(port)) {
-            throw Error(ErrorCode::in_use,
-                        about(name, fmt::format("port {} of {} is taken by another program", port.host_port(),
-                                                port.address())),
-                        fmt::format("`ss -{}lnp 'sport = :{}'` shows which; choose another with --publish",
-                                    port.is_udp() ? 'u' : 't', port.host_port()));
-        }
-    }
-}
-
-std::vector<PublishedPort> all_ports(const VmRecord& vm) {
-    std::vector<PublishedPort> ports = vm.publish;
-    ports.push_back(PublishedPort::tcp("127.0.0.1", vm.ssh_port, 22));
-    return ports;
 }
 
 Vm VmPower::start(const Name& name, Progress& progress) const {

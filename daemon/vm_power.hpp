@@ -35,10 +35,4 @@ class VmPower {
 /// Throws Error (not_capable) when QEMU is not installed.
 void require_qemu();
 
-/// Throws Error (in_use) when a port cannot be bound now.
-void check_ports_free(const Name& name, const std::vector<PublishedPort>& ports);
-
-/// The VM's published ports with that of its ssh server.
-[[nodiscard]] std::vector<PublishedPort> all_ports(const VmRecord& vm);
-
 } // namespace capsul

@@ -5,11 +5,11 @@
 #include "daemon/process.hpp"
 #include "daemon/seed_iso.hpp"
 #include "daemon/unit_file.hpp"
+#include "daemon/vm_ports.hpp"
 #include "daemon/vm_unit.hpp"
 #include "lib/fd.hpp"
 
 #include <algorithm>
-#include <csignal>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/sysinfo.h>
@@ -56,20 +56,6 @@ void check_memory(Bytes memory) {
     if (memory.count() > total) {
         throw Error(ErrorCode::invalid, fmt::format("memory: {} is more than this host has ({})",
                                                     memory.to_string(), human_size(total)));
-    }
-}
-
-void check_publish(const std::vector<PublishedPort>& ports) {
-    for (auto port = ports.begin(); port != ports.end(); ++port) {
-        if (port->is_ipv6()) {
-            throw Error(
-                ErrorCode::invalid,
-                fmt::format("publish: {}: QEMU's user network has IPv4 addresses only", port->to_string()));
-        }
-        if (std::any_of(ports.begin(), port,
-                        [&](const PublishedPort& other) { return other.clashes_with(*port); })) {
-            throw Error(ErrorCode::invalid, fmt::format("publish: {} stands twice", port->to_string()));
-        }
     }
 }
 
@@ -177,7 +163,7 @@ VmRecord VmService::plan(const VmCreate& call, const ImageRecord& image) const {
         const auto port = PublishedPort::tcp("127.0.0.1", static_cast<std::uint16_t>(number), 22);
         const bool own =
             std::ranges::any_of(vm.publish, [&](const auto& other) { return other.clashes_with(port); });
-        if (!own && !is_taken(port) && can_bind(port)) {
+        if (!own && !is_taken(port) && try_bind(port) == 0) {
             vm.ssh_port = port.host_port();
             return vm;
         }

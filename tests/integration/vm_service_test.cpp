@@ -326,6 +326,14 @@ TEST_F(VmServiceTest, RefusesWhatCannotBeAndChangesNothing) {
                   call.publish = {PublishedPort::parse("9:1"), PublishedPort::parse("9:2")};
               }),
               ErrorCode::invalid);
+    EXPECT_EQ(refused([](VmCreate& call) {
+                  for (int port = 30000; port < 30257; ++port) {
+                      call.publish.push_back(PublishedPort::parse(fmt::format("{}:80", port)));
+                  }
+              }),
+              ErrorCode::invalid);
+    EXPECT_EQ(refused([](VmCreate& call) { call.publish = {PublishedPort::parse("192.0.2.1:8080:80")}; }),
+              ErrorCode::invalid);
     EXPECT_EQ(files_of_vms(), before);
 }
 

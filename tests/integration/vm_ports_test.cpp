@@ -1,0 +1,52 @@
+// Whether a host port can be had, asked of the real kernel.
+#include "daemon/vm_ports.hpp"
+#include "lib/error.hpp"
+
+#include <array>
+#include <fstream>
+#include <gtest/gtest.h>
+#include <linux/capability.h>
+#include <sys/syscall.h>
+#include <thread>
+#include <unistd.h>
+
+namespace capsul {
+namespace {
+
+/// Of the calling thread alone.
+void drop_capabilities() {
+    __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+    std::array<__user_cap_data_struct, 2> none{};
+    ASSERT_EQ(::syscall(SYS_capset, &header, none.data()), 0); // NOLINT: there is no function for it
+}
+
+TEST(VmPorts, OneOfTheSystemsPortsIsDeniedWithTheWayOut) {
+    int first = 0;
+    std::ifstream("/proc/sys/net/ipv4/ip_unprivileged_port_start") >> first;
+    if (first <= 1) {
+        GTEST_SKIP() << "everybody may open every port here";
+    }
+    std::thread([] {
+        drop_capabilities();
+        try {
+            check_ports_free(Name::parse("web"), {PublishedPort::parse("1:80")});
+            FAIL() << "was accepted";
+        } catch (const Error& error) {
+            EXPECT_EQ(error.code(), ErrorCode::denied);
+            EXPECT_NE(error.hint().find("ip_unprivileged_port_start=1"), std::string::npos) << error.hint();
+        }
+    }).join();
+}
+
+TEST(VmPorts, AnAddressOfAnotherHostIsInvalid) {
+    try {
+        check_ports_free(Name::parse("web"), {PublishedPort::parse("192.0.2.1:28080:80")});
+        FAIL() << "was accepted";
+    } catch (const Error& error) {
+        EXPECT_EQ(error.code(), ErrorCode::invalid);
+        EXPECT_STREQ(error.what(), "vm web: 192.0.2.1 is no address of this host");
+    }
+}
+
+} // namespace
+} // namespace capsul

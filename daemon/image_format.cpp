@@ -1,5 +1,6 @@
 #include "daemon/image_format.hpp"
 
+#include "daemon/qemu_config.hpp"
 #include "lib/error.hpp"
 
 #include <algorithm>
@@ -115,13 +116,11 @@ void check_initrd(std::string_view start) {
 }
 
 void check_kernel_cmdline(std::string_view cmdline) {
-    constexpr std::size_t longest = 2000; // x86 takes 2,047, and QEMU may add to it
-    if (cmdline.size() > longest) {
-        throw Error(ErrorCode::invalid,
-                    fmt::format("the kernel command line is longer than {} bytes", longest));
-    }
-    if (std::ranges::any_of(cmdline, [](char c) { return c < ' ' || c > '~'; })) {
-        throw Error(ErrorCode::invalid, "the kernel command line has characters other than printable ASCII");
+    const bool printable = std::ranges::all_of(cmdline, [](char c) { return c >= ' ' && c <= '~'; });
+    if (!printable || !fits_readconfig(cmdline)) {
+        throw Error(ErrorCode::invalid, "the kernel command line cannot be given to QEMU",
+                    fmt::format("it may have up to {} characters of ASCII, and no quotes or line ends",
+                                longest_config_value));
     }
 }
 

@@ -22,7 +22,7 @@ void check_kernel(std::string_view start);
 /// Throws Error (invalid) unless it looks like a cpio archive, plain or compressed as Linux takes it.
 void check_initrd(std::string_view start);
 
-/// Throws Error (invalid) unless printable ASCII of at most 2,000 bytes.
+/// Throws Error (invalid) unless printable ASCII that a VM's qemu.conf can hold.
 void check_kernel_cmdline(std::string_view cmdline);
 
 } // namespace capsul

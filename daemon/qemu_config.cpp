@@ -180,13 +180,17 @@ std::vector<QemuSection> qemu_sections(const VmRecord& vm, const VmFiles& files,
     return sections;
 }
 
+bool fits_readconfig(std::string_view value) {
+    return value.size() <= longest_config_value && value.find_first_of("\"\n\r") == std::string_view::npos;
+}
+
 std::string to_readconfig(const std::vector<QemuSection>& sections) {
     std::string text;
     for (const QemuSection& section : sections) {
         text += section.id.empty() ? fmt::format("[{}]\n", section.group)
                                    : fmt::format("[{} \"{}\"]\n", section.group, section.id);
         for (const auto& [key, value] : section.options) {
-            if (value.size() > 1023 || value.find_first_of("\"\n\r") != std::string::npos) {
+            if (!fits_readconfig(value)) {
                 throw Error(ErrorCode::invalid, fmt::format("qemu.conf cannot hold this value of {}", key),
                             "it must be shorter than 1,024 bytes and without quotes and line ends");
             }

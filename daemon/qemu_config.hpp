@@ -6,6 +6,7 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -40,8 +41,12 @@ enum class Accelerator { kvm, tcg };
 [[nodiscard]] std::vector<QemuSection> qemu_sections(const VmRecord& vm, const VmFiles& files,
                                                      Accelerator accelerator);
 
-/// As text for -readconfig. Throws Error (invalid) on a value that the format cannot hold (a quote, a
-/// newline, more than 1,023 bytes: QEMU util/qemu-config.c).
+/// What the format of -readconfig cannot hold: a quote, a line end, more bytes than this (QEMU
+/// util/qemu-config.c).
+constexpr std::size_t longest_config_value = 1023;
+[[nodiscard]] bool fits_readconfig(std::string_view value);
+
+/// As text for -readconfig. Throws Error (invalid) on a value that does not fit.
 [[nodiscard]] std::string to_readconfig(const std::vector<QemuSection>& sections);
 
 /// The command line: identity, sandbox, network, and -readconfig.

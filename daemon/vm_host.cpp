@@ -27,8 +27,7 @@ VmFiles VmHost::files(const VmRecord& vm) const {
 
 void VmHost::require(const Name& name) const {
     if (!store.vms.exists(name)) {
-        throw Error(ErrorCode::not_found, about(name, "does not exist"),
-                    "`capsulctl vm list` shows those there are");
+        throw no_such_vm(name);
     }
 }
 
@@ -52,6 +51,10 @@ bool VmHost::set_enabled(const Name& name, bool enabled) const {
 
 Accelerator VmHost::accelerator() const {
     return remembered_kvm(paths.runtime / "capsul").works ? Accelerator::kvm : Accelerator::tcg;
+}
+
+Error no_such_vm(const Name& name) {
+    return {ErrorCode::not_found, about(name, "does not exist"), "`capsulctl vm list` shows those there are"};
 }
 
 std::string about(const Name& name, const std::string& text) {

@@ -38,6 +38,9 @@ struct VmHost {
     [[nodiscard]] Accelerator accelerator() const;
 };
 
+/// The error (not_found) about a VM that there is not.
+[[nodiscard]] Error no_such_vm(const Name& name);
+
 /// "vm web: TEXT": how every error about a VM begins.
 [[nodiscard]] std::string about(const Name& name, const std::string& text);
 

@@ -5,9 +5,12 @@
 #include "lib/fd.hpp"
 
 #include <algorithm>
+#include <cerrno>
 #include <fmt/format.h>
 #include <set>
 #include <sys/stat.h>
+#include <system_error>
+#include <unistd.h>
 #include <unordered_map>
 
 namespace capsul {
@@ -40,9 +43,50 @@ std::set<std::string> names_in(const fs::path& folder) {
     return names;
 }
 
+/// What is wrong with a unit's file, as a look from outside tells.
+std::optional<std::string> file_problem(const fs::path& file) {
+    struct stat status {};
+    if (::stat(file.c_str(), &status) != 0) {
+        const int number = errno;
+        return number == ENOENT ? "its unit file is missing"
+                                : "its unit file: " + std::generic_category().message(number);
+    }
+    if (!S_ISREG(status.st_mode)) {
+        return fmt::format("its unit is masked: {} is not a regular file", file.string());
+    }
+    if (status.st_size == 0) {
+        return "its unit file is empty; `capsulctl start` writes it anew";
+    }
+    if (::access(file.c_str(), R_OK) != 0) {
+        return "its unit file cannot be read: " + file.string();
+    }
+    return std::nullopt;
+}
+
+/// The same with the file read and systemd's word on it.
+std::optional<std::string> unit_problem(const fs::path& file, const ServiceStatus& status) {
+    if (auto problem = file_problem(file)) {
+        return problem;
+    }
+    try {
+        if (check_seal(read_file(file)) == SealState::torn) {
+            return "its unit file is cut short, or not capsul's; `capsulctl start` writes it anew";
+        }
+    } catch (const Error& error) {
+        return fmt::format("its unit file: {}", error.what());
+    }
+    const bool is_refused =
+        status.load_state == "bad-setting" || status.load_state == "error" || status.load_state == "masked";
+    if (is_refused && !status.need_daemon_reload) { // else systemd means an older text
+        return fmt::format("systemd cannot use its unit: {}; `systemctl --user status {}` tells more",
+                           status.load_state, file.filename().string());
+    }
+    return std::nullopt;
+}
+
 /// What is known without asking anybody about this VM alone.
-Vm describe(const Stored<VmRecord>& stored, const std::string& active_state, bool has_unit, bool enabled,
-            bool paused) {
+Vm describe(const Stored<VmRecord>& stored, const std::string& active_state,
+            const std::optional<std::string>& problem, bool enabled, bool paused) {
     Vm vm;
     vm.name = stored.name;
     vm.unit = vm_unit_name(stored.name);
@@ -58,9 +102,9 @@ Vm describe(const Stored<VmRecord>& stored, const std::string& active_state, boo
     }
     vm.spec = *stored.record;
     vm.ssh = Endpoint{"127.0.0.1", stored.record->ssh_port};
-    if (!has_unit) {
+    if (problem) {
         vm.state = VmState::broken;
-        vm.reason = "its unit file is missing";
+        vm.reason = problem;
     }
     return vm;
 }
@@ -105,14 +149,14 @@ std::vector<Vm> VmView::list(const VmList& wanted) const {
     for (UnitStatus& unit : host_.systemd.list("capsul-vm-*.service")) {
         active.emplace(std::move(unit.name), std::move(unit.active_state));
     }
-    const auto units = names_in(host_.paths.units);
     const auto enabled = names_in(host_.paths.wants());
     std::vector<Vm> vms;
     for (const Stored<VmRecord>& stored : host_.store.vms.list()) {
         const std::string unit = vm_unit_name(stored.name);
         const auto found = active.find(unit);
-        Vm vm = describe(stored, found == active.end() ? "inactive" : found->second, units.contains(unit),
-                         enabled.contains(unit), host_.monitors.paused(stored.name));
+        Vm vm = describe(stored, found == active.end() ? "inactive" : found->second,
+                         file_problem(host_.unit_file(stored.name)), enabled.contains(unit),
+                         host_.monitors.paused(stored.name));
         if (found != active.end() && is_up(vm.state)) {
             vm.since = socket_time(host_.paths.vm_runtime(stored.name) / "qmp.sock");
         }
@@ -126,11 +170,11 @@ std::vector<Vm> VmView::list(const VmList& wanted) const {
 Vm VmView::show(const Name& name) const {
     const auto stored = host_.store.vms.find(name);
     if (!stored) {
-        host_.require(name);
+        throw no_such_vm(name);
     }
     const std::string unit = vm_unit_name(name);
     const ServiceStatus status = host_.systemd.status(unit);
-    Vm vm = describe(*stored, status.active_state, fs::exists(host_.unit_file(name)),
+    Vm vm = describe(*stored, status.active_state, unit_problem(host_.unit_file(name), status),
                      fs::is_symlink(host_.wants_link(name)), host_.monitors.paused(name));
     if (vm.state == VmState::failed) {
         vm.reason = failure_reason(status);

@@ -101,6 +101,10 @@ class QmpClient::Session {
     Json execute(const std::string& command, const Json& arguments, Deadline deadline,
                  const Cancelled& cancelled);
     [[nodiscard]] bool connected() const noexcept { return !has_ended_; }
+    void wait_until_ended(std::chrono::milliseconds limit) {
+        std::unique_lock lock(mutex_);
+        changed_.wait_for(lock, limit, [this] { return ended_.has_value(); });
+    }
 
   private:
     void read_until_end();
@@ -347,6 +351,10 @@ Json QmpClient::execute(const std::string& command, const Json& arguments, std::
 
 bool QmpClient::connected() const noexcept {
     return session_->connected();
+}
+
+void QmpClient::wait_until_ended(std::chrono::milliseconds limit) {
+    session_->wait_until_ended(limit);
 }
 
 } // namespace capsul

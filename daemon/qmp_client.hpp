@@ -33,6 +33,8 @@ class QmpClient {
     Json execute(const std::string& command, const Json& arguments = Json::object(),
                  std::chrono::milliseconds limit = std::chrono::seconds(5));
     [[nodiscard]] bool connected() const noexcept;
+    /// Waits up to `limit` until QEMU has closed the connection and all that it said before has been told.
+    void wait_until_ended(std::chrono::milliseconds limit);
 
   private:
     class Session;

@@ -62,7 +62,10 @@ std::shared_ptr<QmpClient> VmMonitors::connection(const Name& name, std::chrono:
                                                   const std::function<bool()>& cancelled) {
     const auto wanted = monitor(name);
     const std::lock_guard lock(wanted->connecting);
-    return connect(name, wanted, limit, cancelled);
+    // With the monitor, which hears the events: as long as somebody holds the connection, none is lost.
+    const auto both = std::make_shared<std::pair<std::shared_ptr<Monitor>, std::shared_ptr<QmpClient>>>(
+        wanted, connect(name, wanted, limit, cancelled));
+    return {both, both->second.get()};
 }
 
 bool VmMonitors::paused(const Name& name) const {

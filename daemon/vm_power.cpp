@@ -38,6 +38,16 @@ void require_file(const Name& name, const fs::path& file, const char* what) {
     }
 }
 
+/// Somebody masked it on purpose: it is not to be replaced.
+void require_unmasked(const Name& name, const fs::path& unit) {
+    if (fs::exists(unit) && !fs::is_regular_file(unit)) {
+        throw Error(ErrorCode::wrong_state,
+                    about(name, fmt::format("its unit is masked: {} is not a regular file", unit.string())),
+                    fmt::format("`systemctl --user unmask {}`; the next start writes the unit anew",
+                                unit.filename().string()));
+    }
+}
+
 } // namespace
 
 void require_qemu() {
@@ -49,7 +59,7 @@ void require_qemu() {
 
 Vm VmPower::start(const Name& name, Progress& progress) const {
     const VmRecord vm = host_.store.vms.load(name);
-    const ServiceStatus before = host_.systemd.status(vm_unit_name(name));
+    const ServiceStatus before = settled_status(vm, progress);
     if (before.active_state == "active") {
         if (vm.autostart) {
             host_.set_enabled(name, true);
@@ -68,9 +78,25 @@ Vm VmPower::start(const Name& name, Progress& progress) const {
     return view_.show(name);
 }
 
+/// The unit's status, once it is not on its way down.
+ServiceStatus VmPower::settled_status(const VmRecord& vm, Progress& progress) const {
+    const std::string unit = vm_unit_name(vm.name);
+    ServiceStatus status = host_.systemd.status(unit);
+    if (status.active_state != "deactivating") {
+        return status;
+    }
+    progress.message("waiting for the guest to power down");
+    if (!host_.systemd.wait_until_stopped(unit, vm.stop_timeout.value() + 10s)) {
+        throw Error(ErrorCode::timeout, about(vm.name, "is being stopped and does not end"),
+                    "`capsulctl kill " + vm.name.to_string() + "` ends it");
+    }
+    return host_.systemd.status(unit);
+}
+
 void VmPower::start_unit(const VmRecord& vm, const ServiceStatus& before, Progress& progress) const {
     const std::string unit = vm_unit_name(vm.name);
     require_qemu();
+    require_unmasked(vm.name, host_.unit_file(vm.name));
     require_file(vm.name, host_.files(vm).disk(), "its disk");
     require_file(vm.name, host_.files(vm).base, "the disk of its image");
     check_ports_free(vm.name, all_ports(vm));
@@ -161,6 +187,9 @@ StopKind VmPower::stop_unit(const Name& name, std::chrono::milliseconds limit, P
     const unsigned shutdowns = host_.monitors.guest_shutdowns(name);
     try {
         host_.systemd.stop(vm_unit_name(name), limit, [&] { return progress.cancelled(); });
+        if (monitor) {
+            monitor->wait_until_ended(1s); // what it has heard is counted only then
+        }
         return host_.monitors.guest_shutdowns(name) != shutdowns ? StopKind::graceful : StopKind::forced;
     } catch (const Error& error) {
         if (error.code() != ErrorCode::timeout) {

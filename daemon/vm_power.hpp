@@ -19,6 +19,7 @@ class VmPower {
     Vm resume(const Name& name) const;
 
   private:
+    [[nodiscard]] ServiceStatus settled_status(const VmRecord& vm, Progress& progress) const;
     void start_unit(const VmRecord& vm, const ServiceStatus& before, Progress& progress) const;
     void refresh_files(const VmRecord& vm) const;
     void await_qemu(const Name& name, unsigned endings) const;

@@ -102,7 +102,8 @@ std::vector<Stored<Record>> Records<Record>::list() {
 
 template <class Record>
 bool Records<Record>::exists(const Name& name) const {
-    return fs::exists(file(name));
+    std::error_code unknown; // what cannot be looked at is there, and broken
+    return fs::status(file(name), unknown).type() != fs::file_type::not_found;
 }
 
 template <class Record>

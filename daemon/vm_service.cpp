@@ -6,6 +6,7 @@
 #include "daemon/seed_iso.hpp"
 #include "daemon/unit_file.hpp"
 #include "daemon/vm_ports.hpp"
+#include "daemon/vm_removal.hpp"
 #include "daemon/vm_unit.hpp"
 #include "lib/fd.hpp"
 
@@ -21,7 +22,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr std::string_view deleted_prefix = ".deleted-";
 constexpr std::uint64_t mib = 1U << 20U;
 
 void sync_file(const fs::path& path) {
@@ -208,12 +208,16 @@ Json VmService::make(const VmCreate& call, const Name& name, Progress& progress)
     return encode(view_.show(name));
 }
 
-/// Takes back a creation that failed half-way.
+/// Takes back a creation that failed half-way, for a reason that the caller tells.
 void VmService::undo(const Name& name, Progress& progress) const {
-    if (host_.store.vms.exists(name)) {
-        power_.stop(name, {}, true, true, progress);
+    try {
+        if (host_.store.vms.exists(name)) {
+            power_.stop(name, {}, true, true, progress);
+        }
+        remove_vm_files(host_, name);
+    } catch (const std::exception&) {
+        // A VM that cannot be stopped stays, for all to see; what lies about is found by recover().
     }
-    remove_files(name);
 }
 
 /// Everything but the record, which is written last: without it there is no VM.
@@ -222,6 +226,7 @@ void VmService::write_files(const VmCreate& call, const VmRecord& vm) const {
     const std::string unit = vm_unit(vm, files, host_.programs);
     const std::string config = seal(to_readconfig(qemu_sections(vm, files, host_.accelerator())));
     make_folders(files.folder);
+    sync_folder(host_.paths.vms());
     create_overlay(files, vm.disk);
     const Seed seed{vm.uuid, vm.name, call.ssh_keys, call.user_data, call.init_script, vm.mac};
     replace_file(files.seed(), seed_iso(seed_files(seed)));
@@ -231,41 +236,13 @@ void VmService::write_files(const VmCreate& call, const VmRecord& vm) const {
     replace_file(host_.unit_file(vm.name), unit, 0644);
 }
 
-/// The folder loses its name first, and from then on the VM is gone; what a crash leaves is found by
-/// recover().
-void VmService::remove_files(const Name& name) const {
-    const fs::path folder = host_.paths.vm(name);
-    const fs::path doomed = host_.paths.vms() / (std::string(deleted_prefix) + name.to_string());
-    std::error_code ignored;
-    fs::remove_all(doomed, ignored);
-    fs::rename(folder, doomed, ignored);
-    host_.store.vms.forget(name);
-    remove_leftover(doomed);
-}
-
-void VmService::remove_leftover(const fs::path& folder) const {
-    std::string text = folder.filename().string();
-    if (text.starts_with(deleted_prefix)) {
-        text.erase(0, deleted_prefix.size());
-    }
-    const Name name = Name::parse(text);
-    if (!host_.store.vms.exists(name)) {
-        host_.set_enabled(name, false);
-        std::error_code ignored;
-        fs::remove(host_.unit_file(name), ignored);
-        fs::remove_all(host_.unit_file(name).string() + ".d", ignored);
-    }
-    fs::remove_all(folder);
-    sync_folder(host_.paths.vms());
-}
-
 Operation VmService::remove(const Name& name) {
     host_.require(name);
     return submit_action(host_, "vm.delete", name, [this, name](Progress& progress) {
         const Vm before = view_.show(name);
         progress.message("removing it");
         power_.stop(name, {}, true, true, progress);
-        remove_files(name);
+        remove_vm_files(host_, name);
         // One that was enabled when the user manager started is kept in its memory, as "not-found", until a
         // reload.
         if (!host_.systemd.list(vm_unit_name(name)).empty()) {
@@ -277,26 +254,18 @@ Operation VmService::remove(const Name& name) {
 }
 
 void VmService::recover() {
-    make_folders(host_.paths.vms());
-    std::vector<fs::path> leftovers;
-    for (const auto& entry : fs::directory_iterator(host_.paths.vms())) {
-        if (!fs::exists(entry.path() / "vm.toml") ||
-            entry.path().filename().string().starts_with(deleted_prefix)) {
-            leftovers.push_back(entry.path());
-        }
-    }
-    for (const fs::path& folder : leftovers) {
-        try {
-            remove_leftover(folder);
-        } catch (const Error&) {
-            // Not a folder of ours: its name is no VM's. It stays.
-        }
-    }
+    std::set<Name> running;
     for (const UnitStatus& unit : host_.systemd.list("capsul-vm-*.service")) {
-        if (const auto name = vm_of_unit(unit.name); name && unit.active_state == "active") {
+        const auto name = vm_of_unit(unit.name);
+        if (!name || unit.active_state == "inactive" || unit.active_state == "failed") {
+            continue;
+        }
+        running.insert(*name);
+        if (unit.active_state == "active") {
             host_.monitors.adopt(*name);
         }
     }
+    remove_leftovers(host_, running);
 }
 
 } // namespace capsul

@@ -29,8 +29,6 @@ class VmService {
     Json make(const VmCreate& call, const Name& name, Progress& progress);
     void undo(const Name& name, Progress& progress) const;
     void write_files(const VmCreate& call, const VmRecord& vm) const;
-    void remove_files(const Name& name) const;
-    void remove_leftover(const fs::path& folder) const;
     [[nodiscard]] std::vector<PublishedPort> ports_of_others(const Name& name) const;
 
     const VmHost& host_;

@@ -1,24 +1,13 @@
 // Whether a host port can be had, asked of the real kernel.
 #include "daemon/vm_ports.hpp"
 #include "lib/error.hpp"
+#include "tests/integration/without_privilege.hpp"
 
-#include <array>
 #include <fstream>
 #include <gtest/gtest.h>
-#include <linux/capability.h>
-#include <sys/syscall.h>
-#include <thread>
-#include <unistd.h>
 
 namespace capsul {
 namespace {
-
-/// Of the calling thread alone.
-void drop_capabilities() {
-    __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
-    std::array<__user_cap_data_struct, 2> none{};
-    ASSERT_EQ(::syscall(SYS_capset, &header, none.data()), 0); // NOLINT: there is no function for it
-}
 
 TEST(VmPorts, OneOfTheSystemsPortsIsDeniedWithTheWayOut) {
     int first = 0;
@@ -26,8 +15,7 @@ TEST(VmPorts, OneOfTheSystemsPortsIsDeniedWithTheWayOut) {
     if (first <= 1) {
         GTEST_SKIP() << "everybody may open every port here";
     }
-    std::thread([] {
-        drop_capabilities();
+    test::without_privilege([] {
         try {
             check_ports_free(Name::parse("web"), {PublishedPort::parse("1:80")});
             FAIL() << "was accepted";
@@ -35,7 +23,7 @@ TEST(VmPorts, OneOfTheSystemsPortsIsDeniedWithTheWayOut) {
             EXPECT_EQ(error.code(), ErrorCode::denied);
             EXPECT_NE(error.hint().find("ip_unprivileged_port_start=1"), std::string::npos) << error.hint();
         }
-    }).join();
+    });
 }
 
 TEST(VmPorts, AnAddressOfAnotherHostIsInvalid) {

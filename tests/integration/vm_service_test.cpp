@@ -2,8 +2,10 @@
 #include "daemon/process.hpp"
 #include "daemon/routes.hpp"
 #include "daemon/unit_file.hpp"
+#include "daemon/vm_removal.hpp"
 #include "lib/fd.hpp"
 #include "tests/integration/fake_systemd.hpp"
+#include "tests/integration/without_privilege.hpp"
 
 #include <fmt/format.h>
 #include <fstream>
@@ -361,6 +363,52 @@ TEST_F(VmServiceTest, RefusesAPortThatAnotherVmOrProgramHas) {
     EXPECT_EQ(files_of_vms(), before);
 }
 
+TEST_F(VmServiceTest, AStartWaitsForAStopThatIsUnderWay) {
+    VmCreate call = wanted("web"); // its BIOS does not hear the power button
+    call.stop_timeout = Duration(1s);
+    const auto before = decode<Vm>(run(call)).pid;
+    EXPECT_EQ(refusal([&] { daemon_->systemd.stop("capsul-vm-web.service", 1ms); }).code(),
+              ErrorCode::timeout);
+    EXPECT_EQ(decode<Vm>(ask(VmShow{Name::parse("web")})).state, VmState::stopping);
+    const auto after = decode<Vm>(run(VmStart{Name::parse("web")}));
+    EXPECT_EQ(after.state, VmState::running);
+    EXPECT_NE(after.pid, before);
+}
+
+TEST_F(VmServiceTest, AUnitThatSystemdCannotUseIsBrokenWithItsReason) {
+    VmCreate call = wanted("web");
+    call.start = false;
+    run(call);
+    const fs::path unit = daemon_->host.unit_file(Name::parse("web"));
+    const std::string text = read_file(unit);
+    const auto shown = [&] { return decode<Vm>(ask(VmShow{Name::parse("web")})); };
+    const auto listed = [&] { return decode<std::vector<Vm>>(ask(VmList{})).at(0); };
+    const auto expect_broken = [](const Vm& vm, const std::string& reason) {
+        EXPECT_EQ(vm.state, VmState::broken);
+        EXPECT_NE(vm.reason.value_or("").find(reason), std::string::npos) << vm.reason.value_or("");
+    };
+    replace_file(unit, text.substr(0, text.size() / 2));
+    expect_broken(shown(), "cut short");
+    replace_file(unit, "# mine\n" + seal("[Service]\nType=exec\n"));
+    expect_broken(shown(), "bad-setting");
+    replace_file(unit, "");
+    expect_broken(shown(), "empty");
+    expect_broken(listed(), "empty");
+    fs::remove(unit);
+    expect_broken(shown(), "missing");
+    expect_broken(listed(), "missing");
+    fs::create_symlink("/dev/null", unit);
+    expect_broken(shown(), "masked");
+    expect_broken(listed(), "masked");
+    const Error error = refusal([&] { run(VmStart{Name::parse("web")}); });
+    EXPECT_EQ(error.code(), ErrorCode::wrong_state);
+    EXPECT_NE(error.hint().find("unmask capsul-vm-web.service"), std::string::npos) << error.hint();
+    EXPECT_FALSE(shown().enabled);
+    fs::remove(unit);
+    EXPECT_EQ(decode<Vm>(run(VmStart{Name::parse("web")})).state, VmState::running);
+    EXPECT_EQ(read_file(unit), text);
+}
+
 TEST_F(VmServiceTest, ABrokenVmIsListedAndDoesNotStopTheRest) {
     VmCreate call = wanted("good");
     call.start = false;
@@ -394,6 +442,69 @@ TEST_F(VmServiceTest, RecoveryRemovesWhatACrashLeft) {
     daemon_->vms.recover();
     EXPECT_TRUE(fs::remove(paths_.vms() / "Not Ours")) << "a folder that is no VM's was touched";
     EXPECT_EQ(files_of_vms(), before);
+}
+
+TEST_F(VmServiceTest, RecoveryPassesOverWhatItCannotLookInto) {
+    for (const char* name : {"locked", "lost+found", "half-made"}) {
+        make_folders(paths_.vms() / name);
+    }
+    make_folders(folder_.path() / "disk");
+    fs::create_symlink(folder_.path() / "disk", paths_.vms() / "elsewhere");
+    replace_file(paths_.vms() / "a-file", "");
+    fs::permissions(paths_.vms() / "locked", fs::perms::none);
+    fs::permissions(paths_.vms() / "lost+found", fs::perms::none);
+    test::without_privilege([&] { EXPECT_NO_THROW(daemon_->vms.recover()); });
+    EXPECT_FALSE(fs::exists(paths_.vms() / "half-made"));
+    for (const char* name : {"locked", "lost+found", "elsewhere", "a-file"}) {
+        EXPECT_TRUE(fs::exists(paths_.vms() / name)) << name;
+    }
+}
+
+TEST_F(VmServiceTest, RecoveryRemovesOurUnitsThatHaveNoVm) {
+    run(wanted("up"));
+    const auto before = files_of_vms();
+    const std::string text = read_file(daemon_->host.unit_file(Name::parse("up")));
+    const auto leave = [&](const std::string& file, const std::string& content) {
+        replace_file(paths_.units / file, content);
+        fs::create_symlink(paths_.units / file, paths_.wants() / file);
+    };
+    leave("capsul-vm-gone.service", text);
+    fs::create_symlink(paths_.units / "capsul-vm-gone-too.service",
+                       paths_.wants() / "capsul-vm-gone-too.service");
+    replace_file(paths_.units / ".capsul-vm-gone.service.Ab12Cd", text.substr(0, 100));
+    daemon_->vms.recover();
+    EXPECT_EQ(files_of_vms(), before);
+
+    leave("capsul-vm-edited.service", "# mine\n" + text);
+    leave("capsul-vm-foreign.service", "[Service]\nExecStart=/bin/true\n");
+    replace_file(paths_.units / ".other.service.Ab12Cd", "");
+    fs::remove_all(paths_.vm(Name::parse("up")));
+    const auto not_ours = files_of_vms();
+    daemon_->vms.recover();
+    EXPECT_EQ(files_of_vms(), not_ours) << "edited, foreign or running units are left alone";
+}
+
+TEST_F(VmServiceTest, RecoveryRemovesNoUnitWhileTheDiskOfAllVmsIsAway) {
+    VmCreate call = wanted("web");
+    call.start = false;
+    run(call);
+    fs::rename(paths_.vms(), folder_.path() / "away");
+    daemon_->vms.recover();
+    EXPECT_TRUE(fs::exists(daemon_->host.unit_file(Name::parse("web"))));
+}
+
+TEST_F(VmServiceTest, ADeletionThatTheDiskRefusesIsNoSuccess) {
+    VmCreate call = wanted("web");
+    call.start = false;
+    run(call);
+    const auto before = files_of_vms();
+    fs::permissions(paths_.vms(), fs::perms::owner_read | fs::perms::owner_exec);
+    test::without_privilege([&] {
+        EXPECT_EQ(refusal([&] { remove_vm_files(daemon_->host, Name::parse("web")); }).code(),
+                  ErrorCode::denied);
+    });
+    EXPECT_EQ(files_of_vms(), before);
+    EXPECT_EQ(decode<Vm>(ask(VmShow{Name::parse("web")})).state, VmState::stopped);
 }
 
 TEST_F(VmServiceTest, AUnitEditedByHandIsLeftAlone) {

@@ -180,6 +180,14 @@ TEST_F(StoreTest, PassesOverWhatIsNoRecord) {
     EXPECT_TRUE(store.images.list().empty());
 }
 
+TEST_F(StoreTest, WhatCannotBeLookedAtIsThereAndBroken) {
+    Store store(paths_);
+    fs::create_directories(paths_.vms() / "web");
+    fs::create_symlink(file("web"), file("web"));
+    EXPECT_TRUE(store.vms.exists(Name::parse("web")));
+    EXPECT_NE(broken(store, "web").find("symbolic links"), std::string::npos) << broken(store, "web");
+}
+
 TEST_F(StoreTest, DoesNotTakeAnUnreadableFolderForAnEmptyOne) {
     std::ofstream(paths_.vms()) << "a file where the folder should be";
     Store store(paths_);

@@ -1,0 +1,154 @@
+#include "daemon/vm_removal.hpp"
+
+#include "daemon/unit_file.hpp"
+#include "lib/fd.hpp"
+
+#include <cerrno>
+#include <cstdio>
+#include <system_error>
+#include <vector>
+
+namespace capsul {
+namespace {
+
+constexpr std::string_view deleted_prefix = ".deleted-";
+
+bool is_missing(const fs::path& path) {
+    std::error_code unknown;
+    return fs::symlink_status(path, unknown).type() == fs::file_type::not_found;
+}
+
+/// A file or a folder with all that is in it; nothing when it is not there.
+void remove_whole(const fs::path& path) {
+    std::error_code failure;
+    fs::remove_all(path, failure);
+    if (failure) {
+        throw_errno(failure.value(), path.string());
+    }
+}
+
+/// Durable before anything else goes, since a unit without a VM would start at boot.
+void remove_unit(const VmHost& host, const Name& name) {
+    host.set_enabled(name, false);
+    remove_whole(host.unit_file(name));
+    remove_whole(host.unit_file(name).string() + ".d");
+    if (!is_missing(host.paths.units)) {
+        sync_folder(host.paths.units);
+    }
+}
+
+/// A folder in vms/ that is no VM: one whose making or removal was cut short.
+void remove_folder(const VmHost& host, const fs::path& folder) {
+    std::string text = folder.filename().string();
+    if (text.starts_with(deleted_prefix)) {
+        text.erase(0, deleted_prefix.size());
+    }
+    const Name name = Name::parse(text);
+    if (!host.store.vms.exists(name)) {
+        remove_unit(host, name);
+    }
+    remove_whole(folder);
+}
+
+/// Files, links (to a disk that may not be mounted now) and what cannot be looked into are none.
+bool is_leftover_folder(const fs::directory_entry& entry) {
+    if (entry.path().filename().string().starts_with(deleted_prefix)) {
+        return true;
+    }
+    std::error_code unknown;
+    const bool is_folder = entry.symlink_status(unknown).type() == fs::file_type::directory;
+    return is_folder && is_missing(entry.path() / "vm.toml");
+}
+
+/// As replace_file names a unit that it has not finished: .capsul-vm-NAME.service.XXXXXX
+bool is_half_written_unit(const std::string& file) {
+    constexpr std::size_t random_part = 7;
+    return file.size() > random_part && file.starts_with('.') && file[file.size() - random_part] == '.' &&
+           vm_of_unit(std::string_view(file).substr(1, file.size() - random_part - 1)).has_value();
+}
+
+/// A unit as capsul wrote it, or where there is none, a link to it.
+bool is_ours(const VmHost& host, const Name& name) {
+    const fs::path unit = host.unit_file(name);
+    return is_missing(unit) ? fs::read_symlink(host.wants_link(name)) == unit
+                            : check_seal(read_file(unit)) == SealState::whole;
+}
+
+/// What can be read of a folder.
+std::vector<fs::directory_entry> entries_of(const fs::path& folder) {
+    std::vector<fs::directory_entry> entries;
+    std::error_code failure;
+    for (fs::directory_iterator entry(folder, failure), end; entry != end; entry.increment(failure)) {
+        entries.push_back(*entry);
+    }
+    return entries;
+}
+
+/// Runs `work`, whose failure is its own.
+template <class Work>
+void try_to(Work work) {
+    try {
+        work();
+    } catch (const std::exception&) {
+        // It is not ours, or cannot be removed now: it stays until the next start.
+    }
+}
+
+void remove_half_written_units(const VmHost& host) {
+    for (const auto& entry : entries_of(host.paths.units)) {
+        if (is_half_written_unit(entry.path().filename().string())) {
+            try_to([&] { remove_whole(entry.path()); });
+        }
+    }
+}
+
+/// What a deletion on a disk that does not keep the order of things, or by hand, leaves.
+void remove_units_without_folder(const VmHost& host, const std::set<Name>& running) {
+    std::set<Name> names;
+    for (const fs::path& folder : {host.paths.units, host.paths.wants()}) {
+        for (const auto& entry : entries_of(folder)) {
+            const auto name = vm_of_unit(entry.path().filename().string());
+            if (name && !running.contains(*name) && is_missing(host.paths.vm(*name))) {
+                names.insert(*name);
+            }
+        }
+    }
+    for (const Name& name : names) {
+        try_to([&] {
+            if (is_ours(host, name)) {
+                remove_unit(host, name);
+            }
+        });
+    }
+}
+
+} // namespace
+
+void remove_vm_files(const VmHost& host, const Name& name) {
+    const fs::path folder = host.paths.vm(name);
+    const fs::path doomed = host.paths.vms() / (std::string(deleted_prefix) + name.to_string());
+    remove_whole(doomed);
+    if (::rename(folder.c_str(), doomed.c_str()) == 0) {
+        sync_folder(host.paths.vms());
+    } else if (errno != ENOENT) {
+        throw_errno(errno, folder.string());
+    }
+    host.store.vms.forget(name);
+    remove_folder(host, doomed);
+}
+
+void remove_leftovers(const VmHost& host, const std::set<Name>& running) {
+    std::error_code unknown;
+    if (!fs::is_directory(host.paths.vms(), unknown)) {
+        return; // no VM was ever made, or the disk of all is not mounted
+    }
+    for (const auto& entry : entries_of(host.paths.vms())) {
+        if (is_leftover_folder(entry)) {
+            try_to([&] { remove_folder(host, entry.path()); });
+        }
+    }
+    remove_half_written_units(host);
+    remove_units_without_folder(host, running);
+}
+
+} // namespace capsul

@@ -247,7 +247,7 @@ void SystemdClient::Connection::on_properties_changed(sd_bus_message* message) {
 /// systemd forgets a unit that is not running and that nothing refers to.
 void SystemdClient::Connection::on_unit_removed(const std::string& unit) {
     if (states_.contains(unit)) {
-        report({unit, "inactive", "dead"});
+        report({unit, "inactive"});
         states_.erase(unit);
     }
     settle_waiters(unit);

@@ -16,13 +16,11 @@ namespace capsul {
 struct UnitStatus {
     std::string name;
     std::string active_state; ///< active, inactive, activating, deactivating, failed, reloading
-    std::string sub_state;
 };
 
 /// What a service's properties say about it now or about its last run.
 struct ServiceStatus {
     std::string active_state;
-    std::string sub_state;
     std::string load_state; ///< loaded, not-found, bad-setting, error, masked
     std::string result;     ///< success, exit-code, signal, core-dump, timeout, start-limit-hit …
     std::string fragment_path;

@@ -91,8 +91,6 @@ void read_property(sd_bus_message* message, std::string_view name, ServiceStatus
     const auto text = [&](std::string& field) { field = read_string_variant(message); };
     if (name == "ActiveState") {
         text(status.active_state);
-    } else if (name == "SubState") {
-        text(status.sub_state);
     } else if (name == "LoadState") {
         text(status.load_state);
     } else if (name == "Result") {
@@ -195,8 +193,7 @@ std::vector<UnitStatus> read_unit_list(sd_bus_message* message) {
         unit.name = read_string(message);
         check_read(sd_bus_message_skip(message, "ss")); // description, load state
         unit.active_state = read_string(message);
-        unit.sub_state = read_string(message);
-        check_read(sd_bus_message_skip(message, "souso")); // followed unit, path, job
+        check_read(sd_bus_message_skip(message, "ssouso")); // sub-state, followed unit, path, job
         units.push_back(std::move(unit));
     });
     check_done(sd_bus_message_exit_container(message));
@@ -213,12 +210,10 @@ std::optional<UnitStatus> read_state_change(sd_bus_message* message, const std::
     if (read_string(message) != "org.freedesktop.systemd1.Unit") {
         return std::nullopt;
     }
-    UnitStatus status{unit, "", ""};
+    UnitStatus status{unit, ""};
     for_each_property(message, [&](const std::string& name) {
         if (name == "ActiveState") {
             status.active_state = read_string_variant(message);
-        } else if (name == "SubState") {
-            status.sub_state = read_string_variant(message);
         } else {
             check_read(sd_bus_message_skip(message, "v"));
         }

@@ -98,7 +98,6 @@ TEST_F(SystemdClientTest, StartsAndStopsAUnit) {
     EXPECT_EQ(client_->start(vm, 20s), JobResult::done);
     const ServiceStatus running = client_->status(vm);
     EXPECT_EQ(running.active_state, "active");
-    EXPECT_EQ(running.sub_state, "running");
     EXPECT_EQ(running.load_state, "loaded");
     EXPECT_EQ(running.fragment_path, (folder_ / "units" / vm).string());
     EXPECT_GT(running.main_pid, 1);
@@ -131,7 +130,6 @@ TEST_F(SystemdClientTest, ListsWithOneCallForAllUnits) {
     EXPECT_EQ(units[0].name, "capsul-vm-db.service");
     EXPECT_EQ(units[1].name, vm);
     EXPECT_EQ(units[1].active_state, "active");
-    EXPECT_EQ(units[1].sub_state, "running");
 }
 
 TEST_F(SystemdClientTest, SaysThatAUnitWithoutAFileIsNotFound) {
@@ -204,7 +202,6 @@ TEST_F(SystemdClientTest, StartsWhatAUnitRequires) {
                "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/true\n");
     write_unit(vm, "[Unit]\nRequires=capsul-tap-web.service\n[Service]\nExecStart=/bin/sleep 1000\n");
     EXPECT_EQ(client_->start(vm, 20s), JobResult::done);
-    EXPECT_EQ(client_->status("capsul-tap-web.service").sub_state, "exited");
     write_unit("broken.service", "[Service]\nType=oneshot\nExecStart=/bin/false\n");
     write_unit("capsul-vm-b.service",
                "[Unit]\nRequires=broken.service\n[Service]\nExecStart=/bin/sleep 1000\n");

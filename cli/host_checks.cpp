@@ -88,11 +88,12 @@ Finding check_kvm() {
         return {"kvm", Severity::ok, "/dev/kvm can be used (capsuld checks whether it really works)", ""};
     }
     const bool missing = errno == ENOENT;
-    return {"kvm", Severity::warning,
-            missing ? "/dev/kvm is missing: guests are emulated, and slow"
-                    : "/dev/kvm may not be used by you",
-            missing ? "switch on virtualisation in the firmware"
-                    : "sudo usermod -aG kvm \"$USER\", then log in anew"};
+    return {
+        "kvm", Severity::warning,
+        missing ? "/dev/kvm is missing: guests are emulated, and slow" : "/dev/kvm may not be used by you",
+        missing ? "switch on virtualisation in the firmware"
+                : "sudo usermod -aG kvm \"$USER\"; then reboot, or `sudo loginctl terminate-user \"$USER\"`, "
+                  "which ends your sessions and VMs: the user manager keeps its old groups"};
 }
 
 } // namespace

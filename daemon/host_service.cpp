@@ -77,10 +77,12 @@ Finding check_kvm(const Paths& paths) {
         return good("kvm", "KVM runs guest code");
     }
     const bool denied = ::access("/dev/kvm", F_OK) == 0 && ::access("/dev/kvm", R_OK | W_OK) != 0;
-    return warn("kvm", "guests are emulated, which is slow: " + kvm.reason,
-                denied
-                    ? "sudo usermod -aG kvm " + user_name() + ", then log in anew"
-                    : "turn on virtualisation in the firmware, or nested virtualisation on the outer host");
+    return warn(
+        "kvm", "guests are emulated, which is slow: " + kvm.reason,
+        denied ? fmt::format("sudo usermod -aG kvm {0}; then reboot, or `sudo loginctl terminate-user {0}`, "
+                             "which ends the sessions and VMs of {0}: its user manager keeps its old groups",
+                             user_name())
+               : "turn on virtualisation in the firmware, or nested virtualisation on the outer host");
 }
 
 Finding check_tun() {

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <fcntl.h>
 #include <linux/kvm.h>
@@ -20,6 +21,7 @@ namespace {
 constexpr std::size_t page = 4096;
 constexpr std::size_t memory_size = 5 * page;
 constexpr std::uint8_t port = 0xf4;
+constexpr std::chrono::minutes hang_is_believed{10};
 
 // Where things lie in the guest's memory, which its page tables map as it is.
 constexpr std::uint64_t code_at = 0;
@@ -131,7 +133,7 @@ bool offers_sse3(int kvm) {
 bool runs_guest_code() {
     const UniqueFd kvm = open_file("/dev/kvm", O_RDWR);
     if (!offers_sse3(kvm.get())) {
-        throw Error(ErrorCode::not_capable, "/dev/kvm is of an incomplete nested virtualisation");
+        throw Error(ErrorCode::not_capable, kvm_is_incomplete);
     }
     const UniqueFd vm(control(kvm.get(), KVM_CREATE_VM, 0UL, "KVM_CREATE_VM"));
     const Mapping memory(memory_size, MAP_SHARED | MAP_ANONYMOUS, -1);
@@ -146,40 +148,56 @@ bool runs_guest_code() {
     return run->exit_reason == KVM_EXIT_IO && run->io.port == port && *sent == 0;
 }
 
-KvmFinding probe_in_child() {
+/// What is remembered and still believed; empty when there is nothing.
+std::string recall(const std::filesystem::path& file) {
     try {
-        const auto result =
-            run_process({std::filesystem::read_symlink("/proc/self/exe").string(), "--probe-kvm"},
-                        std::chrono::seconds(3));
-        return {result.status == 0, result.out};
-    } catch (const Error& error) {
-        return {false, error.code() == ErrorCode::timeout ? "/dev/kvm opens but never runs the guest's code"
-                                                          : error.what()};
+        std::string text = read_file(file, 4096);
+        const auto age =
+            std::filesystem::file_time_type::clock::now() - std::filesystem::last_write_time(file);
+        return text == kvm_hangs && age > hang_is_believed ? std::string() : text;
+    } catch (const std::exception&) {
+        return {};
     }
+}
+
+bool is_lasting(const KvmFinding& finding) {
+    return finding.works || finding.reason == kvm_is_incomplete || finding.reason == kvm_runs_wrongly ||
+           finding.reason == kvm_hangs;
 }
 
 } // namespace
 
 KvmFinding probe_kvm() {
     try {
-        return runs_guest_code() ? KvmFinding{true, {}}
-                                 : KvmFinding{false, "KVM ran the guest's code wrongly"};
+        return runs_guest_code() ? KvmFinding{true, {}} : KvmFinding{false, kvm_runs_wrongly};
     } catch (const Error& error) {
         return {false, error.what()};
     }
 }
 
-KvmFinding remembered_kvm(const std::filesystem::path& folder) {
-    const auto file = folder / "kvm";
+KvmFinding probe_kvm_in_child() {
     try {
-        const std::string remembered = read_file(file, 4096);
-        return {remembered == "works", remembered == "works" ? "" : remembered};
-    } catch (const Error&) {
-        const KvmFinding finding = probe_in_child();
+        static_cast<void>(open_file("/dev/kvm", O_RDWR)); // needs no child to fail
+        const auto result =
+            run_process({std::filesystem::read_symlink("/proc/self/exe").string(), "--probe-kvm"},
+                        std::chrono::seconds(3));
+        return {result.status == 0, result.out};
+    } catch (const Error& error) {
+        return {false, error.code() == ErrorCode::timeout ? kvm_hangs : error.what()};
+    }
+}
+
+KvmFinding remembered_kvm(const std::filesystem::path& folder, const std::function<KvmFinding()>& probe) {
+    const auto file = folder / "kvm";
+    if (const std::string known = recall(file); !known.empty()) {
+        return {known == "works", known == "works" ? "" : known};
+    }
+    const KvmFinding finding = probe();
+    if (is_lasting(finding)) {
         make_folders(folder);
         replace_file(file, finding.works ? "works" : finding.reason);
-        return finding;
     }
+    return finding;
 }
 
 } // namespace capsul

@@ -80,6 +80,8 @@ def named(name):
     ([*CREATE, "--publish", "8080:80,guestfwd=tcp:1.2.3.4:1-cmd:x"], 2, "publish"),
     ([*CREATE, "--publish", "8080:80", "--publish", "8080:81"], 2, "twice"),
     ([*CREATE, "--publish", "19090:80"], 4, "another VM"),
+    ([*CREATE, "--publish", "80:80"], 7, "root only"),
+    ([*CREATE, "--publish", "192.0.2.1:8080:80"], 2, "no address of this host"),
     # files
     ([*CREATE, "--ssh-key", "key.pub"], 2, "exclude each other"),
     ([*CREATE[:-1], "--ssh-key", "missing.pub"], 2, "No such file"),

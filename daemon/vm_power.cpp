@@ -86,7 +86,8 @@ ServiceStatus VmPower::settled_status(const VmRecord& vm, Progress& progress) co
         return status;
     }
     progress.message("waiting for the guest to power down");
-    if (!host_.systemd.wait_until_stopped(unit, vm.stop_timeout.value() + 10s)) {
+    if (!host_.systemd.wait_until_stopped(unit, vm.stop_timeout.value() + 10s,
+                                          [&] { return progress.cancelled(); })) {
         throw Error(ErrorCode::timeout, about(vm.name, "is being stopped and does not end"),
                     "`capsulctl kill " + vm.name.to_string() + "` ends it");
     }

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <pwd.h>
+#include <system_error>
 #include <unistd.h>
 
 namespace capsul::cli {
@@ -37,13 +38,13 @@ Finding check_manager() {
     const fs::path socket = fs::path(environment("XDG_RUNTIME_DIR")) / "systemd/private";
     if (!is_there(socket)) {
         return {
-            "user-manager", Severity::failure, "there is no systemd user manager (systemd --user)",
+            "systemd", Severity::failure, "there is no systemd user manager (systemd --user)",
             "loginctl enable-linger; then log in anew (Debian package: dbus-user-session, libpam-systemd)"};
     }
-    return {"user-manager", Severity::ok, "systemd --user runs", ""};
+    return {"systemd", Severity::ok, "systemd --user runs", ""};
 }
 
-Finding check_units() {
+Finding check_socket() {
     const fs::path own = fs::path(environment("HOME")) / ".config";
     const fs::path config =
         environment("XDG_CONFIG_HOME").empty() ? own : fs::path(environment("XDG_CONFIG_HOME"));
@@ -51,36 +52,42 @@ Finding check_units() {
                                           "/usr/local/lib/systemd/user", "/usr/lib/systemd/user"};
     for (const fs::path& folder : folders) {
         if (is_there(folder / "capsuld.socket")) {
-            return {"units", Severity::ok, (folder / "capsuld.socket").string(), ""};
+            return {"socket", Severity::ok, (folder / "capsuld.socket").string(), ""};
         }
     }
-    return {"units", Severity::failure, "capsuld.socket is not installed as a user unit",
+    return {"socket", Severity::failure, "capsuld.socket is not installed as a user unit",
             "cmake --install BUILD-FOLDER, then systemctl --user daemon-reload"};
 }
 
-Finding check_linger() {
+std::string user_name() {
     const passwd* user = ::getpwuid(::geteuid()); // NOLINT(concurrency-mt-unsafe): one thread asks
-    const std::string name = user == nullptr ? environment("USER") : user->pw_name;
-    if (!is_there(fs::path("/var/lib/systemd/linger") / name)) {
-        return {"linger", Severity::warning, "VMs stop when you log out, and do not start at boot",
-                "loginctl enable-linger"};
-    }
-    return {"linger", Severity::ok, fmt::format("{} lingers", name), ""};
+    return user == nullptr ? environment("USER") : user->pw_name;
 }
 
-Finding check_qemu() {
+Finding check_linger() {
+    const std::string name = user_name();
+    if (!is_there(fs::path("/var/lib/systemd/linger") / name)) {
+        return {"linger", Severity::warning,
+                fmt::format("VMs stop when the last session of {} ends, and do not start at boot", name),
+                "sudo loginctl enable-linger " + name};
+    }
+    return {"linger", Severity::ok, "VMs start at boot and outlive your sessions: linger is on for " + name,
+            ""};
+}
+
+Finding check_program(const char* check, const char* name, const char* package) {
     const std::string folders = environment("PATH");
     std::string_view path = folders;
     while (!path.empty()) {
         const auto end = std::min(path.find(':'), path.size());
-        const std::string program = fmt::format("{}/qemu-system-x86_64", path.substr(0, end));
+        const std::string program = fmt::format("{}/{}", path.substr(0, end), name);
         if (::access(program.c_str(), X_OK) == 0) {
-            return {"qemu", Severity::ok, program, ""};
+            return {check, Severity::ok, program, ""};
         }
         path.remove_prefix(std::min(end + 1, path.size()));
     }
-    return {"qemu", Severity::failure, "qemu-system-x86_64 is not installed",
-            "sudo apt install qemu-system-x86 qemu-utils"};
+    return {check, Severity::failure, fmt::format("{} is not installed", name),
+            fmt::format("sudo apt-get install {}", package)};
 }
 
 Finding check_kvm() {
@@ -88,18 +95,37 @@ Finding check_kvm() {
         return {"kvm", Severity::ok, "/dev/kvm can be used (capsuld checks whether it really works)", ""};
     }
     const bool missing = errno == ENOENT;
-    return {
-        "kvm", Severity::warning,
-        missing ? "/dev/kvm is missing: guests are emulated, and slow" : "/dev/kvm may not be used by you",
-        missing ? "switch on virtualisation in the firmware"
-                : "sudo usermod -aG kvm \"$USER\"; then reboot, or `sudo loginctl terminate-user \"$USER\"`, "
-                  "which ends your sessions and VMs: the user manager keeps its old groups"};
+    return {"kvm", Severity::warning,
+            fmt::format("guests are emulated, which is slow: /dev/kvm: {}",
+                        std::generic_category().message(errno)),
+            missing ? "turn on virtualisation in the firmware, or nested virtualisation on the outer host"
+                    : fmt::format("sudo usermod -aG kvm {0}; then reboot, or `sudo loginctl terminate-user "
+                                  "{0}`, which ends your "
+                                  "sessions and VMs: the user manager keeps its old groups",
+                                  user_name())};
+}
+
+Finding check_tun() {
+    if (::access("/dev/net/tun", R_OK | W_OK) == 0) {
+        return {"tun", Severity::ok, "/dev/net/tun can be opened", ""};
+    }
+    return {"tun", Severity::warning,
+            fmt::format("/dev/net/tun: {}; networks other than `user` need it",
+                        std::generic_category().message(errno)),
+            "sudo modprobe tun"};
 }
 
 } // namespace
 
 std::vector<Finding> check_host() {
-    return {check_runtime(), check_manager(), check_units(), check_linger(), check_qemu(), check_kvm()};
+    return {check_runtime(),
+            check_manager(),
+            check_socket(),
+            check_linger(),
+            check_program("qemu", "qemu-system-x86_64", "qemu-system-x86"),
+            check_program("qemu-img", "qemu-img", "qemu-utils"),
+            check_kvm(),
+            check_tun()};
 }
 
 } // namespace capsul::cli

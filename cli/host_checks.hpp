@@ -1,4 +1,5 @@
-// What can be seen of the host without capsuld: for when it does not answer.
+// What can be seen of the host without capsuld: for when it does not answer. A check that capsuld makes too
+// has its name here.
 #pragma once
 
 #include "lib/host.hpp"

@@ -92,15 +92,16 @@ std::vector<SshKey> read_ssh_keys(const std::vector<std::string>& files) {
             refuse("--ssh-key", file, "is a private key, which must not leave this machine",
                    fmt::format("give the public one, perhaps {}.pub", file));
         }
+        std::vector<SshKey> found;
         try {
-            const std::vector<SshKey> found = parse_ssh_keys(text);
-            keys.insert(keys.end(), found.begin(), found.end());
+            found = parse_ssh_keys(text);
         } catch (const Error& error) {
             refuse("--ssh-key", file, error.what(), error.hint());
         }
-        if (keys.empty()) {
+        if (found.empty()) {
             refuse("--ssh-key", file, "holds no key");
         }
+        keys.insert(keys.end(), found.begin(), found.end());
     }
     return keys;
 }
@@ -108,7 +109,7 @@ std::vector<SshKey> read_ssh_keys(const std::vector<std::string>& files) {
 std::vector<std::string> default_ssh_key_files() {
     std::vector<std::string> files;
     const char* home = std::getenv("HOME"); // NOLINT(concurrency-mt-unsafe): nobody sets it
-    for (const char* kind : {"ed25519", "ecdsa", "rsa"}) {
+    for (const char* kind : {"ed25519", "ed25519_sk", "ecdsa", "ecdsa_sk", "rsa"}) {
         std::string file = fmt::format("{}/.ssh/id_{}.pub", home == nullptr ? "" : home, kind);
         if (home != nullptr && ::access(file.c_str(), R_OK) == 0) {
             files.push_back(std::move(file));

@@ -22,7 +22,8 @@ namespace capsul::cli {
 /// The keys in these files; a private key is refused before its content goes anywhere.
 [[nodiscard]] std::vector<SshKey> read_ssh_keys(const std::vector<std::string>& files);
 
-/// ~/.ssh/id_*.pub, those that there are.
+/// Those that there are of the names that ssh-keygen(1) gives: ~/.ssh/id_ed25519.pub, id_ed25519_sk.pub,
+/// id_ecdsa.pub, id_ecdsa_sk.pub, id_rsa.pub.
 [[nodiscard]] std::vector<std::string> default_ssh_key_files();
 
 } // namespace capsul::cli

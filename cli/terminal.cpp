@@ -121,18 +121,32 @@ std::string printable(std::string_view text, bool keep_lines) {
 }
 
 void LogFilter::release(std::string& out) {
+    if (pending_ == "\n" && !rendition_.empty()) {
+        out += plain_rendition;
+        rendition_.clear();
+    }
     if (pending_ != "\r") { // a carriage return before a newline is how consoles end a line
         out += printable(pending_, true);
     }
     pending_.clear();
 }
 
+void LogFilter::take_rendition(std::string& out) {
+    constexpr std::size_t longest = 256; // a guest may send any number of them
+    out += pending_;
+    const bool ends_all = pending_.find_first_not_of("0;", 2) == pending_.size() - 1;
+    if (ends_all || rendition_.size() > longest) {
+        rendition_.clear();
+    }
+    rendition_ += ends_all ? std::string() : pending_;
+    pending_.clear();
+}
+
 void LogFilter::take(char byte, std::string& out) {
     const bool in_escape = pending_.starts_with('\x1b');
     if (in_escape && pending_.size() >= 2 && byte == 'm') {
-        out += pending_ + byte;
-        colored_ = true;
-        pending_.clear();
+        pending_ += byte;
+        take_rendition(out);
         return;
     }
     const bool goes_on =
@@ -151,17 +165,21 @@ void LogFilter::take(char byte, std::string& out) {
 }
 
 std::string LogFilter::filter(std::string_view piece) {
+    const std::string before = rendition_;
     std::string out;
     for (const char byte : piece) {
         take(byte, out);
     }
-    return out;
+    if (out.empty()) {
+        return out;
+    }
+    return before + out.append(rendition_.empty() ? std::string_view() : plain_rendition);
 }
 
 std::string LogFilter::finish() {
     std::string out;
     release(out);
-    return colored_ ? out + "\x1b[0m" : out;
+    return out;
 }
 
 } // namespace capsul::cli

@@ -25,19 +25,25 @@ enum class Color { automatic, always, never };
 /// a line are shown as \x1b or \u202e. With `keep_lines`, newlines and tabs stay.
 [[nodiscard]] std::string printable(std::string_view text, bool keep_lines = false);
 
+/// Ends every colour and other rendition.
+inline constexpr std::string_view plain_rendition = "\x1b[0m";
+
 /// The same for a log that comes in pieces, with colours (SGR sequences) let through: boot messages use them.
+/// A colour ends with its line, and what is returned leaves none on: whatever ends the program, the shell's
+/// prompt is seen.
 class LogFilter {
   public:
     [[nodiscard]] std::string filter(std::string_view piece);
-    /// What is still held back, and the end of any colour.
+    /// What is still held back.
     [[nodiscard]] std::string finish();
 
   private:
     void take(char byte, std::string& out);
     void release(std::string& out);
+    void take_rendition(std::string& out);
 
-    std::string pending_; ///< the beginning of a sequence or of a character
-    bool colored_ = false;
+    std::string pending_;   ///< the beginning of a sequence or of a character
+    std::string rendition_; ///< the sequences that are in force
 };
 
 } // namespace capsul::cli

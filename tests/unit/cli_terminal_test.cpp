@@ -46,8 +46,28 @@ std::string filtered(const std::vector<std::string>& pieces) {
     return out + filter.finish();
 }
 
-TEST(LogFilter, KeepsColorsAndEndsThem) {
-    EXPECT_EQ(filtered({"[ \x1b[0;32mOK\x1b[0m ]\n"}), "[ \x1b[0;32mOK\x1b[0m ]\n\x1b[0m");
+TEST(LogFilter, KeepsColorsThatEnd) {
+    EXPECT_EQ(filtered({"[ \x1b[0;32mOK\x1b[0m ]\n\x1b[1mx\x1b[m\n"}),
+              "[ \x1b[0;32mOK\x1b[0m ]\n\x1b[1mx\x1b[m\n");
+}
+
+TEST(LogFilter, EndsAColorWithItsLine) {
+    EXPECT_EQ(filtered({"\x1b[8mlogin\nand on\n"}), "\x1b[8mlogin\x1b[0m\nand on\n");
+}
+
+TEST(LogFilter, LeavesNoColorOnBetweenPieces) {
+    EXPECT_EQ(filtered({"\x1b[1;8ma", "b\x1b[4m", "c\n", "d"}),
+              "\x1b[1;8ma\x1b[0m\x1b[1;8mb\x1b[4m\x1b[0m\x1b[1;8m\x1b[4mc\x1b[0m\nd");
+}
+
+TEST(LogFilter, BoundsWhatItRemembers) {
+    std::string many;
+    for (int i = 0; i < 10'000; ++i) {
+        many += "\x1b[31m";
+    }
+    LogFilter filter;
+    static_cast<void>(filter.filter(many));
+    EXPECT_LT(filter.filter("x").size(), 300U);
 }
 
 TEST(LogFilter, ShowsOtherSequences) {
@@ -55,7 +75,7 @@ TEST(LogFilter, ShowsOtherSequences) {
 }
 
 TEST(LogFilter, SeesSequencesAndCharactersAcrossPieces) {
-    EXPECT_EQ(filtered({"\x1b", "[3", "1mred", "\xc3", "\xbc"}), "\x1b[31mredü\x1b[0m");
+    EXPECT_EQ(filtered({"\x1b", "[3", "1mred", "\xc3", "\xbc"}), "\x1b[31mred\x1b[0m\x1b[31mü\x1b[0m");
     EXPECT_EQ(filtered({"\x1b", "[2", "J"}), R"(\x1b[2J)");
 }
 

@@ -45,6 +45,7 @@ class Output {
   public:
     explicit Output(int fd) : fd_(fd) {}
 
+    [[nodiscard]] int fd() const noexcept { return fd_; }
     void write(std::string_view text);
     void flush();
     /// Whoever read has left (EPIPE): not an error, but there is no use in going on.

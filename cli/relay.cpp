@@ -6,9 +6,11 @@
 
 #include <array>
 #include <cerrno>
+#include <climits>
 #include <csignal>
 #include <optional>
 #include <poll.h>
+#include <string>
 #include <string_view>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -18,7 +20,8 @@
 namespace capsul::cli {
 namespace {
 
-constexpr char leave_key = '\x1d'; // Ctrl-]
+constexpr std::size_t input_limit = std::size_t{1} << 20U; ///< of what waits for the console
+constexpr char leave_key = '\x1d';                         // Ctrl-]
 
 /// Every key goes through, none acts here, while this lives.
 class RawTerminal {
@@ -72,16 +75,13 @@ class Signals {
     UniqueFd fd_;
 };
 
-void send_all(int console, std::string_view bytes) {
-    while (!bytes.empty()) {
-        const ssize_t sent = ::send(console, bytes.data(), bytes.size(), MSG_NOSIGNAL);
-        if (sent < 0 && errno != EINTR) {
-            throw_errno(errno, "the console");
-        }
-        bytes.remove_prefix(static_cast<std::size_t>(std::max<ssize_t>(sent, 0)));
-    }
+/// What is polled for `events`, or not at all: a peer that has hung up must not wake us for nothing.
+pollfd polled(int fd, int events) {
+    return {events == 0 ? -1 : fd, static_cast<short>(events), 0};
 }
 
+/// Never blocks but in poll, where signals are seen: neither a console nor a reader that takes nothing keeps
+/// a user from leaving.
 class Relay {
   public:
     Relay(int console, Output& out) : console_(console), out_(out) {
@@ -93,23 +93,32 @@ class Relay {
     /// How it ended; a signal ends it too.
     RelayEnd run() {
         while (true) {
-            std::array<pollfd, 3> waiting{{{console_, POLLIN, 0},
-                                           {input_open_ ? STDIN_FILENO : -1, POLLIN, 0},
-                                           {signals_.fd(), POLLIN, 0}}};
+            const int from_console = output_.empty() ? POLLIN : 0;
+            const int to_console = input_.empty() ? 0 : POLLOUT;
+            std::array<pollfd, 4> waiting{{polled(console_, from_console | to_console),
+                                           polled(STDIN_FILENO, may_read_input() ? POLLIN : 0),
+                                           polled(out_.fd(), output_.empty() ? 0 : POLLOUT),
+                                           polled(signals_.fd(), POLLIN)}};
             if (::poll(waiting.data(), waiting.size(), -1) < 0 && errno != EINTR) {
                 throw_errno(errno, "poll");
             }
-            if (waiting[2].revents != 0) {
+            if (waiting[3].revents != 0) {
                 take_signal();
             }
             if (ended_by_ != 0) {
                 return RelayEnd::left;
             }
-            if (waiting[0].revents != 0 && !pass_output()) {
+            if (waiting[1].revents != 0 && !take_input()) {
+                return RelayEnd::left;
+            }
+            if (waiting[2].revents != 0 && !pass_output()) {
                 return RelayEnd::closed;
             }
-            if (waiting[1].revents != 0 && !pass_input()) {
-                return RelayEnd::left;
+            if ((waiting[0].revents & POLLOUT) != 0) {
+                pass_input();
+            }
+            if ((waiting[0].revents & ~POLLOUT) != 0 && output_.empty() && !take_output()) {
+                return RelayEnd::closed;
             }
         }
     }
@@ -127,28 +136,53 @@ class Relay {
         }
     }
 
-    /// False at the console's end, and when nobody reads on.
-    bool pass_output() {
-        const ssize_t got = ::read(console_, buffer_.data(), buffer_.size());
+    /// A person's keys are always read: one of them may be the one to leave by.
+    [[nodiscard]] bool may_read_input() const {
+        return input_open_ && (terminal_ || input_.size() < input_limit);
+    }
+
+    /// False at the console's end.
+    bool take_output() {
+        const ssize_t got = ::recv(console_, buffer_.data(), buffer_.size(), MSG_DONTWAIT);
         if (got > 0) {
-            out_.write({buffer_.data(), static_cast<std::size_t>(got)});
-            out_.flush();
+            output_.assign(buffer_.data(), static_cast<std::size_t>(got));
         }
-        return (got > 0 && !out_.reader_gone()) || (got < 0 && errno == EINTR);
+        return got > 0 || (got < 0 && is_passing(errno));
+    }
+
+    /// False when nobody reads on.
+    bool pass_output() {
+        out_.write(output_); // not more than a pipe that polls as writable takes at once
+        out_.flush();
+        output_.clear();
+        return !out_.reader_gone();
     }
 
     /// False when the user leaves.
-    bool pass_input() {
+    bool take_input() {
         const ssize_t got = ::read(STDIN_FILENO, buffer_.data(), buffer_.size());
         if (got <= 0) {
-            input_open_ = got < 0 && errno == EINTR;
+            input_open_ = got < 0 && is_passing(errno);
             return !terminal_ || input_open_;
         }
         const std::string_view bytes(buffer_.data(), static_cast<std::size_t>(got));
         const auto leave = terminal_ ? bytes.find(leave_key) : std::string_view::npos;
-        send_all(console_, bytes.substr(0, leave));
+        if (input_.size() < input_limit) { // else typed in vain: the console has long taken nothing
+            input_ += bytes.substr(0, leave);
+        }
+        pass_input();
         return leave == std::string_view::npos;
     }
+
+    void pass_input() {
+        const ssize_t sent = ::send(console_, input_.data(), input_.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (sent < 0 && !is_passing(errno)) {
+            input_.clear(); // its end is seen when it is read
+        }
+        input_.erase(0, static_cast<std::size_t>(std::max<ssize_t>(sent, 0)));
+    }
+
+    static bool is_passing(int number) { return number == EINTR || number == EAGAIN; }
 
     int console_;
     Output& out_;
@@ -156,7 +190,9 @@ class Relay {
     std::optional<RawTerminal> terminal_;
     bool input_open_ = true;
     int ended_by_ = 0;
-    std::array<char, 16384> buffer_{};
+    std::string input_;  ///< for the console, which has not taken it yet
+    std::string output_; ///< for out_, likewise
+    std::array<char, PIPE_BUF> buffer_{};
 };
 
 } // namespace
@@ -168,6 +204,10 @@ RelayEnd relay_console(int console, Output& out) {
         Relay relay(console, out);
         end = relay.run();
         signal = relay.ended_by();
+    }
+    if (is_terminal(out.fd())) {
+        out.write(plain_rendition); // a guest may have left any on
+        out.flush();
     }
     if (signal != 0) {
         ::raise(signal);

@@ -6,6 +6,7 @@
 #include "lib/size.hpp"
 
 #include <CLI/CLI.hpp> // CLI/App.hpp alone does not link
+#include <span>
 #include <string>
 #include <vector>
 
@@ -15,6 +16,18 @@ namespace capsul::cli {
 /// help. The type names that its options are given ("FILE", "IMAGE", "table|wide") serve help and completion.
 CLI::App& add_command(CLI::App& parent, const std::string& name, const std::string& description,
                       const std::string& examples);
+
+/// Declares the columns of the table that `command` prints, so that --columns is checked before anything is
+/// done.
+template <class T>
+void prints_table(Session& session, const CLI::App& command, std::span<const Column<T>> columns,
+                  bool only_as_csv = false) {
+    TableFacts& facts = session.tables[&command];
+    facts.only_as_csv = only_as_csv;
+    for (const Column<T>& column : columns) {
+        facts.columns.emplace_back(column.name);
+    }
+}
 
 /// The path from the program's name, such as "capsulctl vm create".
 [[nodiscard]] std::string command_path(const CLI::App& command);

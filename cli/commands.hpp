@@ -11,6 +11,7 @@ void add_image_commands(CLI::App& program, Session& session);
 void add_host_commands(CLI::App& program, Session& session);
 void add_operation_commands(CLI::App& program, Session& session);
 void add_completion_commands(CLI::App& program, Session& session);
+void add_help_command(CLI::App& program, Session& session);
 
 // Those of `vm`, each also as a short form at the top: `name` is what it is called there.
 void add_vm_create(CLI::App& parent, Session& session, const std::string& name, bool name_required);

@@ -45,6 +45,7 @@ struct Place {
     const CLI::Option* awaiting = nullptr; ///< an option whose value comes next
     std::size_t positionals = 0;           ///< given so far
     bool in_guest = false;                 ///< after "--"
+    bool in_help = false;                  ///< `command` is the one that help is asked about
 };
 
 Place walk(const CLI::App& program, const std::vector<std::string>& words) {
@@ -60,6 +61,8 @@ Place walk(const CLI::App& program, const std::vector<std::string>& words) {
         } else if (word.starts_with('-')) {
             const CLI::Option* option = find_option(place.command, word);
             place.awaiting = takes_value(option) ? option : nullptr;
+        } else if (place.command == &program && word == "help") {
+            place.in_help = true;
         } else if (const CLI::App* sub = find_command(*place.command, word)) {
             place.command = sub;
         } else {
@@ -117,7 +120,8 @@ std::vector<Candidate> positionals_of(const Place& place, const NamesOf& names_o
                                                      : values_of(option->get_type_name(), names_of);
 }
 
-std::vector<Candidate> everything(const Place& place, const std::string& word, const NamesOf& names_of) {
+std::vector<Candidate> everything(const CLI::App& program, const Place& place, const std::string& word,
+                                  const NamesOf& names_of) {
     if (place.in_guest) {
         return {};
     }
@@ -125,13 +129,13 @@ std::vector<Candidate> everything(const Place& place, const std::string& word, c
         return values_of(place.awaiting->get_type_name(), names_of);
     }
     if (word.starts_with('-')) {
-        return options_of(place.command);
+        return options_of(place.in_help ? &program : place.command);
     }
     std::vector<Candidate> all;
     for (const CLI::App* sub : place.command->get_subcommands([](const CLI::App*) { return true; })) {
         all.push_back({sub->get_name(), sub->get_description()});
     }
-    return all.empty() ? positionals_of(place, names_of) : all;
+    return all.empty() && !place.in_help ? positionals_of(place, names_of) : all;
 }
 
 std::vector<std::string> names_from_daemon(Session& session, const std::string& kind) {
@@ -150,6 +154,22 @@ std::vector<std::string> names_from_daemon(Session& session, const std::string& 
         const Error&) { // NOLINT(bugprone-empty-catch): without a daemon there are no names, and no noise
     }
     return names;
+}
+
+/// The value of --socket on the line: the names to offer are those of that daemon.
+std::string socket_on(const std::vector<std::string>& line) {
+    std::vector<std::string> words;
+    std::ranges::copy_if(line, std::back_inserter(words),
+                         [](const std::string& word) { return word != "="; });
+    std::string socket;
+    for (std::size_t i = 0; i < words.size() && words[i] != "--"; ++i) {
+        if (words[i].starts_with("--socket=")) {
+            socket = words[i].substr(std::string_view("--socket=").size());
+        } else if (words[i] == "--socket" && i + 1 < words.size()) {
+            socket = words[i + 1];
+        }
+    }
+    return socket;
 }
 
 void limit_time() {
@@ -189,7 +209,7 @@ std::vector<Candidate> candidates(const CLI::App& program, std::vector<std::stri
         words.push_back(word.substr(0, equals));
         word.erase(0, equals + 1);
     }
-    std::vector<Candidate> found = everything(walk(program, words), word, names_of);
+    std::vector<Candidate> found = everything(program, walk(program, words), word, names_of);
     std::erase_if(found, [&](const Candidate& candidate) {
         return candidate.word != files_marker && !candidate.word.starts_with(word);
     });
@@ -202,9 +222,10 @@ std::vector<Candidate> candidates(const CLI::App& program, std::vector<std::stri
 int complete(const CLI::App& program, Session& session, const std::vector<std::string>& words) {
     limit_time();
     const bool dashes = !words.empty() && words.front() == "--";
+    const std::vector<std::string> line(words.begin() + (dashes ? 1 : 0), words.end());
+    session.options.socket = socket_on(line);
     const auto names_of = [&](const std::string& kind) { return names_from_daemon(session, kind); };
-    for (const Candidate& candidate :
-         candidates(program, {words.begin() + (dashes ? 1 : 0), words.end()}, names_of)) {
+    for (const Candidate& candidate : candidates(program, line, names_of)) {
         session.out().write(candidate.word +
                             (candidate.description.empty() ? "" : "\t" + candidate.description) + '\n');
     }

@@ -1,8 +1,9 @@
 #include "cli/help.hpp"
 
-#include "cli/command.hpp"
+#include "cli/commands.hpp"
 
 #include <fmt/format.h>
+#include <memory>
 #include <vector>
 
 namespace capsul::cli {
@@ -143,6 +144,25 @@ std::string help_text(const CLI::App& command) {
 
 std::shared_ptr<CLI::FormatterBase> help_formatter() {
     return std::make_shared<HelpFormatter>();
+}
+
+void add_help_command(CLI::App& program, Session& session) {
+    CLI::App& command =
+        add_command(program, "help", "Show the help of a command", "capsulctl help vm create");
+    auto words = std::make_shared<std::vector<std::string>>();
+    command.add_option("COMMAND", *words, "The command, such as vm create")->type_name("COMMAND");
+    command.callback([&program, &session, words] {
+        const CLI::App* shown = &program;
+        for (const std::string& word : *words) {
+            const auto subs =
+                shown->get_subcommands([&](const CLI::App* sub) { return sub->get_name() == word; });
+            if (subs.empty()) {
+                throw unexpected_word(*shown, word);
+            }
+            shown = subs.front();
+        }
+        session.out().write(help_text(*shown));
+    });
 }
 
 } // namespace capsul::cli

@@ -82,8 +82,7 @@ void version(Session& session) {
     Json all{{"client", {{"version", CAPSUL_VERSION}}}, {"server", nullptr}};
     std::string text = "capsulctl " CAPSUL_VERSION "\n";
     const auto print = [&] {
-        session.out().write(
-            session.wants_data() ? render_json(all, options, options.format == Format::json ? 2 : -1) : text);
+        session.out().write(session.wants_json() ? render_object(all, options) : text);
     };
     try {
         const HostInfo server = session.client().call(HostShow{});
@@ -104,6 +103,7 @@ void add_host_commands(CLI::App& program, Session& session) {
         add_command(program, "doctor", "Check whether this host can run VMs; exit 8 if not",
                     "capsulctl doctor\n"
                     "capsulctl doctor --json | jq -r '.[] | select(.severity != \"ok\") | .hint'");
+    prints_table<Finding>(session, doctor_command, columns);
     doctor_command.callback([&session] { doctor(session); });
     CLI::App& version_command = add_command(
         program, "version", "Show the versions of capsulctl and of capsuld", "capsulctl version --json");

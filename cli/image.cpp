@@ -65,15 +65,7 @@ void print_images(Session& session, const std::vector<Image>& images) {
 }
 
 void print_image(Session& session, const Image& image) {
-    const OutputOptions options = session.output_options();
-    if (options.format == Format::json) {
-        session.out().write(render_json(encode(image), options, 2));
-    } else if (options.columns.empty() &&
-               (options.format == Format::table || options.format == Format::wide)) {
-        session.out().write(render_image(image, options));
-    } else {
-        print_images(session, {image});
-    }
+    print_one<Image>(session.out(), session.output_options(), image, columns, render_image);
 }
 
 struct ImportFlags {
@@ -210,10 +202,11 @@ void import(Session& session, const ImportFlags& flags) {
 
 void remove(Session& session, const std::vector<std::string>& words, bool ignore_missing) {
     Tally tally(session);
+    std::vector<Image> removed;
     for (const Name& name : parse_names(words)) {
         const std::string subject = "image " + name.to_string();
         try {
-            static_cast<void>(session.client().call(ImageRemove{name}));
+            removed.push_back(session.client().call(ImageRemove{name}));
             session.note(subject + ": removed");
             tally.success();
         } catch (const Error& error) {
@@ -225,6 +218,7 @@ void remove(Session& session, const std::vector<std::string>& words, bool ignore
             }
         }
     }
+    print_results<Image>(session, removed, words.size() == 1, columns);
     session.exit_code = tally.exit_code();
 }
 
@@ -246,6 +240,7 @@ void add_import(CLI::App& parent, Session& session) {
     command.add_option("--cmdline", flags->cmdline, "The kernel's command line, for --kernel")
         ->type_name("TEXT");
     command.add_flag("--if-not-exists", flags->if_not_exists, "Success, and no change, when it exists");
+    prints_table<Image>(session, command, columns);
     command.callback([&session, flags] { import(session, *flags); });
 }
 
@@ -260,6 +255,7 @@ void add_remove(CLI::App& parent, Session& session) {
     auto flags = std::make_shared<RemoveFlags>();
     command.add_option("NAME", flags->names, "The image, or several")->required()->type_name("IMAGE");
     command.add_flag("--ignore-missing", flags->ignore_missing, "Success when there is no such image");
+    prints_table<Image>(session, command, columns, true);
     command.callback([&session, flags] { remove(session, flags->names, flags->ignore_missing); });
 }
 
@@ -282,11 +278,13 @@ void add_image_commands(CLI::App& program, Session& session) {
     CLI::App& list = add_command(image, "list", "List images",
                                  "capsulctl image list\n"
                                  "capsulctl image list --json | jq -r '.[] | select(.vms == []) | .name'");
+    prints_table<Image>(session, list, columns);
     list.callback([&session] { print_images(session, session.client().call(ImageList{})); });
     CLI::App& shown =
         add_command(image, "show", "Show all that is known of an image", "capsulctl image show debian-12");
     auto name = std::make_shared<std::string>();
     shown.add_option("NAME", *name, "The image")->required()->type_name("IMAGE");
+    prints_table<Image>(session, shown, columns);
     shown.callback([&session, name] { show(session, *name); });
     add_remove(image, session);
 }

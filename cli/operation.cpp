@@ -42,27 +42,17 @@ constexpr std::array<Column<Operation>, 8> operation_columns{{
      Shown::filled},
 }};
 
-void print_operation(Session& session, const Operation& operation) {
-    const OutputOptions options = session.output_options();
-    if (options.format == Format::json) {
-        session.out().write(render_json(encode(operation), options, 2));
-        return;
-    }
-    if (options.format != Format::table && options.format != Format::wide) {
-        print_list<Operation>(session.out(), options, {operation}, operation_columns);
-        return;
-    }
-    session.out().write(
-        render_lines({{"ID", operation.id.to_string()},
-                      {"Kind", operation.kind},
-                      {"Target", operation.target},
-                      {"State", std::string(to_string(operation.state)), operation_style(operation)},
-                      {"Percent", percent_text(operation)},
-                      {"Created", operation.created.to_string()},
-                      {"Message", operation.message},
-                      {"Error", operation.error ? operation.error->title : ""},
-                      {"Hint", operation.error ? operation.error->hint : ""}},
-                     options));
+std::string render_operation(const Operation& operation, const OutputOptions& options) {
+    return render_lines({{"ID", operation.id.to_string()},
+                         {"Kind", operation.kind},
+                         {"Target", operation.target},
+                         {"State", std::string(to_string(operation.state)), operation_style(operation)},
+                         {"Percent", percent_text(operation)},
+                         {"Created", operation.created.to_string()},
+                         {"Message", operation.message},
+                         {"Error", operation.error ? operation.error->title : ""},
+                         {"Hint", operation.error ? operation.error->hint : ""}},
+                        options);
 }
 
 std::string data_text(const Event& event) {
@@ -88,7 +78,8 @@ EventList event_call(const EventFlags& flags) {
     if (!flags.since.empty()) {
         std::uint64_t id = 0;
         const char* end = flags.since.data() + flags.since.size();
-        if (std::from_chars(flags.since.data(), end, id).ptr != end) {
+        const auto [stopped, failure] = std::from_chars(flags.since.data(), end, id);
+        if (failure != std::errc{} || stopped != end) {
             throw Error(ErrorCode::invalid,
                         fmt::format("--since: '{}' is not the id of an event", flags.since),
                         "`capsulctl events` lists them with their ids");
@@ -102,7 +93,8 @@ EventList event_call(const EventFlags& flags) {
 void print_event_now(Session& session, const Event& event, const OutputOptions& options) {
     if (options.format == Format::json || options.format == Format::jsonl) {
         session.out().write(render_json(encode(event), options, -1));
-    } else if (options.format == Format::table || options.format == Format::wide) {
+    } else if (options.columns.empty() &&
+               (options.format == Format::table || options.format == Format::wide)) {
         session.out().write(
             printable(fmt::format("{:>6}  {}  {:<20}  {:<20}  {}", event.id, event.time.to_string(),
                                   event.type, event.target, data_text(event))) +
@@ -158,6 +150,7 @@ void add_operation_commands(CLI::App& program, Session& session) {
                                   "capsulctl operation list");
     CLI::App& list = add_command(group, "list", "List operations, oldest first",
                                  "capsulctl operation list --json | jq '.[] | select(.state == \"failed\")'");
+    prints_table<Operation>(session, list, operation_columns);
     list.callback([&session] {
         print_list<Operation>(session.out(), session.output_options(), session.client().call(OperationList{}),
                               operation_columns);
@@ -166,8 +159,11 @@ void add_operation_commands(CLI::App& program, Session& session) {
                                  "capsulctl operation show 6f1c1f0e-3f0e-4a57-9d0c-2f7b7f0f5c1a");
     auto id = std::make_shared<std::string>();
     show.add_option("ID", *id, "Its id")->required()->type_name("ID");
+    prints_table<Operation>(session, show, operation_columns);
     show.callback([&session, id] {
-        print_operation(session, session.client().call(OperationShow{parse_option<Uuid>("ID", *id)}));
+        const Operation operation = session.client().call(OperationShow{parse_option<Uuid>("ID", *id)});
+        print_one<Operation>(session.out(), session.output_options(), operation, operation_columns,
+                             render_operation);
     });
 
     CLI::App& event = add_command(program, "events", "Show what has happened; with -f, as it happens",
@@ -177,6 +173,7 @@ void add_operation_commands(CLI::App& program, Session& session) {
     auto flags = std::make_shared<EventFlags>();
     event.add_option("--since", flags->since, "Only events after this one")->type_name("ID");
     event.add_flag("-f,--follow", flags->follow, "Go on with events as they happen");
+    prints_table<Event>(session, event, event_columns);
     event.callback([&session, flags] { events(session, *flags); });
 }
 

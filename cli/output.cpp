@@ -27,17 +27,6 @@ bool shown_by_default(const ColumnFacts& column, Format format) {
     return false;
 }
 
-std::size_t column_index(const std::string& name, const std::vector<ColumnFacts>& columns) {
-    const auto found = std::ranges::find(columns, name, &ColumnFacts::name);
-    if (found == columns.end()) {
-        std::vector<std::string> names;
-        std::ranges::transform(columns, std::back_inserter(names), &ColumnFacts::name);
-        throw Error(ErrorCode::invalid, fmt::format("--columns: there is no column '{}'", name),
-                    fmt::format("columns are {}", fmt::join(names, ", ")));
-    }
-    return static_cast<std::size_t>(found - columns.begin());
-}
-
 } // namespace
 
 void Output::write(std::string_view text) {
@@ -68,11 +57,23 @@ void Output::finish() {
     }
 }
 
+void check_columns(const std::vector<std::string>& wanted, const std::vector<std::string>& there) {
+    for (const std::string& name : wanted) {
+        if (std::ranges::find(there, name) == there.end()) {
+            throw Error(ErrorCode::invalid, fmt::format("--columns: there is no column '{}'", name),
+                        fmt::format("columns are {}", fmt::join(there, ", ")));
+        }
+    }
+}
+
 std::vector<std::size_t> choose_columns(const OutputOptions& options,
                                         const std::vector<ColumnFacts>& columns) {
+    std::vector<std::string> names;
+    std::ranges::transform(columns, std::back_inserter(names), &ColumnFacts::name);
+    check_columns(options.columns, names);
     std::vector<std::size_t> chosen;
     for (const std::string& name : options.columns) {
-        chosen.push_back(column_index(name, columns));
+        chosen.push_back(static_cast<std::size_t>(std::ranges::find(names, name) - names.begin()));
     }
     if (!options.columns.empty()) {
         return chosen;
@@ -88,6 +89,10 @@ std::vector<std::size_t> choose_columns(const OutputOptions& options,
 std::string render_json(const Json& value, const OutputOptions& options, int indent) {
     // On a terminal nothing but ASCII, so that no character in a value can act on it.
     return value.dump(indent, ' ', options.to_terminal, Json::error_handler_t::replace) + '\n';
+}
+
+std::string render_object(const Json& value, const OutputOptions& options) {
+    return render_json(value, options, options.format == Format::json ? 2 : -1);
 }
 
 std::string for_output(const std::string& text, const OutputOptions& options) {

@@ -79,11 +79,17 @@ struct ColumnFacts {
     bool filled;
 };
 
-/// The indexes of the columns to print; throws Error (invalid) for an unknown one, listing those there are.
+/// Throws Error (invalid) for a column that is not there, listing those that are.
+void check_columns(const std::vector<std::string>& wanted, const std::vector<std::string>& there);
+
+/// The indexes of the columns to print; throws as check_columns does.
 [[nodiscard]] std::vector<std::size_t> choose_columns(const OutputOptions& options,
                                                       const std::vector<ColumnFacts>& columns);
 
+/// JSON on one line, or with `indent`.
 [[nodiscard]] std::string render_json(const Json& value, const OutputOptions& options, int indent);
+/// One object as -o json (indented) or -o jsonl (a line) has it.
+[[nodiscard]] std::string render_object(const Json& value, const OutputOptions& options);
 [[nodiscard]] std::string render_grid(const Grid& grid, const OutputOptions& options);
 
 /// Text from outside on its way to standard output: harmless on a terminal, untouched elsewhere.
@@ -135,6 +141,20 @@ void print_list(Output& out, const OutputOptions& options, const std::vector<T>&
     case Format::wide:
     case Format::csv:
         out.write(render_grid(make_grid(rows, columns, options), options));
+    }
+}
+
+/// One object: for a person what `render` makes of it, else the form asked for.
+template <class T, class Render>
+void print_one(Output& out, const OutputOptions& options, const T& object, std::span<const Column<T>> columns,
+               const Render& render) {
+    const bool for_person = options.format == Format::table || options.format == Format::wide;
+    if (options.format == Format::json) {
+        out.write(render_object(encode(object), options));
+    } else if (for_person && options.columns.empty()) {
+        out.write(render(object, options));
+    } else {
+        print_list<T>(out, options, {object}, columns);
     }
 }
 

@@ -71,15 +71,24 @@ void check_line(const CLI::App& program, const Session& session) {
         throw Error(ErrorCode::invalid, command.get_name() + ": takes no command after --");
     }
     if (command.get_subcommands([](const CLI::App*) { return true; }).empty()) {
-        static_cast<void>(session.output_options()); // a mistake there is told before anything is done
+        session.check_options(command); // a mistake there is told before anything is done
     }
 }
 
-/// For someone who named no command.
-int show_commands(const CLI::App& command) {
-    const std::string text = help_text(command);
-    static_cast<void>(!::write(STDERR_FILENO, text.data(), text.size()));
-    return exit_code(ErrorCode::invalid);
+/// What the words say of -o and --json, where CLI11 gave up before it told: that error keeps to it too.
+void read_output_option(const std::vector<std::string>& words, GlobalOptions& options) {
+    for (auto word = words.begin(); word != words.end() && *word != "--"; ++word) {
+        const bool last = std::next(word) == words.end();
+        if (*word == "--json") {
+            options.json = true;
+        } else if (word->starts_with("--output=")) {
+            options.output = word->substr(std::string_view("--output=").size());
+        } else if ((*word == "--output" || *word == "-o") && !last) {
+            options.output = *std::next(word);
+        } else if (word->starts_with("-o")) {
+            options.output = word->substr(2);
+        }
+    }
 }
 
 int fail(Session& session, const Error& error) {
@@ -96,34 +105,30 @@ int finish(Session& session, int code) {
     }
 }
 
-/// `capsulctl help vm create` is `capsulctl vm create --help`.
-int help(const CLI::App& program, Session& session, const std::vector<std::string>& words) {
-    const CLI::App* command = &program;
-    for (const std::string& word : words) {
-        const auto subs =
-            command->get_subcommands([&](const CLI::App* sub) { return sub->get_name() == word; });
-        if (subs.empty()) {
-            return fail(session, unexpected_word(*command, word));
-        }
-        command = subs.front();
+/// For someone who named no command.
+int show_commands(const CLI::App& command, Session& session) {
+    if (session.wants_json()) {
+        return fail(session, Error(ErrorCode::invalid, "no command is given",
+                                   fmt::format("`{} --help` lists them", command_path(command))));
     }
-    session.out().write(help_text(*command));
-    return finish(session, 0);
+    const std::string text = help_text(command);
+    static_cast<void>(!::write(STDERR_FILENO, text.data(), text.size()));
+    return exit_code(ErrorCode::invalid);
 }
 
-int run_command(CLI::App& program, Session& session, std::vector<std::string> words) {
+int run_command(CLI::App& program, Session& session, const std::vector<std::string>& words) {
     try {
-        std::ranges::reverse(words); // CLI11 takes them from the end
-        program.parse(words);
+        program.parse(
+            std::vector<std::string>(words.rbegin(), words.rend())); // CLI11 takes them from the end
         const CLI::App& command = chosen_command(program);
         const bool is_group = !command.get_subcommands([](const CLI::App*) { return true; }).empty();
-        return finish(session, is_group ? show_commands(command) : session.exit_code);
-
+        return finish(session, is_group ? show_commands(command, session) : session.exit_code);
     } catch (const CLI::CallForHelp&) {
         session.out().write(help_text(chosen_command(program)));
     } catch (const CLI::CallForVersion& version) {
         session.out().write(std::string(version.what()) + '\n');
     } catch (const CLI::ParseError& error) {
+        read_output_option(words, session.options);
         return fail(session, usage_error(program, error));
     } catch (const Error& error) {
         return fail(session, error);
@@ -149,7 +154,7 @@ void add_all_commands(CLI::App& program, Session& session) {
     add_host_commands(program, session);
     add_operation_commands(program, session);
     add_completion_commands(program, session);
-    add_command(program, "help", "Show the help of a command", "capsulctl help vm create");
+    add_help_command(program, session);
     add_short_commands(program, session);
 }
 
@@ -166,15 +171,8 @@ int run_program(std::vector<std::string> words) {
     if (!words.empty() && words.front() == "__complete") {
         return complete(program, session, {words.begin() + 1, words.end()});
     }
-    if (!words.empty() && words.front() == "help") {
-        return help(program, session, {words.begin() + 1, words.end()});
-    }
-
-    if (words.empty()) {
-        return show_commands(program);
-    }
     split_guest_command(words, session);
-    return run_command(program, session, std::move(words));
+    return run_command(program, session, words);
 }
 
 } // namespace capsul::cli

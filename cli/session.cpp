@@ -1,5 +1,6 @@
 #include "cli/session.hpp"
 
+#include "cli/command.hpp"
 #include "cli/terminal.hpp"
 #include "lib/paths.hpp"
 
@@ -73,13 +74,14 @@ Client& Session::client() {
 OutputOptions Session::output_options() const {
     OutputOptions chosen;
     chosen.format = format_from(options);
+    if (options.quiet && (chosen.format == Format::table || chosen.format == Format::wide)) {
+        chosen.format = Format::name;
+    }
     const bool grid =
         chosen.format == Format::table || chosen.format == Format::wide || chosen.format == Format::csv;
     if (!options.columns.empty() && !grid) {
-        throw Error(ErrorCode::invalid, "--columns goes with -o table, wide and csv only");
-    }
-    if (options.quiet && (chosen.format == Format::table || chosen.format == Format::wide)) {
-        chosen.format = Format::name;
+        throw Error(ErrorCode::invalid,
+                    "--columns: goes with tables and CSV, not with -q nor -o json, jsonl, name");
     }
     chosen.headings = !options.no_headers;
     chosen.color = use_color(color_from(options.color), STDOUT_FILENO);
@@ -88,15 +90,37 @@ OutputOptions Session::output_options() const {
     return chosen;
 }
 
+void Session::check_options(const CLI::App& command) const {
+    const OutputOptions output = output_options();
+    static_cast<void>(progress_from(options));
+    if (options.columns.empty()) {
+        return;
+    }
+    const auto table = tables.find(&command);
+    if (table == tables.end()) {
+        throw Error(ErrorCode::invalid,
+                    fmt::format("--columns: `{}` prints no table", command_path(command)));
+    }
+    if (table->second.only_as_csv && output.format != Format::csv) {
+        throw Error(ErrorCode::invalid,
+                    fmt::format("--columns: `{}` prints a table with -o csv only", command_path(command)));
+    }
+    check_columns(options.columns, table->second.columns);
+}
+
 bool Session::wants_data() const {
     const Format format = format_from(options);
     return format != Format::table && format != Format::wide;
 }
 
+bool Session::wants_json() const {
+    const Format format = format_from(options);
+    return format == Format::json || format == Format::jsonl;
+}
+
 bool Session::json_errors() const noexcept {
     try {
-        const Format format = format_from(options);
-        return format == Format::json || format == Format::jsonl;
+        return wants_json();
     } catch (const Error&) {
         return false;
     }
@@ -121,7 +145,7 @@ void Session::report(const Error& error) {
     std::string text;
     if (json_errors()) {
         const Json json{{"code", to_string(error.code())}, {"message", error.what()}, {"hint", error.hint()}};
-        text = dump_json(json);
+        text = json.dump(-1, ' ', is_terminal(STDERR_FILENO), Json::error_handler_t::replace);
     } else {
         text = "capsulctl: " + printable(error.what());
         if (!error.hint().empty()) {

@@ -5,12 +5,23 @@
 #include "cli/progress.hpp"
 #include "lib/client.hpp"
 
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
+namespace CLI {
+class App;
+}
+
 namespace capsul::cli {
+
+/// The table that a command prints.
+struct TableFacts {
+    std::vector<std::string> columns;
+    bool only_as_csv = false; ///< a person is told in words instead
+};
 
 /// As given on the command line.
 struct GlobalOptions {
@@ -29,14 +40,19 @@ class Session {
     GlobalOptions options;
     std::vector<std::string> rest; ///< what stands after "--", for a command in the guest
     int exit_code = 0;
+    std::map<const CLI::App*, TableFacts> tables; ///< a command that is not here prints none
 
     [[nodiscard]] std::string socket() const;
     Client& client();
     Output& out() { return out_; }
     /// Throws Error (invalid) when --output, --color or --columns do not fit.
     [[nodiscard]] OutputOptions output_options() const;
+    /// Throws Error (invalid) when any of the options that all commands have does not fit `command`.
+    void check_options(const CLI::App& command) const;
     /// Whether the result of an action is wanted on standard output: people are told in a note instead.
     [[nodiscard]] bool wants_data() const;
+    /// -o json or jsonl.
+    [[nodiscard]] bool wants_json() const;
     [[nodiscard]] bool quiet() const { return options.quiet; }
 
     /// Tells a person what happened; silent with -q.

@@ -5,6 +5,7 @@
 #include "lib/name.hpp"
 
 #include <set>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -53,6 +54,21 @@ void run_for_each(Session& session, const std::string& noun, const std::vector<N
         }
     }
     session.exit_code = tally.exit_code();
+}
+
+/// The results of an action, when data is wanted: one object when one name was given, else a list.
+template <class T>
+void print_results(Session& session, const std::vector<T>& results, bool single,
+                   std::span<const Column<T>> columns) {
+    if (!session.wants_data() || (single && results.empty())) {
+        return;
+    }
+    const OutputOptions options = session.output_options();
+    if (single && options.format == Format::json) {
+        session.out().write(render_object(encode(results.front()), options));
+    } else {
+        print_list<T>(session.out(), options, results, columns);
+    }
 }
 
 } // namespace capsul::cli

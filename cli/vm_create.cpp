@@ -148,19 +148,35 @@ void print_created(Session& session, const Vm& vm) {
     }
 }
 
-void create(Session& session, const CreateFlags& flags) {
-    check_flags(flags);
+/// What is waited for when the VM is there.
+std::optional<VmWait> wait_call(const CreateFlags& flags) {
+    if (flags.wait.empty()) {
+        return std::nullopt;
+    }
     VmWait wait;
-    if (!flags.wait.empty()) {
-        wait.stage = parse_option<VmStage>("--wait", flags.wait);
+    wait.stage = parse_option<VmStage>("--wait", flags.wait);
+    if (wait.stage == VmStage::stopped) {
+        throw Error(ErrorCode::invalid, "--wait: 'stopped' is not one of running, agent, ssh, cloud-init",
+                    "capsulctl vm wait NAME --for stopped waits for the end of a VM");
     }
     if (!flags.timeout.empty()) {
         wait.timeout = parse_option<Duration>("--timeout", flags.timeout);
     }
+    return wait;
+}
+
+void create(Session& session, const CreateFlags& flags) {
+    check_flags(flags);
+    std::optional<VmWait> wait = wait_call(flags);
     Vm vm = create_or_show(session, make_call(session, flags), flags.if_not_exists);
-    if (!flags.wait.empty()) {
-        wait.name = vm.name;
-        vm = session.run(wait, "vm " + vm.name.to_string());
+    if (wait) {
+        wait->name = vm.name;
+        try {
+            vm = session.run(*wait, "vm " + vm.name.to_string());
+        } catch (const Error&) {
+            print_created(session, vm); // it stays, and its name may be known to nobody else
+            throw;
+        }
     }
     print_created(session, vm);
 }
@@ -177,7 +193,8 @@ void add_options(CLI::App& command, CreateFlags& flags) {
     text("-c,--cpus", flags.cpus, "N", "Virtual CPUs (default: 1)");
     text("-m,--memory", flags.memory, "SIZE", "Memory, such as 512M or 2G (default: 1G)");
     text("-d,--disk", flags.disk, "SIZE", "Size of its disk (default: the image's)");
-    list("--ssh-key", flags.ssh_keys, "FILE", "Public key to let in, - for stdin (default: ~/.ssh/id_*.pub)");
+    list("--ssh-key", flags.ssh_keys, "FILE",
+         "Public key to let in, - for stdin (default: your own in ~/.ssh)");
     command.add_flag("--no-ssh-key", flags.no_ssh_key, "Let no ssh key in");
     text("--user-data", flags.user_data, "FILE", "cloud-init user data, - for stdin (at most 64 KiB)");
     text("--init-script", flags.init_script, "FILE", "Script to run once, on first boot; - for stdin");
@@ -189,7 +206,7 @@ void add_options(CLI::App& command, CreateFlags& flags) {
     text("--stop-timeout", flags.stop_timeout, "TIME", "How long it gets to power down (default: 90s)");
     text("-w,--wait", flags.wait, "running|agent|ssh|cloud-init",
          "Return when it has reached this (default: running)");
-    text("--timeout", flags.timeout, "TIME", "How long to wait at most (default: 5m)");
+    text("--timeout", flags.timeout, "TIME", "How long --wait waits at most (default: 5m)");
     command.add_flag("--if-not-exists", flags.if_not_exists, "Success, and no change, when it exists");
 }
 
@@ -212,6 +229,7 @@ void add_vm_create(CLI::App& parent, Session& session, const std::string& name, 
                                                                : "Its name (default: made up)");
     positional->required(name_required)->type_name("NEW");
     add_options(command, *flags);
+    prints_table<Vm>(session, command, vm_columns());
     command.callback([&session, flags, positional] {
         flags->named = positional->count() > 0;
         create(session, *flags);

@@ -51,6 +51,19 @@ std::string decode_output(const std::string& base64) {
     return *std::move(bytes);
 }
 
+std::string read_command_input(const std::string& vm) {
+    try {
+        return read_stream(STDIN_FILENO, "standard input", input_limit);
+    } catch (const Error& error) {
+        if (error.code() != ErrorCode::too_large) {
+            throw;
+        }
+        throw Error(
+            error.code(), error.what(),
+            fmt::format("ssh takes more: capsulctl ssh {} -- COMMAND < FILE; -n passes no input", vm));
+    }
+}
+
 void exec(Session& session, const ExecFlags& flags) {
     VmExec call;
     call.name = Name::parse(flags.name);
@@ -62,12 +75,12 @@ void exec(Session& session, const ExecFlags& flags) {
         call.timeout = parse_option<Duration>("--timeout", flags.timeout);
     }
     if (!flags.no_stdin && !is_terminal(STDIN_FILENO)) {
-        call.input_base64 = base64_encode(read_stream(STDIN_FILENO, "standard input", input_limit));
+        call.input_base64 = base64_encode(read_command_input(flags.name));
     }
     const auto result = session.run(call, "vm " + flags.name);
     session.exit_code = result.exit_code;
-    if (session.wants_data()) {
-        session.out().write(render_json(encode(result), session.output_options(), 2));
+    if (session.wants_json()) {
+        session.out().write(render_object(encode(result), session.output_options()));
         return;
     }
     session.out().write(decode_output(result.stdout_base64));

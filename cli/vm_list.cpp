@@ -102,8 +102,8 @@ constexpr std::array<Column<AddressRow>, 2> address_columns{{
 void show_addresses(Session& session, const Name& name) {
     const VmAddresses addresses = session.client().call(VmIp{name});
     const OutputOptions options = session.output_options();
-    if (options.format == Format::json || options.format == Format::jsonl) {
-        session.out().write(render_json(encode(addresses), options, options.format == Format::json ? 2 : -1));
+    if (session.wants_json()) {
+        session.out().write(render_object(encode(addresses), options));
         return;
     }
     std::vector<AddressRow> rows;
@@ -123,9 +123,12 @@ void show_addresses(Session& session, const Name& name) {
 void show_unit(Session& session, const Name& name) {
     const UnitView view = session.client().call(VmUnit{name});
     const OutputOptions options = session.output_options();
-    if (session.wants_data()) {
-        session.out().write(options.format == Format::name ? view.unit + '\n'
-                                                           : render_json(encode(view), options, 2));
+    if (session.wants_json()) {
+        session.out().write(render_object(encode(view), options));
+        return;
+    }
+    if (options.format == Format::name) {
+        session.out().write(for_output(view.unit, options) + '\n');
         return;
     }
     session.out().write(for_output(view.text, options));
@@ -151,8 +154,8 @@ std::string shell_quoted(const std::string& word) {
 void show_command(Session& session, const Name& name) {
     const CommandView view = session.client().call(VmCommand{name});
     const OutputOptions options = session.output_options();
-    if (options.format == Format::json || options.format == Format::jsonl) {
-        session.out().write(render_json(encode(view.argv), options, options.format == Format::json ? 2 : -1));
+    if (session.wants_json()) {
+        session.out().write(render_object(encode(view.argv), options));
         return;
     }
     std::string line;
@@ -180,27 +183,31 @@ void add_vm_list(CLI::App& parent, Session& session, const std::string& name) {
     command.add_option("-l,--label", flags->labels, "Only those with this label, KEY or KEY=VALUE")
         ->type_name("LABEL")
         ->allow_extra_args(false);
+    prints_table<Vm>(session, command, vm_columns());
     command.callback([&session, flags] { list_vms(session, *flags); });
 }
 
 void add_vm_show(CLI::App& parent, Session& session) {
-    add_look(parent, "show", "Show all that is known of a VM",
-             "capsulctl vm show web\n"
-             "capsulctl vm show web --json | jq .spec.ssh_port",
-             [&session](const Name& name) { print_vm(session, session.client().call(VmShow{name})); });
+    const CLI::App& command =
+        add_look(parent, "show", "Show all that is known of a VM",
+                 "capsulctl vm show web\n"
+                 "capsulctl vm show web --json | jq .spec.ssh_port",
+                 [&session](const Name& name) { print_vm(session, session.client().call(VmShow{name})); });
+    prints_table<Vm>(session, command, vm_columns());
 }
 
 void add_vm_ip(CLI::App& parent, Session& session) {
-    add_look(parent, "ip", "Show where a VM can be reached",
-             "capsulctl vm ip web\n"
-             "capsulctl vm ip web --json | jq -r '.ssh.port'",
-             [&session](const Name& name) { show_addresses(session, name); });
+    const CLI::App& command = add_look(parent, "ip", "Show where a VM can be reached",
+                                       "capsulctl vm ip web\n"
+                                       "capsulctl vm ip web --json | jq -r '.ssh.port'",
+                                       [&session](const Name& name) { show_addresses(session, name); });
+    prints_table<AddressRow>(session, command, address_columns);
 }
 
 void add_vm_unit(CLI::App& parent, Session& session) {
     add_look(parent, "unit", "Show the systemd unit of a VM, drop-ins included",
              "capsulctl vm unit web\n"
-             "systemctl --user status \"$(capsulctl vm unit web -o name)\"",
+             "systemctl --user status \"$(capsulctl vm unit web -q)\"",
              [&session](const Name& name) { show_unit(session, name); });
 }
 

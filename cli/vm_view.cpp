@@ -6,23 +6,6 @@
 namespace capsul::cli {
 namespace {
 
-Style state_style(const Vm& vm) {
-    switch (vm.state) {
-    case VmState::running:
-        return Style::good;
-    case VmState::failed:
-    case VmState::broken:
-        return Style::bad;
-    case VmState::starting:
-    case VmState::stopping:
-    case VmState::paused:
-        return Style::changing;
-    case VmState::stopped:
-        return Style::faint;
-    }
-    return Style::plain;
-}
-
 std::string endpoint_text(const std::optional<Endpoint>& endpoint) {
     if (!endpoint) {
         return {};
@@ -63,7 +46,7 @@ std::string of_spec(const Vm& vm, const Text& text) {
 constexpr std::array<Column<Vm>, 17> columns{{
     {"name", [](const Vm& vm) { return vm.name.to_string(); }},
     {"state", [](const Vm& vm) { return std::string(to_string(vm.state)); }, Shown::always, false,
-     state_style},
+     [](const Vm& vm) { return state_style(vm.state); }},
     {"image",
      [](const Vm& vm) { return of_spec(vm, [](const VmRecord& r) { return r.image.to_string(); }); }},
     {"cpus",
@@ -114,7 +97,7 @@ std::vector<Line> spec_lines(const VmRecord& record) {
 std::string render_vm(const Vm& vm, const OutputOptions& options) {
     const std::string up = vm.since ? fmt::format("{} ({})", vm.since->to_string(), uptime(vm)) : "";
     std::vector<Line> lines{{"Name", vm.name.to_string()},
-                            {"State", std::string(to_string(vm.state)), state_style(vm)},
+                            {"State", std::string(to_string(vm.state)), state_style(vm.state)},
                             {"Reason", vm.reason.value_or("")},
                             {"Up since", up},
                             {"Starts at boot", vm.enabled ? "yes" : "no"},
@@ -128,6 +111,27 @@ std::string render_vm(const Vm& vm, const OutputOptions& options) {
 }
 
 } // namespace
+
+Style state_style(VmState state) {
+    switch (state) {
+    case VmState::running:
+        return Style::good;
+    case VmState::failed:
+    case VmState::broken:
+        return Style::bad;
+    case VmState::starting:
+    case VmState::stopping:
+    case VmState::paused:
+        return Style::changing;
+    case VmState::stopped:
+        return Style::faint;
+    }
+    return Style::plain;
+}
+
+std::span<const Column<Vm>> vm_columns() {
+    return columns;
+}
 
 std::string age(std::chrono::seconds length) {
     const auto seconds = std::max<std::int64_t>(length.count(), 0);
@@ -145,26 +149,7 @@ void print_vms(Session& session, const std::vector<Vm>& vms) {
 }
 
 void print_vm(Session& session, const Vm& vm) {
-    const OutputOptions options = session.output_options();
-    if (options.format == Format::json) {
-        session.out().write(render_json(encode(vm), options, 2));
-    } else if (options.columns.empty() &&
-               (options.format == Format::table || options.format == Format::wide)) {
-        session.out().write(render_vm(vm, options));
-    } else {
-        print_vms(session, {vm});
-    }
-}
-
-void print_results(Session& session, const std::vector<Vm>& vms, bool single) {
-    if (!session.wants_data()) {
-        return;
-    }
-    if (single && vms.size() == 1) {
-        print_vm(session, vms.front());
-    } else if (!single) {
-        print_vms(session, vms);
-    }
+    print_one<Vm>(session.out(), session.output_options(), vm, columns, render_vm);
 }
 
 } // namespace capsul::cli

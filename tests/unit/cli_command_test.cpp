@@ -122,6 +122,12 @@ TEST(Complete, OffersCommands) {
     EXPECT_GT(completions({""}).size(), 10U);
 }
 
+TEST(Complete, OffersTheCommandsThatHelpKnows) {
+    EXPECT_EQ(completions({"help", "im"}), Words{"image"});
+    EXPECT_EQ(completions({"help", "vm", "sto"}), Words{"stop"});
+    EXPECT_EQ(completions({"help", "vm", "stop", ""}), Words{});
+}
+
 TEST(Complete, OffersNames) {
     EXPECT_EQ(completions({"vm", "stop", ""}), (Words{"web", "db"}));
     EXPECT_EQ(completions({"vm", "stop", "web", "d"}), Words{"db"});

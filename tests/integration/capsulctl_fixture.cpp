@@ -158,6 +158,10 @@ void Capsulctl::send_signal(int number) const {
     ::kill(pid_, number);
 }
 
+bool Capsulctl::ends() const {
+    return is_ready(pidfd_.get(), POLLIN, 10'000);
+}
+
 int Capsulctl::wait() {
     while (read_some()) {
     }
@@ -171,7 +175,7 @@ int Capsulctl::wait() {
             err.append(piece, 0, static_cast<std::size_t>(got));
         }
     }
-    if (!is_ready(pidfd_.get(), POLLIN, 10'000)) {
+    if (!ends()) {
         return -1;
     }
     int status = 0;

@@ -68,6 +68,8 @@ class Capsulctl {
     /// Reads its output until that holds `text`; false when ten seconds pass or it ends before.
     bool shows(const std::string& text);
     void send_signal(int number) const;
+    /// Waits without reading; false after ten seconds.
+    [[nodiscard]] bool ends() const;
     /// Reads all its output and waits: the exit code, 128 + the signal that ended it, or -1 after ten
     /// seconds.
     int wait();

@@ -100,6 +100,7 @@ TEST_F(CapsulctlStream, AConsoleWhoseReaderReadsNothingIsEndedBySignal) {
                static_cast<ssize_t>(bytes.size());
     });
     console.send_signal(SIGTERM);
+    EXPECT_TRUE(console.ends());
     EXPECT_EQ(console.wait(), 128 + SIGTERM);
 }
 

@@ -5,6 +5,17 @@
 namespace capsul {
 namespace {
 
+constexpr int most_events_a_second = 10;
+
+/// What QEMU answers to query-status.
+bool says_running(const Json& status, const fs::path& socket) {
+    const auto running = status.is_object() ? status.find("running") : status.end();
+    if (running == status.end() || !running->is_boolean()) {
+        throw Error(ErrorCode::internal, socket.string() + ": QEMU's answer to query-status is malformed");
+    }
+    return running->get<bool>();
+}
+
 unsigned count_of(const std::map<Name, unsigned>& counts, const Name& name) {
     const auto found = counts.find(name);
     return found == counts.end() ? 0 : found->second;
@@ -75,7 +86,33 @@ bool VmMonitors::paused(const Name& name) const {
 }
 
 void VmMonitors::set_paused(const Name& name, bool paused) {
-    monitor(name)->paused = paused;
+    set_paused(name, *monitor(name), paused);
+}
+
+void VmMonitors::set_paused(const Name& name, Monitor& monitor, bool paused) {
+    {
+        const std::lock_guard lock(monitor.telling);
+        ++monitor.said;
+        if (monitor.paused.exchange(paused) == paused) {
+            return;
+        }
+    }
+    tell(name, monitor, paused ? "vm.paused" : "vm.resumed");
+}
+
+/// Makes an event of it, unless there were too many in this second: a taken-over QEMU has no end of them.
+void VmMonitors::tell(const Name& name, Monitor& monitor, const char* type) {
+    {
+        const std::lock_guard lock(monitor.telling);
+        const auto second = std::chrono::floor<std::chrono::seconds>(Clock::now());
+        if (std::exchange(monitor.second, second) != second) {
+            monitor.told = 0;
+        }
+        if (++monitor.told > most_events_a_second) {
+            return;
+        }
+    }
+    events_.add(type, name.to_string());
 }
 
 std::shared_ptr<VmMonitors::Monitor> VmMonitors::monitor(const Name& name) {
@@ -90,10 +127,9 @@ std::shared_ptr<VmMonitors::Monitor> VmMonitors::monitor(const Name& name) {
 /// On the connection's reader thread.
 void VmMonitors::heard(const Name& name, Monitor& monitor, const std::string& event, const Json& data) {
     if (event == "STOP" || event == "RESUME") {
-        monitor.paused = event == "STOP";
-        events_.add(event == "STOP" ? "vm.paused" : "vm.resumed", name.to_string());
+        set_paused(name, monitor, event == "STOP");
     } else if (event == "GUEST_PANICKED") {
-        events_.add("vm.guest_panicked", name.to_string());
+        tell(name, monitor, "vm.guest_panicked");
     } else if (event == "SHUTDOWN" && data.value("guest", false)) {
         const std::lock_guard lock(mutex_);
         ++guest_shutdowns_[name];
@@ -113,10 +149,17 @@ std::shared_ptr<QmpClient> VmMonitors::connect(const Name& name, const std::shar
             heard(name, *alive, event, data);
         }
     };
-    monitor->client =
-        std::make_shared<QmpClient>(paths_.vm_runtime(name) / "qmp.sock", limit, on_event, cancelled);
-    const Json status = monitor->client->execute("query-status");
-    monitor->paused = !status.value("running", true);
+    const fs::path socket = paths_.vm_runtime(name) / "qmp.sock";
+    auto client = std::make_shared<QmpClient>(socket, limit, on_event, cancelled);
+    const unsigned before = monitor->said;
+    const bool running = says_running(client->execute("query-status"), socket);
+    {
+        const std::lock_guard lock(monitor->telling);
+        if (monitor->said == before) { // an event is newer than the answer
+            monitor->paused = !running;
+        }
+    }
+    monitor->client = std::move(client);
     return monitor->client;
 }
 
@@ -143,7 +186,7 @@ void VmMonitors::attach(const Name& name) {
     }
     try {
         static_cast<void>(connect(name, wanted, std::chrono::seconds(2), {}));
-    } catch (const Error&) {
+    } catch (const std::exception&) { // this thread is everybody's: no QEMU may end it
         wanted->client.reset();
     }
 }

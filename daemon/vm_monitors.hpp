@@ -42,14 +42,19 @@ class VmMonitors {
                                                         const std::function<bool()>& cancelled = {});
     /// Whether QEMU has said that the guest's CPUs are stopped. Never waits.
     [[nodiscard]] bool paused(const Name& name) const;
-    /// What a command that was just answered has made of it.
+    /// What a command that was just answered has made of it. An event when that is new.
     void set_paused(const Name& name, bool paused);
 
   private:
+    using Clock = std::chrono::steady_clock;
     struct Monitor {
         std::mutex connecting;
         std::shared_ptr<QmpClient> client; ///< guarded by connecting
         std::atomic<bool> paused = false;
+        std::atomic<unsigned> said = 0; ///< how often somebody has said whether it is paused
+        std::mutex telling;             ///< of all below, and of changes of the two above
+        std::chrono::time_point<Clock, std::chrono::seconds> second;
+        int told = 0; ///< events in that second
     };
     [[nodiscard]] std::shared_ptr<Monitor> monitor(const Name& name);
     [[nodiscard]] std::shared_ptr<QmpClient> connect(const Name& name,
@@ -59,6 +64,8 @@ class VmMonitors {
     void attach_waiting(const std::stop_token& stop);
     void attach(const Name& name);
     void ended(const Name& name);
+    void set_paused(const Name& name, Monitor& monitor, bool paused);
+    void tell(const Name& name, Monitor& monitor, const char* type);
     void heard(const Name& name, Monitor& monitor, const std::string& event, const Json& data);
 
     const Paths& paths_;

@@ -5,11 +5,9 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstring>
 #include <functional>
 #include <poll.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <system_error>
 #include <thread>
 #include <vector>
@@ -26,16 +24,6 @@ constexpr std::size_t words_limit = 300;
 
 std::string describe(int number) {
     return std::generic_category().message(number);
-}
-
-sockaddr_un address_of(const std::filesystem::path& path) {
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    if (path.native().size() >= sizeof address.sun_path) {
-        throw Error(ErrorCode::invalid, path.string() + ": is too long for a socket path");
-    }
-    std::memcpy(address.sun_path, path.c_str(), path.native().size() + 1);
-    return address;
 }
 
 /// Waits until `fd` is ready for `events`. A passed deadline throws even when it is: who sends a byte at a
@@ -89,7 +77,7 @@ int poll_timeout(Deadline deadline) {
 }
 
 UniqueFd connect_peer(const std::filesystem::path& path, Deadline deadline) {
-    const sockaddr_un address = address_of(path);
+    const sockaddr_un address = unix_address(path);
     UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     if (!fd) {
         throw_errno(errno, "socket");

@@ -3,26 +3,14 @@
 #include "lib/error.hpp"
 
 #include <cerrno>
-#include <cstring>
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 namespace capsul {
 namespace {
-
-sockaddr_un address_of(const std::filesystem::path& path) {
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    if (path.native().size() >= sizeof address.sun_path) {
-        throw Error(ErrorCode::invalid, path.string() + ": is too long for a socket path");
-    }
-    std::memcpy(address.sun_path, path.c_str(), path.native().size() + 1);
-    return address;
-}
 
 UniqueFd unix_socket() {
     UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
@@ -62,7 +50,7 @@ void remove_stale(const std::filesystem::path& path, const sockaddr_un& address)
 } // namespace
 
 UniqueFd listen_unix(const std::filesystem::path& path) {
-    const sockaddr_un address = address_of(path);
+    const sockaddr_un address = unix_address(path);
     make_folders(path.parent_path());
     // Of two daemons that start at once, the second must find the first one listening, not half-way there.
     const UniqueFd folder = open_file(path.parent_path(), O_RDONLY | O_DIRECTORY);

@@ -8,7 +8,6 @@
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 namespace capsul {
@@ -135,13 +134,18 @@ void make_folders(const std::filesystem::path& path, unsigned mode) {
     }
 }
 
-UniqueFd connect_unix(const std::filesystem::path& path) {
+sockaddr_un unix_address(const std::filesystem::path& path) {
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
     if (path.native().size() >= sizeof address.sun_path) {
         throw Error(ErrorCode::invalid, path.string() + ": is too long for a socket path");
     }
     std::memcpy(address.sun_path, path.c_str(), path.native().size() + 1);
+    return address;
+}
+
+UniqueFd connect_unix(const std::filesystem::path& path) {
+    const sockaddr_un address = unix_address(path);
     UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
     if (!fd) {
         throw_errno(errno, "socket");

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <string>
 #include <string_view>
+#include <sys/un.h>
 #include <utility>
 
 namespace capsul {
@@ -53,8 +54,11 @@ void sync_folder(const std::filesystem::path& folder);
 /// Creates `path` and its missing parents, each with `mode`.
 void make_folders(const std::filesystem::path& path, unsigned mode = 0700);
 
-/// Connects a Unix stream socket; throws Error (`unreachable`) naming the path. Refuses a path longer than
-/// sockaddr_un holds (unix(7)).
+/// The address of a Unix socket; throws Error (invalid) for a path longer than sockaddr_un holds (unix(7)).
+[[nodiscard]] sockaddr_un unix_address(const std::filesystem::path& path);
+
+/// Connects a Unix stream socket, waiting as long as the listener's queue is full; throws Error
+/// (`unreachable`) naming the path. See unix_address.
 [[nodiscard]] UniqueFd connect_unix(const std::filesystem::path& path);
 
 } // namespace capsul

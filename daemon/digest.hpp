@@ -1,12 +1,31 @@
-// SHA-256 of small texts; files are hashed while they are received (upload_file).
+// Digests of what comes piece by piece, and of small texts.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <string_view>
 
+struct evp_md_ctx_st;
+
 namespace capsul {
 
-/// 64 lower-case hexadecimal digits.
+/// A running digest.
+class Hash {
+  public:
+    enum class Kind { sha256, sha512 };
+    explicit Hash(Kind kind);
+    void add(std::string_view data);
+    /// Lower-case hexadecimal; call once.
+    [[nodiscard]] std::string finish();
+
+  private:
+    struct Free {
+        void operator()(evp_md_ctx_st* context) const noexcept;
+    };
+    std::unique_ptr<evp_md_ctx_st, Free> context_;
+};
+
+/// SHA-256: 64 lower-case hexadecimal digits.
 [[nodiscard]] std::string sha256_hex(std::string_view data);
 
 } // namespace capsul

@@ -3,17 +3,15 @@
 // whole.
 #pragma once
 
+#include "daemon/digest.hpp"
 #include "lib/fd.hpp"
 #include "lib/image.hpp"
 
 #include <chrono>
 #include <filesystem>
-#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
-
-struct evp_md_ctx_st;
 
 namespace capsul {
 
@@ -36,22 +34,6 @@ class TemporaryFile {
 
   private:
     std::filesystem::path path_;
-};
-
-/// A running digest.
-class Hash {
-  public:
-    enum class Kind { sha256, sha512 };
-    explicit Hash(Kind kind);
-    void add(std::string_view data);
-    /// Lower-case hexadecimal; call once.
-    [[nodiscard]] std::string finish();
-
-  private:
-    struct Free {
-        void operator()(evp_md_ctx_st* context) const noexcept;
-    };
-    std::unique_ptr<evp_md_ctx_st, Free> context_;
 };
 
 /// A file on its way in; gone without trace unless finish() returns.

@@ -28,7 +28,7 @@ LIBRARIES = {
     "CLI/": ["cli/command.hpp", "cli/help.hpp"],
     "libsmartcols/": ["cli/table.cpp"],
     "archive": ["daemon/seed_iso.cpp"],
-    "openssl/": ["daemon/digest.cpp", "daemon/upload_file.cpp"],
+    "openssl/": ["daemon/digest.cpp"],
     "systemd/sd-bus.h": ["daemon/systemd_*.?pp"],
     "systemd/sd-journal.h": ["daemon/journal.cpp", "daemon/main.cpp"],
     "systemd/sd-daemon.h": ["daemon/main.cpp"],

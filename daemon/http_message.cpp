@@ -104,13 +104,12 @@ ResponseHead head_of(http::status status) {
 
 } // namespace
 
-Asked read_head(const RequestHead& head, const Router& router, uid_t peer) {
+Asked read_head(const RequestHead& head, const Router& router) {
     const std::string_view target(head.target().data(), head.target().size());
     const auto mark = target.find('?');
     Asked asked;
     asked.request.path = target.substr(0, mark);
     asked.request.query = mark == std::string_view::npos ? "" : target.substr(mark + 1);
-    asked.request.peer_uid = peer;
     try {
         asked.refusal = judge(head, router, asked);
     } catch (...) {

@@ -26,7 +26,7 @@ struct Asked {
 };
 
 /// Never throws for what a client sends: that becomes the refusal.
-[[nodiscard]] Asked read_head(const RequestHead& head, const Router& router, uid_t peer);
+[[nodiscard]] Asked read_head(const RequestHead& head, const Router& router);
 
 /// The client waits for a word before it sends the body (RFC 9110 10.1.1).
 [[nodiscard]] bool expects_continue(const RequestHead& head);

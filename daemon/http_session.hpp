@@ -46,7 +46,7 @@ struct SessionContext {
 /// Its coroutines hold it; all of it is used on the I/O thread.
 class HttpSession : public std::enable_shared_from_this<HttpSession> {
   public:
-    HttpSession(SessionContext& context, UniqueFd fd, uid_t peer_uid, Admission::Place place);
+    HttpSession(SessionContext& context, UniqueFd fd, Admission::Place place);
     HttpSession(const HttpSession&) = delete;
     HttpSession& operator=(const HttpSession&) = delete;
     ~HttpSession();
@@ -97,7 +97,6 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
 
     SessionContext& context_;
     const Admission::Place place_;
-    const uid_t peer_uid_;
     State state_ = State::idle;
     bool first_ = true;
     boost::beast::basic_stream<Local> stream_;

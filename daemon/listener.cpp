@@ -117,16 +117,15 @@ class Server::Listener {
         try {
             place = admission_.admit(peer);
         } catch (const Error& error) {
-            turn_away(std::move(fd), peer, Problem::from(error));
+            turn_away(std::move(fd), Problem::from(error));
             return;
         }
-        std::make_shared<HttpSession>(context_, std::move(fd), peer.uid, std::move(place))->start();
+        std::make_shared<HttpSession>(context_, std::move(fd), std::move(place))->start();
     }
 
-    void turn_away(UniqueFd fd, const Peer& peer, const Problem& problem) {
+    void turn_away(UniqueFd fd, const Problem& problem) {
         if (refusals_.use_count() <= most_refusals) {
-            std::make_shared<HttpSession>(context_, std::move(fd), peer.uid, refusals_)
-                ->start_refusal(problem);
+            std::make_shared<HttpSession>(context_, std::move(fd), refusals_)->start_refusal(problem);
         }
     }
 

@@ -7,7 +7,6 @@
 #include <functional>
 #include <memory>
 #include <string>
-#include <sys/types.h>
 #include <variant>
 #include <vector>
 
@@ -18,7 +17,6 @@ struct Request {
     std::string path;  ///< without the query
     std::string query; ///< percent-encoded, without "?"
     std::string body;
-    uid_t peer_uid = 0;
 };
 
 /// 200 or 202 with a JSON body.

@@ -82,9 +82,9 @@ void throw_unless_http(const error_code& failure) {
 
 } // namespace
 
-HttpSession::HttpSession(SessionContext& context, UniqueFd fd, uid_t peer_uid, Admission::Place place)
-    : context_(context), place_(std::move(place)), peer_uid_(peer_uid), stream_(context.io),
-      source_(context.io), peer_(context.io) {
+HttpSession::HttpSession(SessionContext& context, UniqueFd fd, Admission::Place place)
+    : context_(context), place_(std::move(place)), stream_(context.io), source_(context.io),
+      peer_(context.io) {
     stream_.socket().assign(Local(), fd.get());
     static_cast<void>(fd.release());
     context_.sessions.insert(this);
@@ -152,7 +152,7 @@ awaitable<bool> HttpSession::serve_request() {
         co_await refuse(message);
         co_return false;
     }
-    Asked asked = read_head(head.get(), context_.router, peer_uid_);
+    Asked asked = read_head(head.get(), context_.router);
     const bool keep = head.keep_alive();
     const bool upload = asked.answer == Answer::upload;
     if (!asked.refusal && !upload && head.content_length().value_or(0) > context_.max_body) {

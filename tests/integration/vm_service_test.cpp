@@ -114,8 +114,7 @@ class VmServiceTest : public testing::Test {
         const RequestTarget target = make_target(C::route, encode(call));
         const auto question = target.target.find('?');
         Request request{target.method, target.target.substr(0, question),
-                        question == std::string::npos ? "" : target.target.substr(question + 1), target.body,
-                        0};
+                        question == std::string::npos ? "" : target.target.substr(question + 1), target.body};
         return std::get<JsonResponse>(daemon_->router.handle(request)).body;
     }
 

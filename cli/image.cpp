@@ -206,7 +206,7 @@ void remove(Session& session, const std::vector<std::string>& words, bool ignore
     for (const Name& name : parse_names(words)) {
         const std::string subject = "image " + name.to_string();
         try {
-            removed.push_back(session.client().call(ImageRemove{name}));
+            removed.push_back(session.run(ImageRemove{name}, subject));
             session.note(subject + ": removed");
             tally.success();
         } catch (const Error& error) {

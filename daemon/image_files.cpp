@@ -43,6 +43,12 @@ std::string initrd_file_name(const Digest& digest) {
     return "sha256-" + digest.hex() + ".initrd";
 }
 
+void prepare_file(const TemporaryFile& file, const fs::path& target) {
+    if (!is_filled_file(target)) {
+        make_durable_and_read_only(file.path());
+    }
+}
+
 void place_file(TemporaryFile& file, const fs::path& target) {
     if (is_filled_file(target)) {
         return;

@@ -17,6 +17,8 @@ namespace capsul {
 [[nodiscard]] std::string kernel_file_name(const Digest& digest);
 [[nodiscard]] std::string initrd_file_name(const Digest& digest);
 
+/// Does beforehand what takes long in place_file: writing a large file to disk.
+void prepare_file(const TemporaryFile& file, const std::filesystem::path& target);
 /// Moves `file` to `target`, durably and read-only; when the same content is there already, nothing is done.
 void place_file(TemporaryFile& file, const std::filesystem::path& target);
 

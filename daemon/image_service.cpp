@@ -186,13 +186,19 @@ Bytes ImageService::check_files(Uploads& uploads, Progress& progress) {
 }
 
 void ImageService::put_in_place(ImageRecord& record, Uploads& uploads) {
-    const std::shared_lock lock(in_use_); // nobody removes the files before the record names them
-    place_file(uploads.disk->file, disk_path(record.digest));
+    std::vector<std::pair<TemporaryFile&, fs::path>> files{{uploads.disk->file, disk_path(record.digest)}};
     if (uploads.kernel) {
-        place_file(uploads.kernel->file, kernel_path(record.boot->kernel));
+        files.emplace_back(uploads.kernel->file, kernel_path(record.boot->kernel));
     }
     if (uploads.initrd) {
-        place_file(uploads.initrd->file, initrd_path(*record.boot->initrd));
+        files.emplace_back(uploads.initrd->file, initrd_path(*record.boot->initrd));
+    }
+    for (const auto& [file, target] : files) {
+        prepare_file(file, target);
+    }
+    const std::shared_lock lock(in_use_); // nobody removes the files before the record names them
+    for (const auto& [file, target] : files) {
+        place_file(file, target);
     }
     record.imported = Timestamp::now();
     store_.images.save(record);
@@ -214,9 +220,19 @@ bool ImageService::is_imported(const ImageRecord& wanted) {
     return missing_files(*stored->record).empty();
 }
 
-Image ImageService::remove(const Name& name) {
+Operation ImageService::remove(const Name& name) {
+    if (!store_.images.exists(name)) {
+        throw_not_found(name, store_.images);
+    }
+    return operations_.submit("image.remove", name.to_string(), "image/" + name.to_string(),
+                              [this, name](Progress& progress) { return run_remove(name, progress); });
+}
+
+Json ImageService::run_remove(const Name& name, Progress& progress) {
+    progress.message("waiting for VMs that are being made");
     const std::unique_lock lock(in_use_);
-    Image image = show(name);
+    progress.message("removing its files");
+    const Image image = show(name);
     if (!image.vms.empty()) {
         throw Error(
             ErrorCode::in_use,
@@ -227,11 +243,10 @@ Image ImageService::remove(const Name& name) {
     remove_unnamed_files();
     events_.add("image.removed", name.to_string(),
                 image.digest ? Json{{"digest", image.digest->to_string()}} : Json::object());
-    return image;
+    return encode(image);
 }
 
-HeldImage ImageService::hold(const Name& name) {
-    std::shared_lock lock(in_use_);
+ImageRecord ImageService::usable(const Name& name) {
     if (!store_.images.exists(name)) {
         throw_not_found(name, store_.images);
     }
@@ -241,17 +256,12 @@ HeldImage ImageService::hold(const Name& name) {
             ErrorCode::verification, fmt::format("image {}: {}", name.to_string(), missing),
             fmt::format("import the same file again: `capsulctl image import {} FILE`", name.to_string()));
     }
-    HeldImage held;
-    held.record = std::move(record);
-    held.lock = std::move(lock);
-    held.disk = disk_path(held.record.digest);
-    if (held.record.boot) {
-        held.kernel = kernel_path(held.record.boot->kernel);
-    }
-    if (held.record.boot && held.record.boot->initrd) {
-        held.initrd = initrd_path(*held.record.boot->initrd);
-    }
-    return held;
+    return record;
+}
+
+HeldImage ImageService::hold(const Name& name) {
+    std::shared_lock lock(in_use_);
+    return {usable(name), std::move(lock)};
 }
 
 fs::path ImageService::disk_path(const Digest& digest) const {

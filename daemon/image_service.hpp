@@ -13,12 +13,9 @@
 
 namespace capsul {
 
-/// The files of an image, kept from removal while this lives.
+/// An image that is not removed while the lock is held.
 struct HeldImage {
     ImageRecord record;
-    fs::path disk; ///< qcow2, read-only
-    std::optional<fs::path> kernel;
-    std::optional<fs::path> initrd;
     std::shared_lock<std::shared_mutex> lock;
 };
 
@@ -35,10 +32,12 @@ class ImageService {
     [[nodiscard]] Image show(const Name& name);
     [[nodiscard]] UploadResponse upload(const UploadFile& call);
     Operation import(const ImageImport& call);
-    Image remove(const Name& name);
+    Operation remove(const Name& name);
 
-    /// For a VM that is about to be made from it. Throws Error (not_found, with a hint of what images there
-    /// are).
+    /// The record of an image that a VM can be made from. Throws Error: not_found (with a hint of what images
+    /// there are), verification. Never waits.
+    [[nodiscard]] ImageRecord usable(const Name& name);
+    /// The same, kept from removal until the VM's record says that it is needed. Waits for a removal.
     [[nodiscard]] HeldImage hold(const Name& name);
     /// Where the disk of a digest is, whatever its name: for VMs that exist.
     [[nodiscard]] fs::path disk_path(const Digest& digest) const;
@@ -47,6 +46,7 @@ class ImageService {
 
   private:
     struct Uploads;
+    Json run_remove(const Name& name, Progress& progress);
     Json run_import(const ImageImport& call, Uploads& uploads, Progress& progress);
     /// The size of the disk, which is qcow2 afterwards.
     Bytes check_files(Uploads& uploads, Progress& progress);

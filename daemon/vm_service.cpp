@@ -179,7 +179,7 @@ Operation VmService::create(const VmCreate& call) {
         named.name = host_.store.vms.exists(name) ? std::optional<Name>() : name;
     }
     check_create(named, *named.name);
-    static_cast<void>(host_.images.hold(named.image));
+    static_cast<void>(host_.images.usable(named.image));
     return submit_action(host_, "vm.create", *named.name,
                          [this, named](Progress& progress) { return make(named, *named.name, progress); });
 }
@@ -188,7 +188,7 @@ Json VmService::make(const VmCreate& call, const Name& name, Progress& progress)
     // Once more: an earlier action in the queue may have made it.
     check_create(call, name);
     progress.message("making its disk");
-    const HeldImage image = host_.images.hold(call.image);
+    HeldImage image = host_.images.hold(call.image);
     std::unique_lock ports(ports_mutex_);
     const VmRecord vm = plan(call, image.record);
     const PortClaim claim(*this, all_ports(vm));
@@ -197,6 +197,7 @@ Json VmService::make(const VmCreate& call, const Name& name, Progress& progress)
     try {
         write_files(call, vm);
         host_.store.vms.save(vm);
+        image.lock.unlock(); // from now on the record keeps the image
         if (call.start) {
             power_.start(name, progress);
         }

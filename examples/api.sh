@@ -50,7 +50,7 @@ clean_up() {
 		{ call "/v1/vms/$vm" -X DELETE | finish; } >/dev/null 2>&1 || true
 	fi
 	if [ -n "$made_image" ]; then
-		call "/v1/images/$image" -X DELETE >/dev/null 2>&1 || true
+		{ call "/v1/images/$image" -X DELETE | finish; } >/dev/null 2>&1 || true
 	fi
 	rm -rf "$work"
 }
@@ -112,7 +112,7 @@ expect "the answer to an unknown key" "$(jq -r .code "$work/problem")" invalid
 expect "what was deleted" "$(call /v1/vms/$vm -X DELETE | finish | jq -r .name)" $vm
 made_vm=
 expect "the VMs with the label" "$(call '/v1/vms?label=made-by=api' | jq length)" 0
-expect "the image that was removed" "$(call /v1/images/$image -X DELETE | jq -r .name)" $image
+expect "the image that was removed" "$(call /v1/images/$image -X DELETE | finish | jq -r .name)" $image
 
 # ---- what happened meanwhile (add &follow=true to go on listening)
 

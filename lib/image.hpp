@@ -120,7 +120,7 @@ struct ImageImport {
 struct ImageRemove {
     Name name;
     using Result = Image;
-    static constexpr Route route{Method::delete_, "/v1/images/{name}", Answer::value};
+    static constexpr Route route{Method::delete_, "/v1/images/{name}", Answer::operation};
     static constexpr auto fields() { return std::tuple{required("name", &ImageRemove::name)}; }
 };
 

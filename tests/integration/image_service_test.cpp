@@ -117,6 +117,14 @@ class ImageServiceTest : public testing::Test {
         return decode<Image>(*operation.result);
     }
 
+    Image remove(const Name& name) {
+        const Operation operation = finished(service_->remove(name));
+        if (operation.error) {
+            throw operation.error->to_error();
+        }
+        return decode<Image>(*operation.result);
+    }
+
     /// Every file under the daemon's data folder, with its length.
     std::map<std::string, std::uintmax_t> kept() const {
         std::map<std::string, std::uintmax_t> files;
@@ -234,10 +242,10 @@ TEST_F(ImageServiceTest, KeepsABootableImagesKernelAndInitrd) {
     call.initrd = send("070701 archive").id;
     call.cmdline = "root=LABEL=root";
     ASSERT_EQ(run(call).state, OperationState::done);
-    const HeldImage held = service_->hold(call.name);
-    EXPECT_EQ(slurp(held.kernel.value()), kernel);
-    EXPECT_EQ(slurp(held.initrd.value()), "070701 archive");
-    EXPECT_EQ(held.record.boot->cmdline, "root=LABEL=root");
+    const DirectKernel boot = service_->usable(call.name).boot.value();
+    EXPECT_EQ(slurp(service_->kernel_path(boot.kernel)), kernel);
+    EXPECT_EQ(slurp(service_->initrd_path(boot.initrd.value())), "070701 archive");
+    EXPECT_EQ(boot.cmdline, "root=LABEL=root");
 }
 
 TEST_F(ImageServiceTest, SharesAFileBetweenNames) {
@@ -245,9 +253,9 @@ TEST_F(ImageServiceTest, SharesAFileBetweenNames) {
     const Image first = import("one", disk);
     EXPECT_EQ(import("two", disk).digest, first.digest);
     EXPECT_EQ(kept().size(), 3U);
-    service_->remove(Name::parse("one"));
+    remove(Name::parse("one"));
     EXPECT_TRUE(fs::exists(service_->disk_path(*first.digest)));
-    service_->remove(Name::parse("two"));
+    remove(Name::parse("two"));
     EXPECT_TRUE(kept().empty());
 }
 
@@ -284,7 +292,7 @@ TEST_F(ImageServiceTest, MendsAnImageWhoseFileIsGone) {
 
 TEST_F(ImageServiceTest, TellsWhatHappenedAsEvents) {
     import("debian-12", slurp(make_disk("a")));
-    service_->remove(Name::parse("debian-12"));
+    remove(Name::parse("debian-12"));
     end();
     const std::string log = slurp(paths_.state / "events.ndjson");
     EXPECT_LT(log.find("image.imported"), log.find("image.removed"));
@@ -423,7 +431,7 @@ TEST_F(ImageServiceTest, SurvivesRandomDamageOfTheMetadata) {
         }
         const auto before = kept();
         if (run(call_for("damaged", disk)).state == OperationState::done) {
-            service_->remove(Name::parse("damaged"));
+            remove(Name::parse("damaged"));
         }
         EXPECT_EQ(kept(), before);
     }
@@ -582,13 +590,13 @@ TEST_F(ImageServiceTest, ImportsAndRemovesTheSameContentAtOnce) {
     std::jthread others([&] {
         for (int i = 0; i < 10; ++i) {
             import("coming-and-going", disk);
-            service_->remove(Name::parse("coming-and-going"));
+            remove(Name::parse("coming-and-going"));
         }
     });
     for (int i = 0; i < 10; ++i) {
         const Image image = import("stays", disk);
         EXPECT_FALSE(service_->show(image.name).broken);
-        service_->remove(image.name);
+        remove(image.name);
     }
     others.join();
     EXPECT_TRUE(kept().empty());
@@ -596,21 +604,15 @@ TEST_F(ImageServiceTest, ImportsAndRemovesTheSameContentAtOnce) {
 
 TEST_F(ImageServiceTest, RemovesNothingWhileAVmIsBeingMade) {
     const Image image = import("debian-12", slurp(make_disk("a")));
-    std::optional<HeldImage> held = service_->hold(image.name);
-    std::optional<ErrorCode> code;
-    std::jthread remover([&] {
-        try {
-            service_->remove(image.name);
-        } catch (const Error& error) {
-            code = error.code();
-        }
-    });
+    HeldImage held = service_->hold(image.name);
+    const Operation removal = service_->remove(image.name); // does not wait, the operation does
     std::this_thread::sleep_for(100ms);
-    EXPECT_TRUE(fs::exists(held->disk));
+    EXPECT_TRUE(fs::exists(service_->disk_path(*image.digest)));
+    EXPECT_FALSE(operations_->show(removal.id).finished());
+    EXPECT_EQ(service_->usable(image.name).name, image.name) << "nor does a look at it";
     save_vm("web", image);
-    held.reset();
-    remover.join();
-    EXPECT_EQ(code, ErrorCode::in_use);
+    held.lock.unlock();
+    EXPECT_EQ(finished(removal).error.value().code, "in_use");
     EXPECT_TRUE(fs::exists(service_->disk_path(*image.digest)));
 }
 
@@ -621,7 +623,7 @@ TEST_F(ImageServiceTest, NamesTheVmsThatNeedAnImage) {
     save_vm("db", image);
     save_vm("web", image);
     try {
-        service_->remove(image.name);
+        remove(image.name);
         ADD_FAILURE();
     } catch (const Error& error) {
         EXPECT_EQ(error.code(), ErrorCode::in_use);
@@ -637,7 +639,7 @@ TEST_F(ImageServiceTest, ListsBrokenImagesBesideGoodOnesAndRemovesThem) {
     ASSERT_EQ(images.size(), 2U);
     EXPECT_TRUE(images[0].broken);
     EXPECT_FALSE(images[1].broken);
-    EXPECT_EQ(service_->remove(Name::parse("bad")).name, Name::parse("bad"));
+    EXPECT_EQ(remove(Name::parse("bad")).name, Name::parse("bad"));
     EXPECT_EQ(service_->list().size(), 1U);
     EXPECT_FALSE(service_->list()[0].broken);
 }
@@ -647,7 +649,7 @@ TEST_F(ImageServiceTest, SaysWhatImagesThereAreWhenOneIsNotThere) {
     for (const auto& call :
          std::vector<std::function<void()>>{[&] { static_cast<void>(service_->hold(Name::parse("debain"))); },
                                             [&] { static_cast<void>(service_->show(Name::parse("debain"))); },
-                                            [&] { service_->remove(Name::parse("debain")); }}) {
+                                            [&] { remove(Name::parse("debain")); }}) {
         try {
             call();
             ADD_FAILURE();

@@ -408,6 +408,25 @@ TEST_F(VmServiceTest, AUnitThatSystemdCannotUseIsBrokenWithItsReason) {
     EXPECT_EQ(read_file(unit), text);
 }
 
+TEST_F(VmServiceTest, ImagesCanBeRemovedWhileAVmStarts) {
+    add_image("other");
+    const fs::path go = folder_.path() / "go";
+    make_folders(daemon_->host.unit_file(Name::parse("web")).string() + ".d");
+    replace_file(daemon_->host.unit_file(Name::parse("web")).string() + ".d/slow.conf",
+                 fmt::format("[Service]\nExecStartPre=/bin/sh -c \"until [ -e {} ]; do sleep 0.05; done\"\n",
+                             go.string()));
+    const Json creation = ask(wanted("web"));
+    const auto is_over = [&] { return daemon_->operations.show(decode<Operation>(creation).id).finished(); };
+    while (!daemon_->store.vms.exists(Name::parse("web")) && !is_over()) {
+        std::this_thread::sleep_for(10ms);
+    }
+    run(ImageRemove{Name::parse("other")});
+    EXPECT_EQ(refusal([&] { run(ImageRemove{Name::parse("blank")}); }).code(), ErrorCode::in_use);
+    EXPECT_FALSE(is_over());
+    replace_file(go, "");
+    EXPECT_EQ(decode<Vm>(finish(creation)).state, VmState::running);
+}
+
 TEST_F(VmServiceTest, ABrokenVmIsListedAndDoesNotStopTheRest) {
     VmCreate call = wanted("good");
     call.start = false;

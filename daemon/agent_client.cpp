@@ -1,6 +1,6 @@
 #include "daemon/agent_client.hpp"
 
-#include "daemon/json_peer.hpp"
+#include "daemon/agent_channel.hpp"
 #include "lib/base64.hpp"
 #include "lib/error.hpp"
 #include "lib/json.hpp"
@@ -8,7 +8,6 @@
 #include <algorithm>
 #include <arpa/inet.h>
 #include <array>
-#include <random>
 #include <thread>
 
 namespace capsul {
@@ -16,10 +15,9 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr std::size_t reply_limit = std::size_t{16} << 20;
+constexpr std::size_t output_limit = std::size_t{1} << 20U;
 constexpr std::size_t address_limit = 256;
 constexpr std::int64_t file_chunk = std::int64_t{1} << 20;
-constexpr char sentinel = '\xFF';
 constexpr std::string_view install_hint =
     "is qemu-guest-agent installed and running in the guest, and has the guest finished booting?";
 
@@ -56,58 +54,18 @@ std::string bytes(const Json& object, const char* key, const std::string& what) 
     return std::move(*data);
 }
 
-} // namespace
-
-/// The socket and the question-and-answer on it. After a failure in the middle of an answer nothing that
-/// follows can be trusted to belong to the next question, so the channel is closed.
-class AgentClient::Channel {
-  public:
-    Channel(const std::filesystem::path& socket, Deadline deadline)
-        : name_(socket.string()), fd_(connect_peer(socket, deadline)) {}
-
-    /// Discards what earlier conversations left, and makes sure that somebody answers.
-    void synchronise(Deadline deadline);
-    /// The "return" of a command. Throws AgentRefusal when the agent answers with an error.
-    Json call(const std::string& command, const Json& arguments, Deadline deadline);
-    [[nodiscard]] const std::string& name() const { return name_; }
-
-  private:
-    void send(const std::string& command, const Json& arguments, Deadline deadline,
-              const std::string& prefix = {});
-    std::string read_line(Deadline deadline);
-    void skip_to_sentinel(Deadline deadline);
-
-    std::string name_;
-    UniqueFd fd_;
-    std::string buffer_;
-};
-
-namespace {
-
-/// The agent understood and said no: the words are the guest's.
-class AgentRefusal : public Error {
-  public:
-    AgentRefusal(const std::string& what, std::string error_class, std::string words)
-        : Error(error_class == "CommandNotFound" || error_class == "CommandDisabled" ? ErrorCode::not_capable
-                                                                                     : ErrorCode::internal,
-                what + ": the guest agent says: " + words),
-          words_(std::move(words)) {}
-    [[nodiscard]] bool is_missing_file() const {
-        return words_.find("No such file or directory") != std::string::npos;
-    }
-
-  private:
-    std::string words_;
-};
-
 AgentExecResult exec_result(const Json& status, const std::string& what) {
     AgentExecResult result;
     const bool by_signal = status.contains("signal");
     const std::int64_t code = integer(status, by_signal ? "signal" : "exitcode", what);
-    result.exit_code = static_cast<int>(std::clamp<std::int64_t>(code + (by_signal ? 128 : 0), 0, 255));
+    result.exit_code = static_cast<int>(std::clamp<std::int64_t>(code, 0, by_signal ? 127 : 255));
+    result.exit_code += by_signal ? 128 : 0;
     result.out = bytes(status, "out-data", what);
     result.err = bytes(status, "err-data", what);
-    result.truncated = boolean(status, "out-truncated") || boolean(status, "err-truncated");
+    result.truncated = boolean(status, "out-truncated") || boolean(status, "err-truncated") ||
+                       std::max(result.out.size(), result.err.size()) > output_limit;
+    result.out.resize(std::min(result.out.size(), output_limit));
+    result.err.resize(std::min(result.err.size(), output_limit));
     return result;
 }
 
@@ -175,93 +133,10 @@ void add_addresses(std::vector<AgentAddress>& addresses, const Json& interface) 
 
 } // namespace
 
-void AgentClient::Channel::send(const std::string& command, const Json& arguments, Deadline deadline,
-                                const std::string& prefix) {
-    if (!fd_) {
-        throw Error(ErrorCode::unreachable,
-                    name_ + ": the conversation with the guest agent broke off before");
-    }
-    const Json message{{"execute", command}, {"arguments", arguments}};
-    write_peer(fd_.get(), prefix + dump_json(message) + "\n", deadline, name_);
-}
-
-std::string AgentClient::Channel::read_line(Deadline deadline) {
-    std::size_t searched = 0;
-    while (true) {
-        const std::size_t newline = buffer_.find('\n', searched);
-        if (newline != std::string::npos) {
-            std::string rest = buffer_.substr(newline + 1);
-            buffer_.resize(newline);
-            return std::exchange(buffer_, std::move(rest));
-        }
-        searched = buffer_.size();
-        if (buffer_.size() > reply_limit) {
-            throw Error(ErrorCode::too_large, name_ + ": the guest agent's answer is longer than 16 MiB",
-                        "write large output to a file in the guest");
-        }
-        if (!read_peer(fd_.get(), buffer_, deadline, name_)) {
-            throw Error(ErrorCode::unreachable, name_ + ": QEMU closed the guest agent's socket");
-        }
-    }
-}
-
-void AgentClient::Channel::skip_to_sentinel(Deadline deadline) {
-    while (true) {
-        const std::size_t found = buffer_.find(sentinel);
-        if (found != std::string::npos) {
-            buffer_.erase(0, found + 1);
-            return;
-        }
-        buffer_.clear();
-        if (!read_peer(fd_.get(), buffer_, deadline, name_)) {
-            throw Error(ErrorCode::unreachable, name_ + ": QEMU closed the guest agent's socket");
-        }
-    }
-}
-
-void AgentClient::Channel::synchronise(Deadline deadline) {
-    std::random_device random;
-    const std::int64_t id = random() & 0x7FFFFFFFU;
-    send("guest-sync-delimited", Json{{"id", id}}, deadline, std::string(1, sentinel));
-    while (true) {
-        skip_to_sentinel(deadline);
-        // Bytes of an earlier conversation may look like an answer, or like nothing at all.
-        try {
-            const Json reply = parse_peer(read_line(deadline), name_);
-            if (integer(reply, "return", name_) == id) {
-                return;
-            }
-        } catch (const Error& error) {
-            if (error.code() != ErrorCode::internal) {
-                throw;
-            }
-        }
-    }
-}
-
-Json AgentClient::Channel::call(const std::string& command, const Json& arguments, Deadline deadline) {
-    Json reply;
-    try {
-        send(command, arguments, deadline);
-        reply = parse_peer(read_line(deadline), name_);
-    } catch (const Error&) {
-        fd_.reset();
-        throw;
-    }
-    if (!reply.is_object() || (!reply.contains("return") && !reply.contains("error"))) {
-        fd_.reset();
-        fail_malformed(name_);
-    }
-    if (const auto error = reply.find("error"); error != reply.end()) {
-        throw AgentRefusal(name_, peer_words(*error, "class"), peer_words(*error, "desc"));
-    }
-    return std::move(reply["return"]);
-}
-
 /// An open file of the guest; closed when this goes, as far as the agent still answers.
 class AgentClient::GuestFile {
   public:
-    GuestFile(Channel& channel, Json handle, Deadline deadline)
+    GuestFile(AgentChannel& channel, Json handle, Deadline deadline)
         : channel_(channel), handle_(std::move(handle)), deadline_(deadline) {}
     GuestFile(const GuestFile&) = delete;
     GuestFile& operator=(const GuestFile&) = delete;
@@ -274,14 +149,15 @@ class AgentClient::GuestFile {
     }
 
   private:
-    Channel& channel_;
+    AgentChannel& channel_;
     Json handle_;
     Deadline deadline_;
 };
 
-AgentClient::AgentClient(const std::filesystem::path& socket, std::chrono::milliseconds limit) {
+AgentClient::AgentClient(const std::filesystem::path& socket, std::chrono::milliseconds limit,
+                         Cancelled cancelled) {
     const Deadline deadline = Clock::now() + limit;
-    channel_ = std::make_unique<Channel>(socket, deadline);
+    channel_ = std::make_unique<AgentChannel>(socket, deadline, std::move(cancelled));
     try {
         channel_->synchronise(deadline);
     } catch (const Error& error) {
@@ -295,32 +171,49 @@ AgentClient::AgentClient(const std::filesystem::path& socket, std::chrono::milli
 
 AgentClient::~AgentClient() = default;
 
-AgentExecResult AgentClient::exec(const std::vector<std::string>& argv, const std::string& input,
-                                  std::chrono::milliseconds limit) {
-    const Deadline deadline = Clock::now() + limit;
-    std::int64_t pid = 0;
+std::int64_t AgentClient::start(const std::vector<std::string>& argv, const std::string& input,
+                                std::chrono::milliseconds limit) {
     try {
-        pid = integer(channel_->call("guest-exec", exec_arguments(argv, input), deadline), "pid",
-                      channel_->name());
+        const Json arguments = exec_arguments(argv, input);
+        return integer(channel_->call("guest-exec", arguments, Clock::now() + limit), "pid",
+                       channel_->name());
     } catch (const AgentRefusal& refusal) {
         if (!refusal.is_missing_file()) {
             throw;
         }
         throw Error(ErrorCode::not_found, quote_peer(argv.front()) + ": no such program in the guest");
     }
+}
+
+std::optional<AgentExecResult> AgentClient::result(std::int64_t pid, std::chrono::milliseconds patience,
+                                                   std::chrono::milliseconds limit) {
+    const Deadline deadline = Clock::now() + limit;
+    const Deadline end = Clock::now() + patience;
     std::chrono::milliseconds pause{10}; // the agent has no events
     while (true) {
         const Json status = channel_->call("guest-exec-status", Json{{"pid", pid}}, deadline);
         if (boolean(status, "exited")) {
             return exec_result(status, channel_->name());
         }
-        if (Clock::now() + pause >= deadline) {
-            throw Error(ErrorCode::timeout,
-                        quote_peer(argv.front()) + ": still runs in the guest after the time limit");
+        if (Clock::now() + pause >= end) {
+            return std::nullopt;
         }
         std::this_thread::sleep_for(pause);
         pause = std::min(pause * 3 / 2, std::chrono::milliseconds(200));
     }
+}
+
+AgentExecResult AgentClient::exec(const std::vector<std::string>& argv, const std::string& input,
+                                  std::chrono::milliseconds limit) {
+    const Deadline deadline = Clock::now() + limit;
+    const std::int64_t pid = start(argv, input, limit);
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now());
+    std::optional<AgentExecResult> ended = result(pid, left, left);
+    if (!ended) {
+        throw Error(ErrorCode::timeout,
+                    quote_peer(argv.front()) + ": still runs in the guest after the time limit");
+    }
+    return std::move(*ended);
 }
 
 std::vector<AgentAddress> AgentClient::addresses(std::chrono::milliseconds limit) {

@@ -2,21 +2,23 @@
 // checked, never trusted. Knows no capsul noun.
 #pragma once
 
-#include "lib/fields.hpp"
-
 #include <chrono>
 #include <filesystem>
+#include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 namespace capsul {
 
+class AgentChannel;
+
 struct AgentExecResult {
     int exit_code = 0; ///< 128 + signal when a signal ended it
     std::string out;
     std::string err;
-    bool truncated = false; ///< the agent cut the output (it keeps 16 MiB of each)
+    bool truncated = false; ///< only the first MiB of each output is kept
 };
 
 struct AgentAddress {
@@ -32,17 +34,26 @@ class AgentClient {
   public:
     /// Connects and synchronises (guest-sync-delimited with a random number). Throws Error: timeout when no
     /// agent answers within `limit` (hint: is qemu-guest-agent installed and running in the guest?),
-    /// unreachable.
-    AgentClient(const std::filesystem::path& socket, std::chrono::milliseconds limit);
+    /// unreachable. Where `cancelled` is given, each wait asks it at least every quarter of a second, and
+    /// ends with unreachable when it is true.
+    AgentClient(const std::filesystem::path& socket, std::chrono::milliseconds limit,
+                std::function<bool()> cancelled = {});
     ~AgentClient();
     AgentClient(const AgentClient&) = delete;
     AgentClient& operator=(const AgentClient&) = delete;
 
     /// Runs argv[0] with its arguments in the guest, as the agent's user (root), and waits for its end.
-    /// Throws Error: timeout, not_found (no such program in the guest), too_large (both outputs, as the agent
-    /// encodes them, exceed 16 MiB), internal.
+    /// However much it writes, it runs to its end: of each output the first MiB is kept. Throws Error:
+    /// timeout, not_found (no such program in the guest), internal.
     [[nodiscard]] AgentExecResult exec(const std::vector<std::string>& argv, const std::string& input,
                                        std::chrono::milliseconds limit);
+    /// The first half of exec: gives the process's number.
+    [[nodiscard]] std::int64_t start(const std::vector<std::string>& argv, const std::string& input,
+                                     std::chrono::milliseconds limit);
+    /// The second half: nothing when it still runs after `patience`. The agent tells the result once; an
+    /// answer takes up to `limit`.
+    [[nodiscard]] std::optional<AgentExecResult> result(std::int64_t pid, std::chrono::milliseconds patience,
+                                                        std::chrono::milliseconds limit);
     /// Addresses of all interfaces but loopback.
     [[nodiscard]] std::vector<AgentAddress> addresses(std::chrono::milliseconds limit);
     /// The content of a guest file of at most `max_bytes`; nothing when it does not exist.
@@ -50,9 +61,8 @@ class AgentClient {
                                                        std::chrono::milliseconds limit);
 
   private:
-    class Channel;
     class GuestFile;
-    std::unique_ptr<Channel> channel_;
+    std::unique_ptr<AgentChannel> channel_;
 };
 
 } // namespace capsul

@@ -21,6 +21,7 @@ constexpr int depth_limit = 32;
 constexpr int key_limit = 4096;      // of one object: finding a key is linear in an ordered object
 constexpr int value_limit = 100'000; // of a message: a 2-byte value takes many times that in memory
 constexpr std::size_t words_limit = 300;
+constexpr std::chrono::milliseconds cancel_interval{250};
 
 std::string describe(int number) {
     return std::generic_category().message(number);
@@ -28,13 +29,19 @@ std::string describe(int number) {
 
 /// Waits until `fd` is ready for `events`. A passed deadline throws even when it is: who sends a byte at a
 /// time must not keep us for ever.
-void wait_ready(int fd, short events, Deadline deadline, const std::string& what) {
+void wait_ready(int fd, short events, Deadline deadline, const std::string& what,
+                const Cancelled& cancelled) {
     while (true) {
+        if (cancelled && cancelled()) {
+            throw Error(ErrorCode::unreachable, what + ": the wait for its answer was ended");
+        }
         if (Clock::now() >= deadline) {
             throw Error(ErrorCode::timeout, what + ": did not answer in time");
         }
         pollfd wanted{fd, events, 0};
-        const int ready = ::poll(&wanted, 1, poll_timeout(deadline));
+        const int ready =
+            ::poll(&wanted, 1,
+                   poll_timeout(cancelled ? std::min(deadline, Clock::now() + cancel_interval) : deadline));
         if (ready > 0) {
             return;
         }
@@ -100,23 +107,25 @@ UniqueFd connect_peer(const std::filesystem::path& path, Deadline deadline) {
     return fd;
 }
 
-void write_peer(int fd, std::string_view data, Deadline deadline, const std::string& what) {
+void write_peer(int fd, std::string_view data, Deadline deadline, const std::string& what,
+                const Cancelled& cancelled) {
     while (!data.empty()) {
         const ssize_t sent = ::send(fd, data.data(), data.size(), MSG_NOSIGNAL);
         if (sent >= 0) {
             data.remove_prefix(static_cast<std::size_t>(sent));
         } else if (errno == EAGAIN) {
-            wait_ready(fd, POLLOUT, deadline, what);
+            wait_ready(fd, POLLOUT, deadline, what, cancelled);
         } else if (errno != EINTR) {
             throw Error(ErrorCode::unreachable, what + ": " + describe(errno));
         }
     }
 }
 
-bool read_peer(int fd, std::string& buffer, Deadline deadline, const std::string& what) {
+bool read_peer(int fd, std::string& buffer, Deadline deadline, const std::string& what,
+               const Cancelled& cancelled) {
     std::array<char, 65536> chunk; // NOLINT(cppcoreguidelines-pro-type-member-init): recv fills it
     while (true) {
-        wait_ready(fd, POLLIN, deadline, what);
+        wait_ready(fd, POLLIN, deadline, what, cancelled);
         const ssize_t got = ::recv(fd, chunk.data(), chunk.size(), 0);
         if (got >= 0) {
             buffer.append(chunk.data(), static_cast<std::size_t>(got));

@@ -7,12 +7,16 @@
 
 #include <chrono>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <string_view>
 
 namespace capsul {
 
 using Deadline = std::chrono::steady_clock::time_point;
+/// Asked at least every quarter of a second by a wait that has it; true ends the wait with an Error
+/// (unreachable).
+using Cancelled = std::function<bool()>;
 
 /// Milliseconds until `deadline` as poll(2) takes them: rounded up, 0 when it has passed.
 [[nodiscard]] int poll_timeout(Deadline deadline);
@@ -22,11 +26,13 @@ using Deadline = std::chrono::steady_clock::time_point;
 [[nodiscard]] UniqueFd connect_peer(const std::filesystem::path& path, Deadline deadline);
 
 /// Writes all of `data`; throws Error: timeout, unreachable. After either a part may have been sent.
-void write_peer(int fd, std::string_view data, Deadline deadline, const std::string& what);
+void write_peer(int fd, std::string_view data, Deadline deadline, const std::string& what,
+                const Cancelled& cancelled = {});
 
 /// Waits for bytes and appends what is there (at most 64 KiB) to `buffer`; false at the end of the stream.
 /// Throws Error: timeout, unreachable.
-[[nodiscard]] bool read_peer(int fd, std::string& buffer, Deadline deadline, const std::string& what);
+[[nodiscard]] bool read_peer(int fd, std::string& buffer, Deadline deadline, const std::string& what,
+                             const Cancelled& cancelled = {});
 
 /// JSON nested at most 32 deep. Throws Error: internal, naming `what`.
 [[nodiscard]] Json parse_peer(std::string_view text, const std::string& what);

@@ -20,7 +20,6 @@ namespace capsul {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-using Cancelled = std::function<bool()>;
 
 constexpr std::size_t line_limit = std::size_t{1} << 20;
 constexpr std::chrono::milliseconds cancel_interval{100};

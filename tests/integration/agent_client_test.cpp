@@ -2,7 +2,7 @@
 
 #include "lib/base64.hpp"
 #include "lib/error.hpp"
-#include "tests/integration/fake_peer.hpp"
+#include "tests/integration/fake_agent.hpp"
 
 #include <future>
 #include <gmock/gmock.h>
@@ -26,43 +26,16 @@ Error error_of(Action action) {
     return {ErrorCode::internal, ""};
 }
 
-/// Reads a command; a null when the client has gone. What comes before a JSON object (0xFF) is skipped.
-Json read_command(Peer& peer) {
-    const std::string line = peer.read_line();
-    const std::size_t begin = line.find('{');
-    return begin == std::string::npos ? Json() : Json::parse(line.substr(begin));
-}
-
 /// A line of JSON that is written on several here.
 std::string one_line(const char* json) {
     return Json::parse(json).dump() + "\n";
-}
-
-void answer(Peer& peer, const Json& value) {
-    peer.send(Json{{"return", value}}.dump() + "\n");
-}
-
-void refuse(Peer& peer, const std::string& words, const std::string& error_class = "GenericError") {
-    peer.send(Json{{"error", {{"class", error_class}, {"desc", words}}}}.dump() + "\n");
-}
-
-void synchronise(Peer& peer) {
-    const Json command = read_command(peer);
-    if (command.is_object()) {
-        peer.send("\xFF" + Json{{"return", command["arguments"]["id"]}}.dump() + "\n");
-    }
 }
 
 /// An agent that synchronises and hands every command to a function.
 class FakeAgent {
   public:
     explicit FakeAgent(std::function<void(Peer&, const Json&)> handle)
-        : peer_(socket(), [handle = std::move(handle)](Peer& peer) {
-              synchronise(peer);
-              for (Json command = read_command(peer); command.is_object(); command = read_command(peer)) {
-                  handle(peer, command);
-              }
-          }) {}
+        : peer_(socket(), agent_script(std::move(handle))) {}
     [[nodiscard]] std::filesystem::path socket() const { return folder_.path() / "agent.sock"; }
 
   private:
@@ -103,6 +76,50 @@ TEST(AgentClient, RunsAProgramAndWaitsForItsEnd) {
     EXPECT_EQ(result.err, "err");
     EXPECT_TRUE(result.truncated);
     EXPECT_EQ(polls, 3);
+}
+
+TEST(AgentClient, KeepsTheFirstMebibyteOfEachOutput) {
+    constexpr std::size_t mib = std::size_t{1} << 20U;
+    std::string err;
+    const FakeAgent agent([&](Peer& peer, const Json& command) {
+        command["execute"] == "guest-exec"
+            ? answer(peer, {{"pid", 1}})
+            : answer(peer, {{"out-data", base64_encode(std::string(16 * mib, 'o'))},
+                            {"err-data", base64_encode(err)},
+                            {"exitcode", 3},
+                            {"exited", true}});
+    });
+    for (const std::size_t length : {16 * mib, mib + 1, mib, mib - 1}) {
+        err = std::string(length, 'e');
+        const AgentExecResult result = AgentClient(agent.socket(), 20s).exec({"x"}, "", 20s);
+        EXPECT_EQ(result.exit_code, 3);
+        EXPECT_TRUE(result.truncated);
+        EXPECT_TRUE(result.out == std::string(mib, 'o'));
+        EXPECT_TRUE(result.err == err.substr(0, mib)) << length;
+    }
+}
+
+TEST(AgentClient, TellsWholeOutputFromCutOutput) {
+    constexpr std::size_t mib = std::size_t{1} << 20U;
+    std::string out;
+    const FakeAgent agent([&](Peer& peer, const Json& command) {
+        command["execute"] == "guest-exec"
+            ? answer(peer, {{"pid", 1}})
+            : answer(peer, {{"out-data", base64_encode(out)}, {"exitcode", 0}, {"exited", true}});
+    });
+    for (const std::size_t length : {mib - 1, mib, mib + 1, mib + 2, mib + 3, mib + 4}) {
+        out = std::string(length, 'o');
+        EXPECT_EQ(AgentClient(agent.socket(), 20s).exec({"x"}, "", 20s).truncated, length > mib) << length;
+    }
+}
+
+TEST(AgentClient, StopsWaitingWhenItIsToldTo) {
+    std::atomic<bool> cancelled = false;
+    const FakeAgent agent([&](Peer&, const Json&) { cancelled = true; });
+    AgentClient client(agent.socket(), 20s, [&] { return cancelled.load(); });
+    const auto begin = std::chrono::steady_clock::now();
+    EXPECT_EQ(error_of([&] { (void)client.exec({"x"}, "", 1h); }).code(), ErrorCode::unreachable);
+    EXPECT_LT(std::chrono::steady_clock::now() - begin, 10s);
 }
 
 TEST(AgentClient, GivesASignalAs128More) {

@@ -1,5 +1,6 @@
 #include "daemon/vm_guest.hpp"
 
+#include "daemon/json_peer.hpp"
 #include "daemon/port.hpp"
 #include "daemon/process.hpp"
 #include "daemon/serial_log.hpp"
@@ -46,13 +47,31 @@ std::string user_name_of(const std::string& passwd_line) {
 
 /// What cloud-init left in the guest's /run/cloud-init/result.json: throws when it names errors.
 void judge_cloud_init(const Name& name, const std::string& result) {
-    const Json json = parse_json(result);
-    const Json errors = json.value("v1", Json::object()).value("errors", Json::array());
+    static const Json::json_pointer place("/v1/errors");
+    const Json json = parse_peer(result, about(name, "cloud-init's result.json"));
+    const Json errors = json.contains(place) ? json.at(place) : Json::array();
+    if (!json.is_object() || !errors.is_array()) {
+        throw Error(ErrorCode::internal, about(name, "cloud-init's result.json is not what it should be"));
+    }
     if (!errors.empty()) {
         throw Error(
             ErrorCode::wrong_state,
-            about(name, "cloud-init has finished with errors: " + dump_json(errors).substr(0, 500)),
+            about(name, "cloud-init has finished with errors: " + quote_peer(dump_json(errors))),
             fmt::format("`capsulctl exec {} -- cloud-init status --long` tells more", name.to_string()));
+    }
+}
+
+/// A public host key of the guest; nothing when there is none, or what is there is no key.
+std::optional<std::string> host_key(AgentClient& agent, const char* type) {
+    try {
+        const auto file = agent.read_file(fmt::format("/etc/ssh/ssh_host_{}_key.pub", type), 16384, 2s);
+        return file ? std::optional(SshKey::parse(file->substr(0, file->find('\n'))).to_string())
+                    : std::nullopt;
+    } catch (const Error& error) {
+        if (error.code() != ErrorCode::invalid && error.code() != ErrorCode::too_large) {
+            throw;
+        }
+        return std::nullopt;
     }
 }
 
@@ -78,30 +97,6 @@ void VmGuest::require_running(const Name& name) const {
     }
 }
 
-std::shared_ptr<void> VmGuest::claim_agent(const Name& name, std::chrono::milliseconds limit) {
-    std::unique_lock lock(mutex_);
-    if (!agent_is_free_.wait_for(lock, limit, [&] { return !busy_agents_.contains(name); })) {
-        throw Error(ErrorCode::timeout, about(name, "the guest agent is busy with another command"));
-    }
-    busy_agents_.insert(name);
-    return {nullptr, [this, name](void*) {
-                const std::lock_guard release(mutex_);
-                busy_agents_.erase(name);
-                agent_is_free_.notify_all();
-            }};
-}
-
-template <class Talk>
-auto VmGuest::with_agent(const Name& name, std::chrono::milliseconds limit, Talk talk) {
-    const std::shared_ptr<void> turn = claim_agent(name, limit);
-    try {
-        AgentClient agent(host_.paths.vm_runtime(name) / "agent.sock", limit);
-        return talk(agent);
-    } catch (const Error& error) {
-        throw Error(error.code(), about(name, error.what()), error.hint());
-    }
-}
-
 Vm VmGuest::wait(const VmWait& call, Progress& progress) {
     host_.require(call.name);
     progress.message(fmt::format("waiting for {}", awaited(call.stage)));
@@ -113,7 +108,7 @@ Vm VmGuest::wait(const VmWait& call, Progress& progress) {
         }
         return view_.show(call.name);
     }
-    while (!reached(call.name, call.stage)) {
+    while (!reached(call.name, call.stage, progress)) {
         if (progress.cancelled()) {
             throw Error(ErrorCode::unreachable, about(call.name, "capsuld is stopping; wait again"));
         }
@@ -125,7 +120,7 @@ Vm VmGuest::wait(const VmWait& call, Progress& progress) {
     return view_.show(call.name);
 }
 
-bool VmGuest::reached(const Name& name, VmStage stage) {
+bool VmGuest::reached(const Name& name, VmStage stage, const Progress& progress) {
     const std::string state = host_.systemd.status(vm_unit_name(name)).active_state;
     if (state != "active" && state != "activating") {
         throw Error(ErrorCode::wrong_state, about(name, fmt::format("is {}, so that will not come", state)),
@@ -134,13 +129,13 @@ bool VmGuest::reached(const Name& name, VmStage stage) {
     try {
         switch (stage) {
         case VmStage::running:
-            return host_.monitors.connection(name, 1s) != nullptr;
+            return host_.monitors.connection(name, 1s, [&] { return progress.cancelled(); }) != nullptr;
         case VmStage::agent:
-            return with_agent(name, 1s, [](AgentClient&) { return true; });
+            return agents_.talk(name, 1s, progress, [](AgentClient&) { return true; });
         case VmStage::ssh:
             return tcp_greeting(host_.store.vms.load(name).ssh_port, 1000).starts_with("SSH-");
         case VmStage::cloud_init:
-            return cloud_init_done(name);
+            return cloud_init_done(name, progress);
         case VmStage::stopped:
             return false;
         }
@@ -152,8 +147,8 @@ bool VmGuest::reached(const Name& name, VmStage stage) {
     return false;
 }
 
-bool VmGuest::cloud_init_done(const Name& name) {
-    const auto result = with_agent(name, 2s, [](AgentClient& agent) {
+bool VmGuest::cloud_init_done(const Name& name, const Progress& progress) {
+    const auto result = agents_.talk(name, 2s, progress, [](AgentClient& agent) {
         return agent.read_file("/run/cloud-init/result.json", 64 * 1024, 3s);
     });
     if (result) {
@@ -180,18 +175,16 @@ ExecResult VmGuest::exec(const VmExec& call, Progress& progress) {
     if (!input) {
         throw Error(ErrorCode::invalid, "input_base64: is not base64");
     }
-    const AgentExecResult result = with_agent(call.name, 5s, [&](AgentClient& agent) {
-        return agent.exec(call.command, *input, call.timeout.value());
-    });
+    const AgentExecResult result = agents_.exec(call, *input, progress);
     return {result.exit_code, base64_encode(result.out), base64_encode(result.err), result.truncated};
 }
 
-VmAddresses VmGuest::addresses(const Name& name) {
+VmAddresses VmGuest::addresses(const Name& name, const Progress& progress) {
     const VmRecord vm = host_.store.vms.load(name);
     VmAddresses found{Endpoint{"127.0.0.1", vm.ssh_port}, vm.publish, {}};
     try {
         for (const AgentAddress& address :
-             with_agent(name, 1s, [](AgentClient& agent) { return agent.addresses(1s); })) {
+             agents_.talk(name, 1s, progress, [](AgentClient& agent) { return agent.addresses(1s); })) {
             found.guest.push_back(fmt::format("{}/{}", address.address, address.prefix));
         }
     } catch (const Error&) {
@@ -200,15 +193,14 @@ VmAddresses VmGuest::addresses(const Name& name) {
     return found;
 }
 
-SshTarget VmGuest::ssh(const Name& name) {
+SshTarget VmGuest::ssh(const Name& name, const Progress& progress) {
     require_running(name);
     const VmRecord vm = host_.store.vms.load(name);
-    return with_agent(name, 2s, [&](AgentClient& agent) {
+    return agents_.talk(name, 2s, progress, [&](AgentClient& agent) {
         SshTarget target{Endpoint{"127.0.0.1", vm.ssh_port}, {}, {}};
         for (const char* type : {"ed25519", "ecdsa", "rsa"}) {
-            const auto key = agent.read_file(fmt::format("/etc/ssh/ssh_host_{}_key.pub", type), 16384, 2s);
-            if (key) {
-                target.host_keys.push_back(SshKey::parse(key->substr(0, key->find('\n'))).to_string());
+            if (auto key = host_key(agent, type)) {
+                target.host_keys.push_back(std::move(*key));
             }
         }
         // The default user of cloud images is the first ordinary one.
@@ -251,7 +243,9 @@ StreamResponse VmGuest::logs(const VmLogs& call) const {
 TunnelResponse VmGuest::console(const Name& name) {
     require_running(name);
     std::shared_ptr<void> claim = consoles_->claim(name);
-    return {connect_unix(host_.paths.vm_runtime(name) / "console.sock"), std::move(claim)};
+    // Handlers do not wait: a QEMU that takes no client at once hangs.
+    return {connect_peer(host_.paths.vm_runtime(name) / "console.sock", Clock::now() + 100ms),
+            std::move(claim)};
 }
 
 void VmGuest::trim_serial_logs() const {

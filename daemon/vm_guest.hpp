@@ -2,11 +2,10 @@
 // runs as an operation.
 #pragma once
 
-#include "daemon/agent_client.hpp"
+#include "daemon/vm_agents.hpp"
 #include "daemon/vm_view.hpp"
 
 #include <chrono>
-#include <condition_variable>
 #include <memory>
 #include <mutex>
 #include <set>
@@ -26,12 +25,12 @@ class Consoles : public std::enable_shared_from_this<Consoles> {
 
 class VmGuest {
   public:
-    VmGuest(const VmHost& host, const VmView& view) : host_(host), view_(view) {}
+    VmGuest(const VmHost& host, const VmView& view) : host_(host), view_(view), agents_(host.paths) {}
 
     Vm wait(const VmWait& call, Progress& progress);
     ExecResult exec(const VmExec& call, Progress& progress);
-    [[nodiscard]] VmAddresses addresses(const Name& name);
-    [[nodiscard]] SshTarget ssh(const Name& name);
+    [[nodiscard]] VmAddresses addresses(const Name& name, const Progress& progress);
+    [[nodiscard]] SshTarget ssh(const Name& name, const Progress& progress);
     [[nodiscard]] StreamResponse logs(const VmLogs& call) const;
     [[nodiscard]] TunnelResponse console(const Name& name);
 
@@ -40,21 +39,14 @@ class VmGuest {
 
   private:
     using Clock = std::chrono::steady_clock;
-    /// The VM's agent, which has one conversation at a time, is the caller's while the result lives.
-    /// Throws Error (timeout).
-    std::shared_ptr<void> claim_agent(const Name& name, std::chrono::milliseconds limit);
-    template <class Talk>
-    auto with_agent(const Name& name, std::chrono::milliseconds limit, Talk talk);
     void require_running(const Name& name) const;
-    [[nodiscard]] bool reached(const Name& name, VmStage stage);
-    [[nodiscard]] bool cloud_init_done(const Name& name);
+    [[nodiscard]] bool reached(const Name& name, VmStage stage, const Progress& progress);
+    [[nodiscard]] bool cloud_init_done(const Name& name, const Progress& progress);
     [[noreturn]] void time_out(const VmWait& call) const;
 
     const VmHost& host_;
     const VmView& view_;
-    std::mutex mutex_;
-    std::condition_variable agent_is_free_;
-    std::set<Name> busy_agents_;
+    VmAgents agents_;
     std::shared_ptr<Consoles> consoles_ = std::make_shared<Consoles>();
 };
 

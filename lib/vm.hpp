@@ -291,10 +291,11 @@ struct VmAddresses {
                           required("guest", &VmAddresses::guest)};
     }
 };
+/// Asks the guest, which takes a while when it does not answer: an operation.
 struct VmIp {
     Name name;
     using Result = VmAddresses;
-    static constexpr Route route{Method::get, "/v1/vms/{name}/addresses", Answer::value};
+    static constexpr Route route{Method::post, "/v1/vms/{name}/addresses", Answer::operation};
     static constexpr auto fields() { return std::tuple{required("name", &VmIp::name)}; }
 };
 
@@ -308,10 +309,11 @@ struct SshTarget {
                           required("host_keys", &SshTarget::host_keys)};
     }
 };
+/// Asks the guest, as VmIp does.
 struct VmSsh {
     Name name;
     using Result = SshTarget;
-    static constexpr Route route{Method::get, "/v1/vms/{name}/ssh", Answer::value};
+    static constexpr Route route{Method::post, "/v1/vms/{name}/ssh", Answer::operation};
     static constexpr auto fields() { return std::tuple{required("name", &VmSsh::name)}; }
 };
 
@@ -319,7 +321,7 @@ struct ExecResult {
     int exit_code = 0;
     std::string stdout_base64; ///< RFC 4648; a guest's output is bytes, JSON is text
     std::string stderr_base64;
-    bool truncated = false;
+    bool truncated = false; ///< only the first MiB of each is kept
     static constexpr auto fields() {
         return std::tuple{required("exit_code", &ExecResult::exit_code),
                           required("stdout_base64", &ExecResult::stdout_base64),

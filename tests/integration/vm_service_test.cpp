@@ -1,9 +1,12 @@
 // The VM noun from create to delete: real QEMU, started by a fake systemd that counts what it is asked.
+#include "daemon/json_peer.hpp"
 #include "daemon/process.hpp"
 #include "daemon/routes.hpp"
 #include "daemon/unit_file.hpp"
 #include "daemon/vm_removal.hpp"
+#include "lib/base64.hpp"
 #include "lib/fd.hpp"
+#include "tests/integration/fake_agent.hpp"
 #include "tests/integration/fake_systemd.hpp"
 #include "tests/integration/without_privilege.hpp"
 
@@ -19,6 +22,11 @@ namespace capsul {
 namespace {
 
 using namespace std::chrono_literals;
+using test::agent_script;
+using test::answer;
+using test::FakePeer;
+using test::Peer;
+using test::refuse;
 
 /// A folder with a short name: socket paths are short.
 class TemporaryFolder {
@@ -164,6 +172,13 @@ class VmServiceTest : public testing::Test {
         }
         ADD_FAILURE() << "was accepted";
         return {ErrorCode::internal, ""};
+    }
+
+    /// A socket of the VM's, now free for somebody in QEMU's place.
+    [[nodiscard]] fs::path socket_of(const Name& name, const char* socket) const {
+        const fs::path path = paths_.vm_runtime(name) / socket;
+        fs::remove(path);
+        return path;
     }
 
     std::set<std::string> files_of_vms() {
@@ -561,6 +576,139 @@ TEST_F(VmServiceTest, AWaitForAVmThatEndsDoesNotWaitOn) {
     const Json wait = ask(VmWait{Name::parse("web"), VmStage::agent, Duration(60s)});
     run(VmKill{Name::parse("web")});
     EXPECT_EQ(refusal([&] { finish(wait); }).code(), ErrorCode::wrong_state);
+}
+
+/// A guest's files as its agent gives them; any command there ends with "user:x:1000:".
+std::function<void(Peer&)> guest_with_files(std::map<std::string, std::string> files) {
+    return agent_script([files = std::move(files), open = std::string()](Peer& peer,
+                                                                         const Json& command) mutable {
+        const std::string call = command["execute"].get<std::string>();
+        if (call == "guest-file-open") {
+            open = command["arguments"]["path"].get<std::string>();
+            files.contains(open) ? answer(peer, 1) : refuse(peer, "No such file or directory");
+        } else if (call == "guest-file-read") {
+            answer(peer, {{"buf-b64", base64_encode(files[open])}, {"eof", true}});
+        } else if (call == "guest-exec") {
+            answer(peer, {{"pid", 1}});
+        } else {
+            answer(peer, {{"exited", true}, {"exitcode", 0}, {"out-data", base64_encode("user:x:1000:")}});
+        }
+    });
+}
+
+TEST_F(VmServiceTest, WhileACommandRunsItsGuestAnswersOthers) {
+    run(wanted("web"));
+    const Name web = Name::parse("web");
+    std::atomic<bool> over = false;
+    std::atomic<int> started = 0;
+    const FakePeer guest(socket_of(web, "agent.sock"), agent_script([&](Peer& peer, const Json& command) {
+                             if (command["execute"] == "guest-exec") {
+                                 answer(peer, {{"pid", ++started}});
+                             } else if (command["execute"] == "guest-exec-status") {
+                                 const int pid = command["arguments"]["pid"].get<int>();
+                                 over ? answer(peer, {{"exited", true}, {"exitcode", pid}})
+                                      : answer(peer, {{"exited", false}});
+                             } else {
+                                 answer(peer, Json::parse(R"([{"name": "eth0", "ip-addresses":
+                                     [{"ip-address": "10.0.2.15", "prefix": 24}]}])"));
+                             }
+                         }));
+    const Json first = ask(VmExec{web, {"sleep"}, "", Duration(60s)});
+    const Json second = ask(VmExec{web, {"sleep"}, "", Duration(60s)});
+    while (started < 2) {
+        std::this_thread::sleep_for(10ms);
+    }
+    EXPECT_EQ(decode<VmAddresses>(run(VmIp{web})).guest, std::vector<std::string>{"10.0.2.15/24"});
+    run(VmWait{web, VmStage::agent, Duration(10s)});
+    EXPECT_EQ(refusal([&] { run(VmExec{web, {"sleep"}, "", Duration(1s)}); }).code(), ErrorCode::timeout);
+    over = true;
+    EXPECT_EQ(decode<ExecResult>(finish(first)).exit_code + decode<ExecResult>(finish(second)).exit_code,
+              1 + 2);
+}
+
+TEST_F(VmServiceTest, ACommandIsNotWaitedForWhenTheDaemonStops) {
+    run(wanted("web"));
+    const Name web = Name::parse("web");
+    std::atomic<bool> stopping = false;
+    const FakePeer guest(socket_of(web, "agent.sock"), agent_script([&](Peer& peer, const Json& command) {
+                             stopping = command["execute"] == "guest-exec-status";
+                             stopping ? answer(peer, {{"exited", false}}) : answer(peer, {{"pid", 1}});
+                         }));
+    Progress progress([](const std::string&) {}, [](int) {}, stopping);
+    const auto begin = std::chrono::steady_clock::now();
+    EXPECT_EQ(refusal([&] {
+                  static_cast<void>(daemon_->guest.exec({web, {"sleep"}, "", Duration(1h)}, progress));
+              }).code(),
+              ErrorCode::unreachable);
+    EXPECT_LT(std::chrono::steady_clock::now() - begin, 5s);
+}
+
+TEST_F(VmServiceTest, ASilentGuestHoldsUpNobody) {
+    run(wanted("web"));
+    const Name web = Name::parse("web");
+    const FakePeer guest(socket_of(web, "agent.sock"), [](Peer& peer) { peer.wait_for_end(); });
+    const auto begin = std::chrono::steady_clock::now();
+    const Json addresses = ask(VmIp{web});
+    const Json target = ask(VmSsh{web});
+    EXPECT_EQ(ask(VmList{}).size(), 1U);
+    EXPECT_LT(std::chrono::steady_clock::now() - begin, 900ms) << "a handler has waited for the guest";
+    const auto found = decode<VmAddresses>(finish(addresses));
+    EXPECT_TRUE(found.ssh);
+    EXPECT_TRUE(found.guest.empty());
+    EXPECT_EQ(refusal([&] { finish(target); }).code(), ErrorCode::timeout);
+}
+
+TEST_F(VmServiceTest, AHostKeyThatIsNoneIsPassedOver) {
+    run(wanted("web"));
+    const Name web = Name::parse("web");
+    const FakePeer guest(socket_of(web, "agent.sock"),
+                         guest_with_files({{"/etc/ssh/ssh_host_ed25519_key.pub", "not a key\n"},
+                                           {"/etc/ssh/ssh_host_ecdsa_key.pub", std::string(20000, 'x')},
+                                           {"/etc/ssh/ssh_host_rsa_key.pub",
+                                            "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABgQ root@web\n"}}));
+    const auto target = decode<SshTarget>(run(VmSsh{web}));
+    EXPECT_EQ(target.host_keys, std::vector<std::string>{"ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABgQ root@web"});
+    EXPECT_EQ(target.user, "user");
+}
+
+TEST_F(VmServiceTest, WhatCloudInitLeftIsNotTheCallersMistake) {
+    run(wanted("web"));
+    const Name web = Name::parse("web");
+    const auto outcome = [&](const std::string& result) {
+        const FakePeer guest(socket_of(web, "agent.sock"),
+                             guest_with_files({{"/run/cloud-init/result.json", result}}));
+        return refusal([&] { run(VmWait{web, VmStage::cloud_init, Duration(10s)}); });
+    };
+    for (const std::string& result : {std::string("[]"), std::string("7"), std::string("not JSON"),
+                                      std::string(R"({"v1": {"errors": "x"}})"), std::string(70'000, ' ')}) {
+        EXPECT_EQ(outcome(result).code(), ErrorCode::internal) << result.substr(0, 50);
+    }
+    const Error error = outcome(R"({"v1": {"errors": ["no such \u001b[31mmodule"]}})");
+    EXPECT_EQ(error.code(), ErrorCode::wrong_state);
+    EXPECT_NE(std::string(error.what()).find("no such"), std::string::npos) << error.what();
+    const FakePeer guest(socket_of(web, "agent.sock"),
+                         guest_with_files({{"/run/cloud-init/result.json", R"({"v1": {"errors": []}})"}}));
+    run(VmWait{web, VmStage::cloud_init, Duration(10s)});
+}
+
+TEST_F(VmServiceTest, AConsoleThatQemuDoesNotServeIsAnErrorAtOnce) {
+    const auto vm = decode<Vm>(run(wanted("web")));
+    const sockaddr_un address = unix_address(socket_of(vm.name, "console.sock"));
+    const UniqueFd hung(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    // NOLINTNEXTLINE(*-reinterpret-cast): the sockets API
+    ASSERT_EQ(::bind(hung.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+    ASSERT_EQ(::listen(hung.get(), 1), 0);
+    std::vector<UniqueFd> waiting; // until the listener's queue is full
+    EXPECT_THROW(
+        while (waiting.size() < 100) {
+            waiting.push_back(
+                connect_peer(paths_.vm_runtime(vm.name) / "console.sock", std::chrono::steady_clock::now()));
+        },
+        Error);
+    const auto begin = std::chrono::steady_clock::now();
+    EXPECT_EQ(refusal([&] { static_cast<void>(daemon_->guest.console(vm.name)); }).code(),
+              ErrorCode::timeout);
+    EXPECT_LT(std::chrono::steady_clock::now() - begin, 5s);
 }
 
 TEST_F(VmServiceTest, TheConsoleIsForOneAtATime) {

@@ -1,0 +1,56 @@
+// The agents in the guests: one conversation at a time with each, and a command that runs leaves room for
+// others.
+#pragma once
+
+#include "daemon/agent_client.hpp"
+#include "daemon/operation_service.hpp"
+#include "daemon/vm_host.hpp"
+
+#include <chrono>
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
+
+namespace capsul {
+
+/// Thread-safe. Whatever waits here ends with an Error (unreachable) when `progress` says that the daemon
+/// stops.
+class VmAgents {
+  public:
+    explicit VmAgents(const Paths& paths) : paths_(paths) {}
+
+    /// What `work` makes of a conversation, which begins within `limit` or not at all. Throws Error: timeout,
+    /// and what AgentClient throws; what is wrong with a guest's data is `internal`, not the caller's
+    /// mistake.
+    template <class Work>
+    auto talk(const Name& name, std::chrono::milliseconds limit, const Progress& progress, Work work) {
+        const std::shared_ptr<void> turn = claim(name, limit, progress);
+        try {
+            AgentClient agent(paths_.vm_runtime(name) / "agent.sock", limit,
+                              [&progress] { return progress.cancelled(); });
+            return work(agent);
+        } catch (const Error& error) {
+            const bool data = error.code() == ErrorCode::invalid || error.code() == ErrorCode::too_large;
+            throw Error(data ? ErrorCode::internal : error.code(), about(name, error.what()), error.hint());
+        }
+    }
+
+    /// Runs a command to its end; meanwhile the agent is there for others. See AgentClient::exec.
+    AgentExecResult exec(const VmExec& call, const std::string& input, const Progress& progress);
+
+  private:
+    using Clock = std::chrono::steady_clock;
+    /// The VM's agent is the caller's while the result lives.
+    std::shared_ptr<void> claim(const Name& name, std::chrono::milliseconds limit, const Progress& progress);
+    std::optional<AgentExecResult> look_at(const Name& name, std::int64_t pid,
+                                           std::chrono::milliseconds limit, const Progress& progress);
+
+    const Paths& paths_;
+    std::mutex mutex_;
+    std::condition_variable is_free_;
+    std::set<Name> busy_;
+};
+
+} // namespace capsul

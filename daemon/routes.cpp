@@ -63,10 +63,10 @@ void add_guest(Router& router, Services s) {
                       [s](const VmWait& call, Progress& progress) { return s.guest.wait(call, progress); });
     add_aside<VmExec>(router, s.host, "vm.exec", "",
                       [s](const VmExec& call, Progress& progress) { return s.guest.exec(call, progress); });
-    add_aside<VmIp>(router, s.host, "vm.ip", [s](const VmIp& call, Progress& progress) {
+    add_aside<VmIp>(router, s.host, "vm.ip", "", [s](const VmIp& call, Progress& progress) {
         return s.guest.addresses(call.name, progress);
     });
-    add_aside<VmSsh>(router, s.host, "vm.ssh",
+    add_aside<VmSsh>(router, s.host, "vm.ssh", "",
                      [s](const VmSsh& call, Progress& progress) { return s.guest.ssh(call.name, progress); });
     router.add<VmLogs>([s](const VmLogs& call) { return s.guest.logs(call); });
     router.add<VmConsole>([s](const VmConsole& call) { return s.guest.console(call.name); });

@@ -116,11 +116,9 @@ TEST(Capsulctl, GivesTheResultOfAStopAsTheApiDoes) {
 
 TEST(Capsulctl, GivesTheImagesThatItRemoved) {
     MadeUpDaemon daemon;
-    daemon.router.add<ImageRemove>([](const ImageRemove& call) {
-        Image image;
-        image.name = call.name;
-        return image;
-    });
+    Image image;
+    image.name = Name::parse("lab");
+    daemon.add_done<ImageRemove>(image);
     daemon.serve();
     EXPECT_EQ(Json::parse(run_capsulctl(daemon, {"image", "rm", "lab", "--json"}).out).at("name"), "lab");
     EXPECT_EQ(Json::parse(run_capsulctl(daemon, {"image", "rm", "a", "b", "--json"}).out).size(), 2U);

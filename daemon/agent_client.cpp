@@ -158,18 +158,22 @@ AgentClient::AgentClient(const std::filesystem::path& socket, std::chrono::milli
                          Cancelled cancelled) {
     const Deadline deadline = Clock::now() + limit;
     channel_ = std::make_unique<AgentChannel>(socket, deadline, std::move(cancelled));
+    synchronise(std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now()));
+}
+
+AgentClient::~AgentClient() = default;
+
+void AgentClient::synchronise(std::chrono::milliseconds limit) {
     try {
-        channel_->synchronise(deadline);
+        channel_->synchronise(Clock::now() + limit);
     } catch (const Error& error) {
         if (error.code() != ErrorCode::timeout) {
             throw;
         }
-        throw Error(ErrorCode::timeout, socket.string() + ": no guest agent answers",
+        throw Error(ErrorCode::timeout, channel_->name() + ": no guest agent answers",
                     std::string(install_hint));
     }
 }
-
-AgentClient::~AgentClient() = default;
 
 std::int64_t AgentClient::start(const std::vector<std::string>& argv, const std::string& input,
                                 std::chrono::milliseconds limit) {
@@ -185,35 +189,28 @@ std::int64_t AgentClient::start(const std::vector<std::string>& argv, const std:
     }
 }
 
-std::optional<AgentExecResult> AgentClient::result(std::int64_t pid, std::chrono::milliseconds patience,
-                                                   std::chrono::milliseconds limit) {
-    const Deadline deadline = Clock::now() + limit;
-    const Deadline end = Clock::now() + patience;
-    std::chrono::milliseconds pause{10}; // the agent has no events
-    while (true) {
-        const Json status = channel_->call("guest-exec-status", Json{{"pid", pid}}, deadline);
-        if (boolean(status, "exited")) {
-            return exec_result(status, channel_->name());
-        }
-        if (Clock::now() + pause >= end) {
-            return std::nullopt;
-        }
-        std::this_thread::sleep_for(pause);
-        pause = std::min(pause * 3 / 2, std::chrono::milliseconds(200));
-    }
+std::optional<AgentExecResult> AgentClient::result(std::int64_t pid, std::chrono::milliseconds limit) {
+    const Json status = channel_->call("guest-exec-status", Json{{"pid", pid}}, Clock::now() + limit);
+    return boolean(status, "exited") ? std::optional(exec_result(status, channel_->name())) : std::nullopt;
 }
 
 AgentExecResult AgentClient::exec(const std::vector<std::string>& argv, const std::string& input,
                                   std::chrono::milliseconds limit) {
     const Deadline deadline = Clock::now() + limit;
+    const auto left = [&] { return std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now()); };
     const std::int64_t pid = start(argv, input, limit);
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now());
-    std::optional<AgentExecResult> ended = result(pid, left, left);
-    if (!ended) {
-        throw Error(ErrorCode::timeout,
-                    quote_peer(argv.front()) + ": still runs in the guest after the time limit");
+    std::chrono::milliseconds pause{10}; // the agent has no events
+    while (true) {
+        if (std::optional<AgentExecResult> ended = result(pid, left())) {
+            return std::move(*ended);
+        }
+        if (left() <= pause) {
+            throw Error(ErrorCode::timeout,
+                        quote_peer(argv.front()) + ": still runs in the guest after the time limit");
+        }
+        std::this_thread::sleep_for(pause);
+        pause = std::min(pause * 3 / 2, std::chrono::milliseconds(200));
     }
-    return std::move(*ended);
 }
 
 std::vector<AgentAddress> AgentClient::addresses(std::chrono::milliseconds limit) {

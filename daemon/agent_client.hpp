@@ -42,6 +42,9 @@ class AgentClient {
     AgentClient(const AgentClient&) = delete;
     AgentClient& operator=(const AgentClient&) = delete;
 
+    /// Makes sure again that somebody answers, for a conversation that goes on after a while. Throws as the
+    /// constructor does.
+    void synchronise(std::chrono::milliseconds limit);
     /// Runs argv[0] with its arguments in the guest, as the agent's user (root), and waits for its end.
     /// However much it writes, it runs to its end: of each output the first MiB is kept. Throws Error:
     /// timeout, not_found (no such program in the guest), internal.
@@ -50,10 +53,8 @@ class AgentClient {
     /// The first half of exec: gives the process's number.
     [[nodiscard]] std::int64_t start(const std::vector<std::string>& argv, const std::string& input,
                                      std::chrono::milliseconds limit);
-    /// The second half: nothing when it still runs after `patience`. The agent tells the result once; an
-    /// answer takes up to `limit`.
-    [[nodiscard]] std::optional<AgentExecResult> result(std::int64_t pid, std::chrono::milliseconds patience,
-                                                        std::chrono::milliseconds limit);
+    /// The second half: nothing while it runs. The agent tells the result once.
+    [[nodiscard]] std::optional<AgentExecResult> result(std::int64_t pid, std::chrono::milliseconds limit);
     /// Addresses of all interfaces but loopback.
     [[nodiscard]] std::vector<AgentAddress> addresses(std::chrono::milliseconds limit);
     /// The content of a guest file of at most `max_bytes`; nothing when it does not exist.

@@ -10,8 +10,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-/// A command that ends sooner takes one conversation with the agent.
-constexpr std::chrono::milliseconds quick_command = 200ms;
 /// Between two looks at a command in the guest, or at whether the daemon stops.
 constexpr std::chrono::milliseconds longest_pause = 500ms;
 /// For an agent that is busy or asleep, before a command is given up.
@@ -25,45 +23,74 @@ void check_cancelled(const Name& name, const Progress& progress) {
 
 } // namespace
 
-std::shared_ptr<void> VmAgents::claim(const Name& name, std::chrono::milliseconds limit,
-                                      const Progress& progress) {
+std::shared_ptr<VmAgents::Agent> VmAgents::agent(const Name& name) {
+    const std::lock_guard lock(mutex_);
+    std::erase_if(agents_, [](const auto& known) { return known.second.expired(); });
+    std::shared_ptr<Agent> agent = agents_[name].lock();
+    if (!agent) {
+        agent = std::make_shared<Agent>();
+        agents_[name] = agent;
+    }
+    return agent;
+}
+
+std::shared_ptr<VmAgents::Agent> VmAgents::claim(const Name& name, std::chrono::milliseconds limit,
+                                                 const Progress& progress) {
+    const std::shared_ptr<Agent> wanted = agent(name);
     const auto end = Clock::now() + limit;
     std::unique_lock lock(mutex_);
-    while (busy_.contains(name)) {
+    while (wanted->progress != nullptr) {
         check_cancelled(name, progress);
         if (Clock::now() >= end) {
             throw Error(ErrorCode::timeout, about(name, "the guest agent is busy with another command"));
         }
         is_free_.wait_until(lock, std::min(end, Clock::now() + longest_pause));
     }
-    busy_.insert(name);
-    return {nullptr, [this, name](void*) {
+    wanted->progress = &progress;
+    return {wanted.get(), [this, wanted](Agent*) {
                 const std::lock_guard release(mutex_);
-                busy_.erase(name);
+                wanted->progress = nullptr;
                 is_free_.notify_all();
             }};
 }
 
-/// The agent is free for others while the command runs: each look at it is a conversation of its own.
+AgentClient& VmAgents::connected(Agent& agent, const Name& name, std::chrono::milliseconds limit) const {
+    try {
+        if (agent.client) {
+            agent.client->synchronise(limit);
+        }
+    } catch (const Error& error) {
+        if (error.code() != ErrorCode::unreachable) {
+            throw;
+        }
+        agent.client.reset(); // that QEMU has ended; there may be another by now
+    }
+    if (!agent.client) {
+        agent.client.emplace(paths_.vm_runtime(name) / "agent.sock", limit,
+                             [&agent] { return agent.progress->cancelled(); });
+    }
+    return *agent.client;
+}
+
 AgentExecResult VmAgents::exec(const VmExec& call, const std::string& input, const Progress& progress) {
+    // With nobody connected, the agent sleeps a tenth of a second between any two reads of 4 KiB of output.
+    const std::shared_ptr<Agent> stays_connected = agent(call.name);
     const auto end = Clock::now() + call.timeout.value();
     const auto left = [&] { return std::chrono::ceil<std::chrono::milliseconds>(end - Clock::now()); };
-    std::int64_t pid = 0;
-    auto result = talk(call.name, longest_wait, progress, [&](AgentClient& agent) {
-        pid = agent.start(call.command, input, left());
-        return agent.result(pid, quick_command, left());
+    const std::int64_t pid = talk(call.name, longest_wait, progress, [&](AgentClient& client) {
+        return client.start(call.command, input, left());
     });
-    for (std::chrono::milliseconds pause = quick_command; !result;
-         pause = std::min(pause * 5 / 4, longest_pause)) {
+    for (std::chrono::milliseconds pause = 10ms;; pause = std::min(pause * 3 / 2, longest_pause)) {
+        if (auto result = look_at(call.name, pid, left(), progress)) {
+            return std::move(*result);
+        }
         check_cancelled(call.name, progress);
         if (left() <= pause) {
             throw Error(ErrorCode::timeout,
                         about(call.name, "the command still runs in the guest after the time limit"));
         }
         std::this_thread::sleep_for(pause);
-        result = look_at(call.name, pid, left(), progress);
     }
-    return std::move(*result);
 }
 
 /// Nothing when it runs on, or when the agent has no time to tell.
@@ -71,7 +98,7 @@ std::optional<AgentExecResult> VmAgents::look_at(const Name& name, std::int64_t 
                                                  std::chrono::milliseconds limit, const Progress& progress) {
     try {
         return talk(name, std::min(limit, longest_wait), progress,
-                    [&](AgentClient& agent) { return agent.result(pid, 0ms, limit); });
+                    [&](AgentClient& client) { return client.result(pid, limit); });
     } catch (const Error& error) {
         if (error.code() != ErrorCode::timeout) {
             throw;

@@ -8,10 +8,10 @@
 
 #include <chrono>
 #include <condition_variable>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
-#include <set>
 
 namespace capsul {
 
@@ -26,12 +26,11 @@ class VmAgents {
     /// mistake.
     template <class Work>
     auto talk(const Name& name, std::chrono::milliseconds limit, const Progress& progress, Work work) {
-        const std::shared_ptr<void> turn = claim(name, limit, progress);
+        const std::shared_ptr<Agent> mine = claim(name, limit, progress);
         try {
-            AgentClient agent(paths_.vm_runtime(name) / "agent.sock", limit,
-                              [&progress] { return progress.cancelled(); });
-            return work(agent);
+            return work(connected(*mine, name, limit));
         } catch (const Error& error) {
+            mine->client.reset(); // whatever follows begins anew
             const bool data = error.code() == ErrorCode::invalid || error.code() == ErrorCode::too_large;
             throw Error(data ? ErrorCode::internal : error.code(), about(name, error.what()), error.hint());
         }
@@ -42,15 +41,22 @@ class VmAgents {
 
   private:
     using Clock = std::chrono::steady_clock;
-    /// The VM's agent is the caller's while the result lives.
-    std::shared_ptr<void> claim(const Name& name, std::chrono::milliseconds limit, const Progress& progress);
+    struct Agent {
+        const Progress* progress = nullptr; ///< of whoever talks with it; guarded by mutex_
+        std::optional<AgentClient> client;  ///< whoever talks with it may use this
+    };
+    /// Its connection is kept while somebody has it.
+    std::shared_ptr<Agent> agent(const Name& name);
+    /// The VM's agent is the caller's alone while the result lives.
+    std::shared_ptr<Agent> claim(const Name& name, std::chrono::milliseconds limit, const Progress& progress);
+    AgentClient& connected(Agent& agent, const Name& name, std::chrono::milliseconds limit) const;
     std::optional<AgentExecResult> look_at(const Name& name, std::int64_t pid,
                                            std::chrono::milliseconds limit, const Progress& progress);
 
     const Paths& paths_;
     std::mutex mutex_;
     std::condition_variable is_free_;
-    std::set<Name> busy_;
+    std::map<Name, std::weak_ptr<Agent>> agents_;
 };
 
 } // namespace capsul

@@ -33,7 +33,12 @@ inline std::function<void(Peer&)> agent_script(std::function<void(Peer&, const J
     return [handle = std::move(handle)](Peer& peer) {
         synchronise(peer);
         for (Json command = read_command(peer); command.is_object(); command = read_command(peer)) {
-            handle(peer, command);
+            if (command["execute"] == "guest-sync-delimited") {
+                peer.send("\xFF");
+                answer(peer, command["arguments"]["id"]);
+            } else {
+                handle(peer, command);
+            }
         }
     };
 }

@@ -626,6 +626,30 @@ TEST_F(VmServiceTest, WhileACommandRunsItsGuestAnswersOthers) {
               1 + 2);
 }
 
+TEST_F(VmServiceTest, TheAgentStaysConnectedWhileACommandRuns) {
+    run(wanted("web"));
+    const Name web = Name::parse("web");
+    std::atomic<int> connections = 0;
+    int looks = 0; // the agent's thread's alone
+    const auto talk = agent_script([&](Peer& peer, const Json& command) {
+        if (command["execute"] == "guest-exec") {
+            answer(peer, {{"pid", 1}});
+        } else {
+            ++looks < 10 ? answer(peer, {{"exited", false}})
+                         : answer(peer, {{"exited", true}, {"exitcode", 0}});
+        }
+    });
+    const FakePeer guest(socket_of(web, "agent.sock"), [&](Peer& peer) {
+        ++connections;
+        talk(peer);
+    });
+    run(VmExec{web, {"make"}, "", Duration(60s)});
+    EXPECT_EQ(connections, 1);
+    looks = 0;
+    run(VmExec{web, {"make"}, "", Duration(60s)});
+    EXPECT_EQ(connections, 2) << "when nothing runs, the socket is free for others";
+}
+
 TEST_F(VmServiceTest, ACommandIsNotWaitedForWhenTheDaemonStops) {
     run(wanted("web"));
     const Name web = Name::parse("web");

@@ -5,7 +5,6 @@
 #include <array>
 #include <cerrno>
 #include <cstdlib>
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <pwd.h>
 #include <system_error>
@@ -110,7 +109,7 @@ Finding check_tun() {
         return {"tun", Severity::ok, "/dev/net/tun can be opened", ""};
     }
     return {"tun", Severity::warning,
-            fmt::format("/dev/net/tun: {}; networks other than `user` need it",
+            fmt::format("/dev/net/tun: {}; nothing of this version needs it, TAP networks will",
                         std::generic_category().message(errno)),
             "sudo modprobe tun"};
 }

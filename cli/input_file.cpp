@@ -2,7 +2,6 @@
 
 #include "lib/error.hpp"
 
-#include <array>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>

@@ -45,7 +45,7 @@ void add_global_options(CLI::App& program, GlobalOptions& options) {
         ->multi_option_policy(last);
     program
         .add_option("--socket", options.socket,
-                    "The socket of capsuld (default: $CAPSUL_SOCKET, or the user's own)")
+                    "The socket of capsuld (default: $CAPSUL_SOCKET, the user's own, or the host's)")
         ->type_name("FILE")
         ->multi_option_policy(last);
     program.set_version_flag("--version", "capsulctl " CAPSUL_VERSION, "Print the version of capsulctl");

@@ -87,8 +87,7 @@ std::string AgentChannel::read_line(Deadline deadline) {
             return std::move(line.text);
         }
         if (length > line_limit || line.text.size() > kept_limit) {
-            throw Error(ErrorCode::too_large, name_ + ": the guest agent's answer is too long",
-                        "write large output to a file in the guest");
+            throw Error(ErrorCode::too_large, name_ + ": the guest agent's answer is too long");
         }
         receive(deadline);
     }

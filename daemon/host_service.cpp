@@ -90,7 +90,7 @@ Finding check_tun() {
         return good("tun", "/dev/net/tun can be opened");
     }
     return warn("tun",
-                fmt::format("/dev/net/tun: {}; networks other than `user` need it",
+                fmt::format("/dev/net/tun: {}; nothing of this version needs it, TAP networks will",
                             std::generic_category().message(errno)),
                 "sudo modprobe tun");
 }

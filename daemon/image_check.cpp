@@ -7,6 +7,7 @@
 #include "lib/json.hpp"
 
 #include <algorithm>
+#include <charconv>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
@@ -158,6 +159,17 @@ Excerpt read_boot_file(const fs::path& file, const char* what, std::uint64_t lar
     return excerpt;
 }
 
+/// qemu-img -p writes "    (12.50/100%)" over and over.
+std::optional<int> last_percent(std::string_view text) {
+    const auto begin = text.rfind('(');
+    int percent = 0;
+    if (begin == std::string_view::npos ||
+        std::from_chars(text.data() + begin + 1, text.data() + text.size(), percent).ec != std::errc{}) {
+        return std::nullopt;
+    }
+    return percent;
+}
+
 } // namespace
 
 CheckedDisk check_disk_file(const fs::path& file, Bytes max_size) {
@@ -177,12 +189,17 @@ void check_initrd_file(const fs::path& file) {
     check_initrd(read_boot_file(file, "initrd", largest_initrd).start);
 }
 
-void convert_raw_disk(const fs::path& source, const fs::path& target) {
+void convert_raw_disk(const fs::path& source, const fs::path& target,
+                      const std::function<void(int)>& on_percent) {
     const std::uint64_t size = read_excerpt(source).size;
     const std::uint64_t most = size + size / 64 + (std::uint64_t{16} << 20U); // with qcow2's own tables
-    const ProcessResult result =
-        run_process({"qemu-img", "convert", "-f", "raw", "-O", "qcow2", source.string(), target.string()},
-                    time_for(size), limits_for(size, most));
+    const ProcessResult result = run_process(
+        {"qemu-img", "convert", "-p", "-f", "raw", "-O", "qcow2", source.string(), target.string()},
+        time_for(size), limits_for(size, most), [&](std::string_view piece) {
+            if (const auto percent = last_percent(piece)) {
+                on_percent(*percent);
+            }
+        });
     if (result.status == 0) {
         return;
     }

@@ -6,6 +6,7 @@
 #include "lib/size.hpp"
 
 #include <filesystem>
+#include <functional>
 
 namespace capsul {
 
@@ -21,8 +22,9 @@ struct CheckedDisk {
 void check_kernel_file(const std::filesystem::path& file);
 void check_initrd_file(const std::filesystem::path& file);
 
-/// Makes a sparse qcow2 `target` of a raw `source`; `target` may be left half-made when it throws (no_space,
-/// internal).
-void convert_raw_disk(const std::filesystem::path& source, const std::filesystem::path& target);
+/// Makes a sparse qcow2 `target` of a raw `source`, telling how far it is; `target` may be left half-made
+/// when it throws (no_space, internal).
+void convert_raw_disk(const std::filesystem::path& source, const std::filesystem::path& target,
+                      const std::function<void(int)>& on_percent);
 
 } // namespace capsul

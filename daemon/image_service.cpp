@@ -179,7 +179,7 @@ Bytes ImageService::check_files(Uploads& uploads, Progress& progress) {
         progress.message("converting the disk to qcow2");
         check_free_space(paths_.uploads(), disk_usage(disk).value_or(0), "converting the disk");
         TemporaryFile converted(disk.string() + ".qcow2.claimed");
-        convert_raw_disk(disk, converted.path());
+        convert_raw_disk(disk, converted.path(), [&](int percent) { progress.percent(percent); });
         uploads.disk->file = std::move(converted);
     }
     return checked.size;
@@ -229,7 +229,7 @@ Operation ImageService::remove(const Name& name) {
 }
 
 Json ImageService::run_remove(const Name& name, Progress& progress) {
-    progress.message("waiting for VMs that are being made");
+    progress.message("waiting for VMs and images that are being made");
     const std::unique_lock lock(in_use_);
     progress.message("removing its files");
     const Image image = show(name);

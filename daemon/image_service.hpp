@@ -35,7 +35,7 @@ class ImageService {
     Operation remove(const Name& name);
 
     /// The record of an image that a VM can be made from. Throws Error: not_found (with a hint of what images
-    /// there are), verification. Never waits.
+    /// there are), wrong_state when it is broken, verification. Never waits.
     [[nodiscard]] ImageRecord usable(const Name& name);
     /// The same, kept from removal until the VM's record says that it is needed. Waits for a removal.
     [[nodiscard]] HeldImage hold(const Name& name);
@@ -63,7 +63,7 @@ class ImageService {
     Store& store_;
     OperationService& operations_;
     EventLog& events_;
-    std::shared_mutex in_use_; ///< shared: a VM is being made; exclusive: an image is being removed
+    std::shared_mutex in_use_; ///< shared: a VM or an image is being made; exclusive: files of images go
 };
 
 } // namespace capsul

@@ -20,7 +20,7 @@
 namespace capsul {
 namespace {
 
-constexpr const char* help = R"(capsuld - runs virtual machines as systemd user units, for one user
+constexpr const char* help = R"(capsuld - runs virtual machines as systemd user units of one user
 
 usage: capsuld [--check-config] [--version] [--help]
 

@@ -217,6 +217,7 @@ class ProcessGroup {
 struct Collector {
     UniqueFd fd;
     std::string* text;
+    OnOutput on_output;
 
     /// Reads what is there now, at most a pipe full: one that writes without end must not keep us here.
     /// Closes at the end.
@@ -231,14 +232,17 @@ struct Collector {
                 fd.reset();
                 return;
             }
+            if (on_output) {
+                on_output({chunk.data(), static_cast<std::size_t>(got)});
+            }
             text->append(chunk.data(), std::min(static_cast<std::size_t>(got), output_limit - text->size()));
         }
     }
 };
 
-Collector make_collector(UniqueFd fd, std::string& text) {
+Collector make_collector(UniqueFd fd, std::string& text, OnOutput on_output) {
     ::fcntl(fd.get(), F_SETFL, O_NONBLOCK); // NOLINT(cppcoreguidelines-pro-type-vararg)
-    return {std::move(fd), &text};
+    return {std::move(fd), &text, std::move(on_output)};
 }
 
 int milliseconds_until(Clock::time_point deadline) {
@@ -271,7 +275,7 @@ void collect_until_end(int pidfd, std::array<Collector, 2>& outputs, Clock::time
 } // namespace
 
 ProcessResult run_process(const std::vector<std::string>& argv, std::chrono::milliseconds limit,
-                          const ProcessLimits& limits) {
+                          const ProcessLimits& limits, const OnOutput& on_output) {
     const Clock::time_point deadline = Clock::now() + limit;
     Launch launch = make_launch(argv);
     add_limits(launch, limits);
@@ -286,8 +290,8 @@ ProcessResult run_process(const std::vector<std::string>& argv, std::chrono::mil
         throw_errno(errno, "pidfd_open");
     }
     ProcessResult result;
-    std::array<Collector, 2> outputs{make_collector(std::move(out.read_end), result.out),
-                                     make_collector(std::move(err.read_end), result.err)};
+    std::array<Collector, 2> outputs{make_collector(std::move(out.read_end), result.out, on_output),
+                                     make_collector(std::move(err.read_end), result.err, {})};
     collect_until_end(group.pidfd(), outputs, deadline, argv.front());
     for (Collector& output : outputs) {
         output.read_available(); // what it wrote between the last look and its end

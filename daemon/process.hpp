@@ -5,8 +5,10 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <sys/types.h>
 #include <vector>
 
@@ -25,12 +27,15 @@ struct ProcessResult {
     std::string err;
 };
 
+/// Told of the child's standard output, piece by piece, as it comes.
+using OnOutput = std::function<void(std::string_view)>;
+
 /// Runs `argv` (argv[0] looked up in the standard system folders only, never the caller's PATH), no stdin,
 /// with a clean environment (LC_ALL=C.UTF-8, PATH of the system). Collects at most 1 MiB of each output.
 /// Throws Error: not_capable when the program is missing (the hint names it), timeout after `limit` (the
 /// process and its children are killed and reaped).
 [[nodiscard]] ProcessResult run_process(const std::vector<std::string>& argv, std::chrono::milliseconds limit,
-                                        const ProcessLimits& limits = {});
+                                        const ProcessLimits& limits = {}, const OnOutput& on_output = {});
 
 /// A child whose standard output is read by somebody else; killed and reaped when this goes.
 class ChildProcess {

@@ -4,7 +4,6 @@
 
 #include <archive.h>
 #include <archive_entry.h>
-#include <array>
 #include <memory>
 #include <string_view>
 

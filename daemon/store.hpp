@@ -36,7 +36,7 @@ class Records {
     [[nodiscard]] bool exists(const Name& name) const;
     /// Nothing when there is none; a broken one is returned as such.
     [[nodiscard]] std::optional<Stored<Record>> find(const Name& name);
-    /// The record; throws Error: not_found, or invalid when it is broken.
+    /// The record; throws Error: not_found, or wrong_state when it is broken.
     [[nodiscard]] Record load(const Name& name);
     /// Durable when it returns.
     void save(const Record& record);

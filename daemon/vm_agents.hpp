@@ -21,7 +21,8 @@ class VmAgents {
   public:
     explicit VmAgents(const Paths& paths) : paths_(paths) {}
 
-    /// What `work` makes of a conversation, which begins within `limit` or not at all. Throws Error: timeout,
+    /// What `work` makes of a conversation, for which the agent's turn and its answer each come within
+    /// `limit` or not at all. Throws Error: timeout,
     /// and what AgentClient throws; what is wrong with a guest's data is `internal`, not the caller's
     /// mistake.
     template <class Work>

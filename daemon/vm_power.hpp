@@ -1,4 +1,4 @@
-// Starting and stopping VMs. Each function here blocks until it is done; VmService queues them.
+// Starting and stopping VMs. Each function here blocks until it is done; routes.cpp queues them.
 #pragma once
 
 #include "daemon/vm_view.hpp"

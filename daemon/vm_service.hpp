@@ -1,4 +1,4 @@
-// The calls of the VM noun: making and removing VMs here, the rest passed on to power, view and guest.
+// Making and removing VMs, and what a crash has left of them.
 #pragma once
 
 #include "daemon/vm_guest.hpp"

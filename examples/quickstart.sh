@@ -133,7 +133,7 @@ run() {
 
 has_ssh_key() {
 	# shellcheck disable=SC2016  # the shell there expands it
-	$run_there sh -c 'for kind in ed25519 ecdsa rsa; do [ ! -e ~/.ssh/id_$kind.pub ] || exit 0; done; exit 1'
+	$run_there sh -c 'for kind in ed25519 ed25519_sk ecdsa ecdsa_sk rsa; do [ ! -e ~/.ssh/id_$kind.pub ] || exit 0; done; exit 1'
 }
 
 make_ssh_key() {

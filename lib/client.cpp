@@ -98,7 +98,7 @@ std::string start_hint(const std::filesystem::path& socket) {
         return "XDG_RUNTIME_DIR is not set, so your own capsuld is not found: log in by ssh or on a console, "
                "not by su";
     }
-    return "ask who looks after the host's capsuld to start its capsuld.socket";
+    return "ask who looks after the host's capsuld to start its capsuld-host.socket";
 }
 
 UniqueFd connect_daemon(const std::filesystem::path& socket) {

@@ -58,7 +58,7 @@ void make_folders(const std::filesystem::path& path, unsigned mode = 0700);
 [[nodiscard]] sockaddr_un unix_address(const std::filesystem::path& path);
 
 /// Connects a Unix stream socket, waiting as long as the listener's queue is full; throws Error
-/// (`unreachable`) naming the path. See unix_address.
+/// (unreachable, denied) naming the path. See unix_address.
 [[nodiscard]] UniqueFd connect_unix(const std::filesystem::path& path);
 
 } // namespace capsul

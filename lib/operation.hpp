@@ -45,7 +45,7 @@ struct Operation {
     Timestamp created;
     std::string message;          ///< what it is doing or waiting for now
     std::optional<int> percent;   ///< 0 to 100 when known
-    std::optional<Json> result;   ///< of the call, once done
+    std::optional<Json> result;   ///< of the call, once done; not in a list
     std::optional<Problem> error; ///< once failed
 
     static constexpr auto fields() {

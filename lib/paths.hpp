@@ -36,7 +36,7 @@ struct Paths {
 };
 
 /// The daemon's socket as a client finds it: $CAPSUL_SOCKET, else $XDG_RUNTIME_DIR/capsul/capsuld.sock, else
-/// (when that is not there and this is) /run/capsul/capsuld.sock.
+/// (when that is not there and this is, or XDG_RUNTIME_DIR is not set) /run/capsul/capsuld.sock.
 [[nodiscard]] fs::path client_socket();
 
 } // namespace capsul

@@ -16,8 +16,8 @@ class Bytes {
     constexpr explicit Bytes(std::uint64_t count) : count_(count) {}
     /// Throws Error (invalid) on zero, on overflow and on anything that is not NUMBER[UNIT].
     [[nodiscard]] static Bytes parse(std::string_view text);
-    /// The shortest exact form with a binary unit: "512M", "20G", "1000B" only when no unit divides it:
-    /// "1000".
+    /// The shortest exact form: "512M", "20G"; the plain number of bytes when
+    /// no binary unit divides it.
     [[nodiscard]] std::string to_string() const;
     [[nodiscard]] constexpr std::uint64_t count() const noexcept { return count_; }
     auto operator<=>(const Bytes&) const = default;

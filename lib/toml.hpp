@@ -19,7 +19,7 @@ namespace capsul {
 /// JSON as TOML text, keys in order; null members are left out. A leading `comment` becomes "# …" lines.
 [[nodiscard]] std::string json_to_toml(const Json& json, std::string_view comment = {});
 
-/// Reads a record written by save_toml. Throws Error naming the file, and the line where the mistake is.
+/// Reads a record. Throws Error naming the file, and the line where the mistake is.
 template <class T>
 [[nodiscard]] T load_toml(const std::filesystem::path& path);
 

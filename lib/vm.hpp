@@ -29,7 +29,7 @@ struct EnumWords<VmState> {
          {VmState::broken, "broken"}}};
 };
 
-/// How far a VM is, for whom waits: each stage includes those before it. `running`: QEMU answers. `agent`:
+/// How far a VM is, for whom waits; each is looked at by itself. `running`: QEMU answers. `agent`:
 /// the guest agent answers. `ssh`: the guest's ssh server greets. `cloud_init`: first-boot set-up has ended.
 /// `stopped`: it is off.
 enum class VmStage { running, agent, ssh, cloud_init, stopped };
@@ -302,7 +302,7 @@ struct VmIp {
 /// What ssh(1) needs to reach a guest and know it.
 struct SshTarget {
     Endpoint endpoint;
-    std::string user; ///< cloud-init's default user of the guest, as the guest says; or "debian"
+    std::string user;                   ///< the guest's first ordinary user (uid 1000), else root
     std::vector<std::string> host_keys; ///< public keys that the guest's agent reported
     static constexpr auto fields() {
         return std::tuple{required("endpoint", &SshTarget::endpoint), required("user", &SshTarget::user),

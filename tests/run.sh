@@ -143,7 +143,7 @@ step_units() {
 
 step_release() {
 	build release && rm -rf build/stage && DESTDIR=$PWD/build/stage cmake --install build/release >/dev/null &&
-		verify_units build/stage/usr/lib/systemd/user/capsuld.{socket,service}
+		verify_units build/stage/usr/lib/systemd/user/{capsuld.socket,capsuld-host.socket,capsuld.service}
 }
 
 step_e2e() {

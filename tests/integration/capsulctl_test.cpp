@@ -3,6 +3,7 @@
 
 #include "lib/image.hpp"
 
+#include <atomic>
 #include <fstream>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -185,7 +186,7 @@ TEST(Capsulctl, RefusesAKeyFileWithoutKeyBesideAGoodOne) {
 
 TEST(Capsulctl, LetsInEachOfTheCallersOwnKeys) {
     MadeUpDaemon daemon;
-    std::size_t keys = 0;
+    std::atomic<std::size_t> keys = 0;
     daemon.router.add<VmCreate>([&](const VmCreate& call) -> Operation {
         keys = call.ssh_keys.size();
         throw Error(ErrorCode::in_use, "enough");

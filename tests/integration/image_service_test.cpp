@@ -227,6 +227,7 @@ TEST_F(ImageServiceTest, ConvertsRawSparsely) {
     disk += "end"; // not a whole sector
     const Image image = import("raw", disk);
     EXPECT_EQ(image.size, Bytes(64 * mib + 512));
+    EXPECT_EQ(operations_->list().back().percent, 100);
     EXPECT_LT(image.disk_usage.value_or(64 * mib), mib);
     qemu_img({"convert", "-f", "qcow2", "-O", "raw", service_->disk_path(*image.digest).string(),
               (work_ / "back").string()});

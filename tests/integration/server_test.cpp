@@ -578,6 +578,9 @@ TEST_F(ServerTest, RefusesStrangersAndLimitsEachUserAlone) {
 }
 
 TEST_F(ServerTest, WaitsQuietlyWhileThereAreNoDescriptors) {
+#ifdef __SANITIZE_ADDRESS__
+    GTEST_SKIP() << "the sanitizers' vptr check makes a pipe, and reports falsely when there are none";
+#endif
     TestServer server;
     RawClient first = server.client();
     EXPECT_EQ(first.ask(get("/v1/ping")).result_int(), 200U);

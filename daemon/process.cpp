@@ -23,6 +23,9 @@ using Clock = std::chrono::steady_clock;
 constexpr std::size_t output_limit = std::size_t{1} << 20;
 constexpr std::size_t pipe_capacity = std::size_t{64} * 1024;
 constexpr std::array<std::string_view, 4> system_folders{"/usr/sbin", "/usr/bin", "/sbin", "/bin"};
+// Each thread that allocates reserves an arena of 64 MiB (mallopt(3)): with a limit on memory, a program with
+// many threads, such as qemu-img, could not start the last of them.
+constexpr const char* one_arena = "MALLOC_ARENA_MAX=1";
 constexpr const char* system_path = "PATH=/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// The absolute path of a program, so that nobody's PATH decides what runs.
@@ -130,7 +133,8 @@ void reap(pid_t pid, int* status) noexcept {
 pid_t spawn(Launch& launch) {
     Pipe failure = make_pipe();
     launch.failure = failure.write_end.get();
-    std::array<char*, 3> environment{const_cast<char*>("LC_ALL=C.UTF-8"), // NOLINT: the exec API takes char*
+    std::array<char*, 4> environment{const_cast<char*>("LC_ALL=C.UTF-8"), // NOLINT: the exec API takes char*
+                                     const_cast<char*>(one_arena),        // NOLINT: as above
                                      const_cast<char*>(system_path), nullptr};
     const pid_t pid = [&] {
         const SignalsBlocked blocked;

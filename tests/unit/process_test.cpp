@@ -89,7 +89,7 @@ TEST(Process, IgnoresTheCallersPathAndEnvironment) {
     ::setenv("CAPSUL_CANARY", "secret", 1);
     const ProcessResult result = run_process({"env"}, 30s);
     ::unsetenv("CAPSUL_CANARY");
-    EXPECT_EQ(result.out, "LC_ALL=C.UTF-8\nPATH=/usr/sbin:/usr/bin:/sbin:/bin\n");
+    EXPECT_EQ(result.out, "LC_ALL=C.UTF-8\nMALLOC_ARENA_MAX=1\nPATH=/usr/sbin:/usr/bin:/sbin:/bin\n");
 }
 
 TEST(Process, HasNoInput) {

@@ -198,7 +198,7 @@ void QmpClient::Session::send(Lock& lock, const std::string& line, Deadline dead
     sending_ = false;
     changed_.notify_all();
     if (failure) {
-        throw *failure;
+        throw *ended_; // what the reader met first, if it met something, tells more than that writing failed
     }
 }
 

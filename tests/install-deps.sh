@@ -8,7 +8,7 @@ packages_of() {
 		echo g++ cmake ninja-build ccache pkg-config scdoc libboost1.81-dev nlohmann-json3-dev libcli11-dev \
 			libsystemd-dev libtomlplusplus-dev libfmt-dev libsmartcols-dev libarchive-dev libssl-dev libyaml-dev
 		;;
-	run) echo qemu-system-x86 qemu-utils openssh-client ;;
+	run) echo qemu-system-x86 qemu-utils openssh-client nftables dnsmasq-base ;;
 	image) echo mmdebstrap e2fsprogs uidmap ;;
 	host)
 		echo systemd-container systemd-sysv libpam-systemd dbus-user-session iproute2 util-linux bsdutils mount \

@@ -117,11 +117,11 @@ step_tidy() {
 	tests/lint/tidy.py
 }
 
-# Their programs need not be there to see whether every line is understood.
+# --user or --system, and the units. Their programs need not be there to see whether every line is understood.
 verify_units() {
 	local complaints runtime
 	runtime=$(mktemp -d)
-	complaints=$(XDG_RUNTIME_DIR=$runtime systemd-analyze --user verify --man=no "$@" 2>&1 |
+	complaints=$(XDG_RUNTIME_DIR=$runtime systemd-analyze "$1" verify --man=no "${@:2}" 2>&1 |
 		grep -vE 'is not executable: No such file|^$')
 	rm -rf "$runtime"
 	[ -z "$complaints" ] || echo "$complaints"
@@ -135,7 +135,7 @@ step_units() {
 		cp "$golden" "$folder/capsul-vm-$(basename "$golden" | sed 's/^capsul-vm-//')"
 	done < <(find tests/unit/golden -name '*.service')
 	if [ -n "$(ls -A "$folder")" ]; then
-		verify_units "$folder"/*.service || status=1
+		verify_units --user "$folder"/*.service || status=1
 	fi
 	rm -rf "$folder"
 	return $status
@@ -143,7 +143,8 @@ step_units() {
 
 step_release() {
 	build release && rm -rf build/stage && DESTDIR=$PWD/build/stage cmake --install build/release >/dev/null &&
-		verify_units build/stage/usr/lib/systemd/user/{capsuld.socket,capsuld-host.socket,capsuld.service}
+		verify_units --user build/stage/usr/lib/systemd/user/{capsuld.socket,capsuld-host.socket,capsuld.service} &&
+		verify_units --system build/stage/usr/lib/systemd/system/capsul-nft.service
 }
 
 step_e2e() {

@@ -37,13 +37,55 @@ std::string ports_text(const std::vector<PublishedPort>& ports) {
     return fmt::format("{}", fmt::join(texts, ","));
 }
 
+std::string macs_of(const VmRecord& record) {
+    std::vector<std::string> texts;
+    for (const Nic& nic : record.nics) {
+        texts.push_back(nic.mac.to_string());
+    }
+    return fmt::format("{}", fmt::join(texts, ","));
+}
+
+std::string networks_of(const VmRecord& record) {
+    std::vector<std::string> texts;
+    for (const Nic& nic : record.nics) {
+        texts.push_back(nic.network.to_string());
+    }
+    return fmt::format("{}", fmt::join(texts, ","));
+}
+
+std::string addresses_of(const VmRecord& record) {
+    std::vector<std::string> texts;
+    for (const Nic& nic : record.nics) {
+        for (const auto& ip : {nic.ip, nic.ip6}) {
+            if (ip) {
+                texts.push_back(ip->to_string());
+            }
+        }
+    }
+    return fmt::format("{}", fmt::join(texts, ","));
+}
+
+/// "net0 on lan: 10.80.0.2, 02:00:00:00:00:01, tap cap-web-0"
+std::vector<Line> nic_lines(const VmRecord& record) {
+    std::vector<Line> lines;
+    for (const Nic& nic : record.nics) {
+        std::string text = "on " + nic.network.to_string() + ": ";
+        for (const auto& ip : {nic.ip, nic.ip6}) {
+            text += ip ? ip->to_string() + ", " : "";
+        }
+        text += nic.mac.to_string() + (nic.tap ? ", " + nic.tap->to_string() : "");
+        lines.push_back({fmt::format("NIC {}", nic.slot), text});
+    }
+    return lines;
+}
+
 /// What `text` gives of the record; empty for a broken VM.
 template <class Text>
 std::string of_spec(const Vm& vm, const Text& text) {
     return vm.spec ? text(*vm.spec) : std::string();
 }
 
-constexpr std::array<Column<Vm>, 17> columns{{
+constexpr std::array<Column<Vm>, 19> columns{{
     {"name", [](const Vm& vm) { return vm.name.to_string(); }},
     {"state", [](const Vm& vm) { return std::string(to_string(vm.state)); }, Shown::always, false,
      [](const Vm& vm) { return state_style(vm.state); }},
@@ -75,8 +117,9 @@ constexpr std::array<Column<Vm>, 17> columns{{
     {"unit", [](const Vm& vm) { return vm.unit; }, Shown::wide},
     {"uuid", [](const Vm& vm) { return of_spec(vm, [](const VmRecord& r) { return r.uuid.to_string(); }); },
      Shown::on_request},
-    {"mac", [](const Vm& vm) { return of_spec(vm, [](const VmRecord& r) { return r.mac.to_string(); }); },
-     Shown::on_request},
+    {"network", [](const Vm& vm) { return of_spec(vm, networks_of); }, Shown::wide},
+    {"ip", [](const Vm& vm) { return of_spec(vm, addresses_of); }, Shown::wide},
+    {"mac", [](const Vm& vm) { return of_spec(vm, macs_of); }, Shown::on_request},
     {"reason", [](const Vm& vm) { return vm.reason.value_or(""); }, Shown::filled},
 }};
 
@@ -88,7 +131,6 @@ std::vector<Line> spec_lines(const VmRecord& record) {
             {"Disk", record.disk.to_string()},
             {"Published", ports_text(record.publish)},
             {"Labels", labels_text(record.labels)},
-            {"MAC", record.mac.to_string()},
             {"UUID", record.uuid.to_string()},
             {"Created", record.created.to_string()},
             {"Stop timeout", record.stop_timeout.to_string()}};
@@ -106,6 +148,7 @@ std::string render_vm(const Vm& vm, const OutputOptions& options) {
                             {"QEMU's PID", vm.pid ? std::to_string(*vm.pid) : ""}};
     if (vm.spec) {
         std::ranges::move(spec_lines(*vm.spec), std::back_inserter(lines));
+        std::ranges::move(nic_lines(*vm.spec), std::back_inserter(lines));
     }
     return render_lines(lines, options);
 }

@@ -46,12 +46,32 @@ std::string meta_data(const Seed& seed) {
     return as_yaml(json);
 }
 
-/// No dhcp6: user networking announces its IPv6 prefix by router advertisement, and a DHCPv6 client that
+/// No dhcp6: a network with IPv6 announces its prefix by router advertisement, and a DHCPv6 client that
 /// waits for an address there would hold up the boot.
-std::string network_config(const Mac& mac) {
-    return as_yaml(
-        Json{{"version", 2},
-             {"ethernets", {{"nic0", {{"match", {{"macaddress", mac.to_string()}}}, {"dhcp4", true}}}}}});
+Json ethernet(const SeedNic& nic) {
+    Json json{{"match", {{"macaddress", nic.mac.to_string()}}}};
+    if (nic.addresses.empty()) {
+        json["dhcp4"] = true;
+        return json;
+    }
+    json["addresses"] = nic.addresses;
+    for (const IpAddress& gateway : nic.gateways) {
+        json["routes"].push_back(
+            {{"to", gateway.is_ipv6() ? "::/0" : "0.0.0.0/0"}, {"via", gateway.to_string()}});
+    }
+    if (!nic.dns.empty()) {
+        json["nameservers"] = {{"addresses", encode(nic.dns)}};
+    }
+    return json;
+}
+
+/// Network config version 2.
+std::string network_config(const std::vector<SeedNic>& nics) {
+    Json json{{"version", 2}, {"ethernets", Json::object()}};
+    for (std::size_t i = 0; i < nics.size(); ++i) {
+        json["ethernets"][fmt::format("nic{}", i)] = ethernet(nics[i]);
+    }
+    return as_yaml(json);
 }
 
 std::string in_lines(std::string_view text) {
@@ -125,7 +145,7 @@ bool is_cloud_config(std::string_view text) {
 std::map<std::string, std::string> seed_files(const Seed& seed) {
     std::map<std::string, std::string> files{{"meta-data", meta_data(seed)},
                                              {"user-data", seed.user_data.value_or("#cloud-config\n{}\n")},
-                                             {"network-config", network_config(seed.mac)}};
+                                             {"network-config", network_config(seed.nics)}};
     if (seed.init_script) {
         files.emplace("vendor-data", vendor_data(*seed.init_script));
     }

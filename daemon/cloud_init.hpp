@@ -13,6 +13,14 @@
 
 namespace capsul {
 
+/// What a guest is told about one of its NICs.
+struct SeedNic {
+    Mac mac;
+    std::vector<std::string> addresses; ///< with prefix; none: by DHCP
+    std::vector<IpAddress> gateways;
+    std::vector<IpAddress> dns;
+};
+
 /// What a VM tells its guest.
 struct Seed {
     Uuid instance; ///< cloud-init sets a guest up once for each
@@ -20,7 +28,7 @@ struct Seed {
     std::vector<SshKey> ssh_keys;
     std::optional<std::string> user_data;
     std::optional<std::string> init_script;
-    Mac mac;
+    std::vector<SeedNic> nics;
 };
 
 /// File name to content: meta-data, user-data, network-config and, with an init script, vendor-data.

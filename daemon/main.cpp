@@ -127,6 +127,7 @@ void serve(const Paths& paths, const Config& config, const Signals& signals) {
     Store store(paths);
     EventLog events(paths.state, log_event);
     OperationService operations;
+    const fs::path programs = fs::read_symlink("/proc/self/exe").parent_path();
     ImageService images(paths, config.image, store, operations, events);
     VmMonitors monitors(paths, events);
     SystemdClient systemd(paths.systemd_socket(), "capsul-vm-*.service", [&](const UnitStatus& unit) {
@@ -134,9 +135,8 @@ void serve(const Paths& paths, const Config& config, const Signals& signals) {
             monitors.unit_changed(*name, unit.active_state);
         }
     });
-    VmHost host{paths,  config,  fs::read_symlink("/proc/self/exe").parent_path(),
-                store,  images,  operations,
-                events, systemd, monitors};
+    NetworkService networks(paths, programs, store, operations, events, systemd);
+    VmHost host{paths, config, programs, store, images, networks, operations, events, systemd, monitors};
     VmView view(host);
     VmPower power(host, view);
     VmGuest guest(host, view);
@@ -145,6 +145,7 @@ void serve(const Paths& paths, const Config& config, const Signals& signals) {
     const WorkEnds work_ends(operations);
 
     images.sweep();
+    networks.sweep();
     vms.recover();
     const Router router = make_router({host, view, power, guest, vms, machine});
     Server server(router, config.server, listeners(paths), ::geteuid());

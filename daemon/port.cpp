@@ -13,22 +13,39 @@
 namespace capsul {
 namespace {
 
-sockaddr_in address_of(const std::string& address, std::uint16_t port) {
-    sockaddr_in result{};
-    result.sin_family = AF_INET;
-    result.sin_port = htons(port);
-    ::inet_pton(AF_INET, address.c_str(), &result.sin_addr);
-    return result;
-}
+/// An IPv4 or IPv6 address and port as the sockets API takes it.
+class SocketAddress {
+  public:
+    SocketAddress(const std::string& address, std::uint16_t port) {
+        if (address.find(':') != std::string::npos) {
+            v6_.sin6_family = AF_INET6;
+            v6_.sin6_port = htons(port);
+            ::inet_pton(AF_INET6, address.c_str(), &v6_.sin6_addr);
+        } else {
+            v4_.sin_family = AF_INET;
+            v4_.sin_port = htons(port);
+            ::inet_pton(AF_INET, address.c_str(), &v4_.sin_addr);
+        }
+    }
+    [[nodiscard]] int family() const { return v6_.sin6_family == AF_INET6 ? AF_INET6 : AF_INET; }
+    [[nodiscard]] socklen_t size() const { return family() == AF_INET6 ? sizeof v6_ : sizeof v4_; }
+    [[nodiscard]] const sockaddr* generic() const {
+        // NOLINTNEXTLINE: the sockets API
+        return family() == AF_INET6 ? reinterpret_cast<const sockaddr*>(&v6_)
+                                    : reinterpret_cast<const sockaddr*>(&v4_);
+    }
 
-const sockaddr* generic(const sockaddr_in& address) {
-    return reinterpret_cast<const sockaddr*>(&address); // NOLINT: the sockets API
-}
+  private:
+    sockaddr_in v4_{};
+    sockaddr_in6 v6_{};
+};
 
 } // namespace
 
 int try_bind(const PublishedPort& port) {
-    const UniqueFd fd(::socket(AF_INET, (port.is_udp() ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC, 0));
+    const SocketAddress address(port.address(), port.host_port());
+    const UniqueFd fd(
+        ::socket(address.family(), (port.is_udp() ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC, 0));
     if (!fd) {
         throw_errno(errno, "socket");
     }
@@ -36,20 +53,24 @@ int try_bind(const PublishedPort& port) {
     if (!port.is_udp()) {
         ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
     }
-    const sockaddr_in address = address_of(port.address(), port.host_port());
-    return ::bind(fd.get(), generic(address), sizeof address) == 0 ? 0 : errno;
+    return ::bind(fd.get(), address.generic(), address.size()) == 0 ? 0 : errno;
 }
 
-std::string tcp_greeting(std::uint16_t port, int limit_milliseconds) {
-    const UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+std::string tcp_greeting(const Endpoint& server, int limit_milliseconds) {
+    const SocketAddress address{server.address, server.port};
+    const UniqueFd fd(::socket(address.family(), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     if (!fd) {
         throw_errno(errno, "socket");
     }
-    const sockaddr_in address = address_of("127.0.0.1", port);
-    if (::connect(fd.get(), generic(address), sizeof address) != 0) {
+    if (::connect(fd.get(), address.generic(), address.size()) != 0 && errno != EINPROGRESS) {
         return {};
     }
-    pollfd waiting{fd.get(), POLLIN, 0};
+    // A connection that fails wakes both; recv then says so.
+    pollfd waiting{fd.get(), POLLOUT, 0};
+    if (::poll(&waiting, 1, limit_milliseconds) != 1) {
+        return {};
+    }
+    waiting.events = POLLIN;
     std::array<char, 256> data{};
     if (::poll(&waiting, 1, limit_milliseconds) != 1) {
         return {};

@@ -104,8 +104,9 @@ std::string host_forward(const PublishedPort& port) {
 }
 
 /// On the command line, since -readconfig keeps only the last of several hostfwd lines (QEMU 7.2).
-std::string user_netdev(const VmRecord& vm) {
-    std::string netdev = "user,id=net0," + host_forward(PublishedPort::tcp("127.0.0.1", vm.ssh_port, 22));
+std::string user_netdev(const VmRecord& vm, const Nic& nic) {
+    std::string netdev = fmt::format("user,id={},", nic_id(nic)) +
+                         host_forward(PublishedPort::tcp("127.0.0.1", vm.ssh_port, 22));
     for (const PublishedPort& port : vm.publish) {
         netdev += "," + host_forward(port);
     }
@@ -113,23 +114,50 @@ std::string user_netdev(const VmRecord& vm) {
 }
 
 std::vector<std::string> fixed_arguments(const VmRecord& vm) {
-    return {"/usr/bin/qemu-system-x86_64",
-            "-nodefaults",
-            "-no-user-config",
-            "-display",
-            "none",
-            "-sandbox",
-            "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
-            "-name",
-            "guest=" + vm.name.to_string() + ",debug-threads=on",
-            "-uuid",
-            vm.uuid.to_string(),
-            "-cpu",
-            "max",
-            "-smbios",
-            "type=1,serial=ds=nocloud",
-            "-netdev",
-            user_netdev(vm)};
+    std::vector<std::string> argv{"/usr/bin/qemu-system-x86_64",
+                                  "-nodefaults",
+                                  "-no-user-config",
+                                  "-display",
+                                  "none",
+                                  "-sandbox",
+                                  "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
+                                  "-name",
+                                  "guest=" + vm.name.to_string() + ",debug-threads=on",
+                                  "-uuid",
+                                  vm.uuid.to_string(),
+                                  "-cpu",
+                                  "max",
+                                  "-smbios",
+                                  "type=1,serial=ds=nocloud"};
+    for (const Nic& nic : vm.nics) {
+        if (!nic.tap) {
+            argv.insert(argv.end(), {"-netdev", user_netdev(vm, nic)});
+        }
+    }
+    return argv;
+}
+
+/// Each NIC has a port of its own, numbered as its slot: so it can be plugged in and out, and keeps its place
+/// when others come and go. All ports are functions of one device of the root bus.
+void add_nic_ports(std::vector<QemuSection>& sections) {
+    constexpr int device = 0x10;
+    for (int slot = 0; slot < most_nics; ++slot) {
+        sections.push_back({"device",
+                            fmt::format("port{}", slot),
+                            {{"driver", "pcie-root-port"},
+                             {"chassis", std::to_string(slot + 1)},
+                             {"addr", fmt::format("{:x}.{}", device, slot)},
+                             {"multifunction", "on"}}});
+    }
+}
+
+void add_nics(std::vector<QemuSection>& sections, const VmRecord& vm) {
+    for (const Nic& nic : vm.nics) {
+        if (nic.tap) {
+            sections.push_back({"netdev", nic_id(nic), tap_options(nic)});
+        }
+        sections.push_back({"device", nic_id(nic) + "-device", nic_device_options(nic)});
+    }
 }
 
 std::string doubled_commas(const std::string& value) {
@@ -160,6 +188,26 @@ std::string option_name(const std::string& group) {
 
 } // namespace
 
+std::string nic_id(const Nic& nic) {
+    return fmt::format("net{}", nic.slot);
+}
+
+QemuOptions tap_options(const Nic& nic) {
+    return {{"type", "tap"},
+            {"ifname", nic.tap->to_string()},
+            {"script", "no"},
+            {"downscript", "no"},
+            {"vhost", "off"}};
+}
+
+QemuOptions nic_device_options(const Nic& nic) {
+    return {{"driver", "virtio-net-pci"},
+            {"netdev", nic_id(nic)},
+            {"bus", fmt::format("port{}", nic.slot)},
+            {"mac", nic.mac.to_string()},
+            {"romfile", ""}};
+}
+
 std::vector<QemuSection> qemu_sections(const VmRecord& vm, const VmFiles& files, Accelerator accelerator) {
     std::vector<QemuSection> sections{
         machine_section(files, accelerator),
@@ -171,10 +219,8 @@ std::vector<QemuSection> qemu_sections(const VmRecord& vm, const VmFiles& files,
     }
     add_storage(sections, files);
     add_channels(sections, files);
-    sections.push_back(
-        {"device",
-         "net0-device",
-         {{"driver", "virtio-net-pci"}, {"netdev", "net0"}, {"mac", vm.mac.to_string()}, {"romfile", ""}}});
+    add_nic_ports(sections);
+    add_nics(sections, vm);
     sections.push_back({"object", "rng0", {{"qom-type", "rng-random"}, {"filename", "/dev/urandom"}}});
     sections.push_back({"device", "rng0-device", {{"driver", "virtio-rng-pci"}, {"rng", "rng0"}}});
     return sections;

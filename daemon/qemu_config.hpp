@@ -12,12 +12,21 @@
 
 namespace capsul {
 
+using QemuOptions = std::vector<std::pair<std::string, std::string>>;
+
 /// A section of the configuration: `[group "id"]` in the file, `-group id=…` on a command line.
 struct QemuSection {
     std::string group;
     std::string id;
-    std::vector<std::pair<std::string, std::string>> options;
+    QemuOptions options;
 };
+
+constexpr int most_nics = 8;
+
+/// "net0": the NIC's netdev; its device is "net0-device".
+[[nodiscard]] std::string nic_id(const Nic& nic);
+[[nodiscard]] QemuOptions tap_options(const Nic& nic);
+[[nodiscard]] QemuOptions nic_device_options(const Nic& nic);
 
 /// The files a VM's QEMU works with.
 struct VmFiles {

@@ -85,12 +85,24 @@ Router make_router(Services s) {
     router.add<ImageImport>([s](const ImageImport& call) { return s.host.images.import(call); });
     router.add<ImageRemove>([s](const ImageRemove& call) { return s.host.images.remove(call.name); });
 
+    router.add<NetworkList>([s](const NetworkList&) { return s.host.networks.list(); });
+    router.add<NetworkShow>([s](const NetworkShow& call) { return s.host.networks.show(call.name); });
+    router.add<NetworkLeases>([s](const NetworkLeases& call) { return s.host.networks.leases(call.name); });
+    router.add<NetworkCreate>([s](const NetworkCreate& call) { return s.host.networks.create(call); });
+    router.add<NetworkStart>([s](const NetworkStart& call) { return s.host.networks.start(call.name); });
+    router.add<NetworkStop>([s](const NetworkStop& call) { return s.host.networks.stop(call.name); });
+    router.add<NetworkDelete>([s](const NetworkDelete& call) { return s.host.networks.remove(call.name); });
+    router.add<NetworkReserve>([s](const NetworkReserve& call) { return s.host.networks.reserve(call); });
+    router.add<NetworkRelease>([s](const NetworkRelease& call) { return s.host.networks.release(call); });
+
     router.add<VmList>([s](const VmList& call) { return s.view.list(call); });
     router.add<VmShow>([s](const VmShow& call) { return s.view.show(call.name); });
     router.add<VmUnit>([s](const VmUnit& call) { return s.view.unit(call.name); });
     router.add<VmCommand>([s](const VmCommand& call) { return s.view.command(call.name); });
     router.add<VmCreate>([s](const VmCreate& call) { return s.vms.create(call); });
     router.add<VmDelete>([s](const VmDelete& call) { return s.vms.remove(call.name); });
+    router.add<VmNicAdd>([s](const VmNicAdd& call) { return s.vms.add_nic(call); });
+    router.add<VmNicRemove>([s](const VmNicRemove& call) { return s.vms.remove_nic(call); });
     add_power(router, s);
     add_guest(router, s);
 

@@ -14,6 +14,9 @@ namespace {
 constexpr std::string_view noun_of(const VmRecord* /*type*/) {
     return "vm";
 }
+constexpr std::string_view noun_of(const NetworkRecord* /*type*/) {
+    return "network";
+}
 constexpr std::string_view noun_of(const ImageRecord* /*type*/) {
     return "image";
 }
@@ -154,5 +157,6 @@ void Records<Record>::forget(const Name& name) {
 
 template class Records<VmRecord>;
 template class Records<ImageRecord>;
+template class Records<NetworkRecord>;
 
 } // namespace capsul

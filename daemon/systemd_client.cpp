@@ -33,7 +33,8 @@ class SystemdClient::Connection {
                 [this](const std::string& member, sd_bus_message* message) { on_signal(member, message); }}) {
     }
 
-    JobResult run_job(bool starts, const std::string& unit, milliseconds limit, const Cancelled& cancelled);
+    JobResult run_job(const char* method, const std::string& unit, milliseconds limit,
+                      const Cancelled& cancelled);
     bool wait_until_stopped(const std::string& unit, milliseconds limit, const Cancelled& cancelled);
     /// Sends `call` and waits for what `read` makes of the answer; a D-Bus error in `harmless` is an empty
     /// answer.
@@ -104,19 +105,18 @@ void SystemdClient::Connection::order(Call call, std::vector<std::string> harmle
         std::move(call), [](sd_bus_message*) { return true; }, std::move(harmless));
 }
 
-JobResult SystemdClient::Connection::run_job(bool starts, const std::string& unit, milliseconds limit,
+JobResult SystemdClient::Connection::run_job(const char* method, const std::string& unit, milliseconds limit,
                                              const Cancelled& cancelled) {
     const auto job = std::make_shared<SystemdJobs::Job>();
     job->unit = unit;
-    job->starts = starts;
+    job->method = method;
     bus_.post([this, job] { jobs_.queue(job); });
     if (const std::optional<JobResult> result = job->result.wait(limit, cancelled)) {
         return *result;
     }
-    throw Error(
-        ErrorCode::timeout,
-        fmt::format("{}: {} not finished after {} ms", unit, starts ? "start" : "stop", limit.count()),
-        "it goes on in the background; `systemctl --user status " + unit + "` tells how far it is");
+    throw Error(ErrorCode::timeout,
+                fmt::format("{}: {} not finished after {} ms", unit, method, limit.count()),
+                "it goes on in the background; `systemctl --user status " + unit + "` tells how far it is");
 }
 
 // Waiting for a unit's end.
@@ -282,11 +282,15 @@ SystemdClient::SystemdClient(std::filesystem::path socket, std::string pattern, 
 SystemdClient::~SystemdClient() = default;
 
 JobResult SystemdClient::start(const std::string& unit, milliseconds limit) {
-    return connection_->run_job(true, unit, limit, {});
+    return connection_->run_job("StartUnit", unit, limit, {});
+}
+
+JobResult SystemdClient::reload_unit(const std::string& unit, milliseconds limit) {
+    return connection_->run_job("ReloadUnit", unit, limit, {});
 }
 
 JobResult SystemdClient::stop(const std::string& unit, milliseconds limit, const Cancelled& cancelled) {
-    return connection_->run_job(false, unit, limit, cancelled);
+    return connection_->run_job("StopUnit", unit, limit, cancelled);
 }
 
 void SystemdClient::kill(const std::string& unit, int signal) {

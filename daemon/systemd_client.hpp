@@ -59,6 +59,8 @@ class SystemdClient {
     /// Queues a stop and waits likewise. `done` also when it was not running. Throws Error: timeout, and
     /// unreachable soon after `cancelled` says so (the job goes on).
     JobResult stop(const std::string& unit, std::chrono::milliseconds limit, const Cancelled& cancelled = {});
+    /// Runs the ExecReload= of a unit that is up, likewise.
+    JobResult reload_unit(const std::string& unit, std::chrono::milliseconds limit);
     /// Sends `signal` to the unit's main process; nothing when it has none.
     void kill(const std::string& unit, int signal);
     /// Forgets a failed state, so that the start limit counts anew.

@@ -8,14 +8,13 @@ namespace capsul {
 
 void SystemdJobs::queue(const JobPtr& job) {
     SystemdBus::Call call =
-        systemd_call::manager(job->starts ? "StartUnit" : "StopUnit",
-                              systemd_call::arguments("ss", job->unit, std::string("replace")));
+        systemd_call::manager(job->method, systemd_call::arguments("ss", job->unit, std::string("replace")));
     call.on_reply = [this, job](sd_bus_message* message) {
         accept(systemd_message::read_object_path(message), job);
     };
     call.on_failure = [this, job](const SystemdBus::Failure& failure) {
         --unanswered_;
-        if (!job->starts && failure.name == systemd_call::no_such_unit) {
+        if (job->stops() && failure.name == systemd_call::no_such_unit) {
             job->result.set(JobResult::done); // what is not there does not run
         } else {
             job->result.fail(failure.error);
@@ -73,8 +72,8 @@ void SystemdJobs::settle_lost(const std::string& path) {
         systemd_call::get_active_state(
             bus_, job->unit,
             [job](const std::string& state) {
-                job->result.set(systemd_message::is_stopped(state) != job->starts ? JobResult::done
-                                                                                  : JobResult::failed);
+                job->result.set(systemd_message::is_stopped(state) == job->stops() ? JobResult::done
+                                                                                   : JobResult::failed);
             },
             [job](const SystemdBus::Failure& failure) { job->result.fail(failure.error); });
     }

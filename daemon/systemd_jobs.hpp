@@ -1,4 +1,4 @@
-// The start and stop jobs that callers wait for. Everything here runs on the bus thread.
+// The start, stop and reload jobs that callers wait for. Everything here runs on the bus thread.
 #pragma once
 
 #include "daemon/outcome.hpp"
@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <string_view>
 
 namespace capsul {
 
@@ -15,7 +16,8 @@ class SystemdJobs {
   public:
     struct Job {
         std::string unit;
-        bool starts = false;
+        const char* method = "StartUnit"; ///< or StopUnit, ReloadUnit
+        [[nodiscard]] bool stops() const { return std::string_view(method) == "StopUnit"; }
         Outcome<JobResult> result;
     };
     using JobPtr = std::shared_ptr<Job>;
@@ -35,7 +37,7 @@ class SystemdJobs {
 
     SystemdBus& bus_;
     std::multimap<std::string, JobPtr> waiting_;     ///< by the job's path
-    int unanswered_ = 0;                             ///< StartUnit and StopUnit calls in flight
+    int unanswered_ = 0;                             ///< calls in flight
     std::map<std::string, JobResult> early_results_; ///< of jobs that ended before the answer told their path
 };
 

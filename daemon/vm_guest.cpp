@@ -4,10 +4,14 @@
 #include "daemon/port.hpp"
 #include "daemon/process.hpp"
 #include "daemon/serial_log.hpp"
+#include "daemon/vm_nics.hpp"
 #include "lib/base64.hpp"
 #include "lib/fd.hpp"
 
+#include <algorithm>
 #include <fmt/format.h>
+#include <iterator>
+#include <set>
 #include <thread>
 
 namespace capsul {
@@ -33,6 +37,40 @@ const char* awaited(VmStage stage) {
         return "the VM to stop";
     }
     return "";
+}
+
+bool ssh_answers(const VmRecord& vm) {
+    const auto endpoint = ssh_endpoint(vm);
+    if (!endpoint) {
+        throw Error(ErrorCode::wrong_state, about(vm.name, "capsul does not know an address of it"),
+                    "wait for the agent instead; `capsulctl vm ip` then shows what the guest says");
+    }
+    return tcp_greeting(*endpoint, 1000).starts_with("SSH-");
+}
+
+std::vector<IpAddress> assigned_addresses(const VmRecord& vm) {
+    std::vector<IpAddress> addresses;
+    for (const Nic& nic : vm.nics) {
+        for (const auto& ip : {nic.ip, nic.ip6}) {
+            if (ip) {
+                addresses.push_back(*ip);
+            }
+        }
+    }
+    return addresses;
+}
+
+/// Where ssh reaches the guest: what capsul knows, else what the guest itself says.
+Endpoint find_endpoint(const VmRecord& vm, AgentClient& agent) {
+    if (const auto known = ssh_endpoint(vm)) {
+        return *known;
+    }
+    for (const AgentAddress& address : agent.addresses(2s)) {
+        if (!address.address.starts_with("fe80:")) {
+            return {address.address, 22};
+        }
+    }
+    throw Error(ErrorCode::wrong_state, about(vm.name, "the guest has no address"));
 }
 
 /// The name in a line of passwd(5), if it is one that ssh(1) may be given.
@@ -133,7 +171,7 @@ bool VmGuest::reached(const Name& name, VmStage stage, const Progress& progress)
         case VmStage::agent:
             return agents_.talk(name, 1s, progress, [](AgentClient&) { return true; });
         case VmStage::ssh:
-            return tcp_greeting(host_.store.vms.load(name).ssh_port, 1000).starts_with("SSH-");
+            return ssh_answers(host_.store.vms.load(name));
         case VmStage::cloud_init:
             return cloud_init_done(name, progress);
         case VmStage::stopped:
@@ -181,12 +219,16 @@ ExecResult VmGuest::exec(const VmExec& call, Progress& progress) {
 
 VmAddresses VmGuest::addresses(const Name& name, const Progress& progress) {
     const VmRecord vm = host_.store.vms.load(name);
-    VmAddresses found{Endpoint{"127.0.0.1", vm.ssh_port}, vm.publish, {}};
+    VmAddresses found{ssh_endpoint(vm), vm.publish, assigned_addresses(vm), {}, {}};
+    std::set<std::string> reported;
     try {
         for (const AgentAddress& address :
              agents_.talk(name, 1s, progress, [](AgentClient& agent) { return agent.addresses(1s); })) {
             found.guest.push_back(fmt::format("{}/{}", address.address, address.prefix));
+            reported.insert(address.address);
         }
+        std::ranges::copy_if(found.assigned, std::back_inserter(found.missing),
+                             [&](const IpAddress& ip) { return !reported.contains(ip.to_string()); });
     } catch (const Error&) {
         // A guest that does not answer has no addresses to tell; the published ones hold all the same.
     }
@@ -197,7 +239,7 @@ SshTarget VmGuest::ssh(const Name& name, const Progress& progress) {
     require_running(name);
     const VmRecord vm = host_.store.vms.load(name);
     return agents_.talk(name, 2s, progress, [&](AgentClient& agent) {
-        SshTarget target{Endpoint{"127.0.0.1", vm.ssh_port}, {}, {}};
+        SshTarget target{find_endpoint(vm, agent), {}, {}};
         for (const char* type : {"ed25519", "ecdsa", "rsa"}) {
             if (auto key = host_key(agent, type)) {
                 target.host_keys.push_back(std::move(*key));

@@ -1,10 +1,6 @@
 #include "daemon/vm_host.hpp"
 
-#include "lib/fd.hpp"
-
-#include <cerrno>
 #include <fmt/format.h>
-#include <unistd.h>
 
 namespace capsul {
 
@@ -29,24 +25,6 @@ void VmHost::require(const Name& name) const {
     if (!store.vms.exists(name)) {
         throw no_such_vm(name);
     }
-}
-
-bool VmHost::set_enabled(const Name& name, bool enabled) const {
-    const fs::path link = wants_link(name);
-    if (enabled) {
-        make_folders(link.parent_path(), 0755);
-        if (::symlink(unit_file(name).c_str(), link.c_str()) == 0) {
-            sync_folder(link.parent_path());
-            return true;
-        }
-    } else if (::unlink(link.c_str()) == 0) {
-        sync_folder(link.parent_path());
-        return true;
-    }
-    if (errno != (enabled ? EEXIST : ENOENT)) {
-        throw_errno(errno, link.string());
-    }
-    return false;
 }
 
 Accelerator VmHost::accelerator() const {

@@ -4,10 +4,12 @@
 #include "daemon/event_log.hpp"
 #include "daemon/image_service.hpp"
 #include "daemon/kvm_probe.hpp"
+#include "daemon/network_service.hpp"
 #include "daemon/operation_service.hpp"
 #include "daemon/qemu_config.hpp"
 #include "daemon/store.hpp"
 #include "daemon/systemd_client.hpp"
+#include "daemon/user_units.hpp"
 #include "daemon/vm_monitors.hpp"
 #include "lib/config.hpp"
 #include "lib/vm.hpp"
@@ -21,6 +23,7 @@ struct VmHost {
     fs::path programs; ///< the folder of capsul's own programs
     Store& store;
     ImageService& images;
+    NetworkService& networks;
     OperationService& operations;
     EventLog& events;
     SystemdClient& systemd;
@@ -30,10 +33,15 @@ struct VmHost {
     [[nodiscard]] VmFiles files(const VmRecord& vm) const;
     /// Refuses with not_found unless there is a VM of that name, broken or not.
     void require(const Name& name) const;
-    [[nodiscard]] fs::path unit_file(const Name& name) const { return paths.units / vm_unit_name(name); }
-    [[nodiscard]] fs::path wants_link(const Name& name) const { return paths.wants() / vm_unit_name(name); }
+    [[nodiscard]] UserUnits units() const { return UserUnits(paths); }
+    [[nodiscard]] fs::path unit_file(const Name& name) const { return units().file(vm_unit_name(name)); }
+    [[nodiscard]] fs::path wants_link(const Name& name) const {
+        return units().wants_link(vm_unit_name(name));
+    }
     /// Makes it start at boot, or not; durable. True when that is a change.
-    bool set_enabled(const Name& name, bool enabled) const;
+    bool set_enabled(const Name& name, bool enabled) const {
+        return units().set_enabled(vm_unit_name(name), enabled);
+    }
     /// What this boot's probe of KVM says.
     [[nodiscard]] Accelerator accelerator() const;
 };

@@ -1,7 +1,7 @@
 #include "daemon/vm_ports.hpp"
 
 #include "daemon/port.hpp"
-#include "daemon/vm_host.hpp"
+#include "daemon/vm_nics.hpp"
 
 #include <algorithm>
 #include <cerrno>
@@ -54,6 +54,13 @@ void check_publish(const std::vector<PublishedPort>& ports) {
     }
 }
 
+void check_publish(const VmRecord& vm) {
+    if (!vm.publish.empty() && !has_user_nic(vm)) {
+        throw Error(ErrorCode::invalid, about(vm.name, "its ports are published through its NIC on `user`"),
+                    "keep that NIC, or publish nothing");
+    }
+}
+
 void check_ports_free(const Name& name, const std::vector<PublishedPort>& ports) {
     for (const PublishedPort& port : ports) {
         if (const int number = try_bind(port); number != 0) {
@@ -64,7 +71,9 @@ void check_ports_free(const Name& name, const std::vector<PublishedPort>& ports)
 
 std::vector<PublishedPort> all_ports(const VmRecord& vm) {
     std::vector<PublishedPort> ports = vm.publish;
-    ports.push_back(PublishedPort::tcp("127.0.0.1", vm.ssh_port, 22));
+    if (vm.ssh_port != 0) {
+        ports.push_back(PublishedPort::tcp("127.0.0.1", vm.ssh_port, 22));
+    }
     return ports;
 }
 

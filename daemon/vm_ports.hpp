@@ -10,11 +10,14 @@ namespace capsul {
 /// Throws Error (invalid) on ports that one VM cannot have: too many, one twice, IPv6.
 void check_publish(const std::vector<PublishedPort>& ports);
 
+/// Throws Error (invalid) when its ports lead nowhere: it has no NIC that they could be published through.
+void check_publish(const VmRecord& vm);
+
 /// Throws Error when a port cannot be bound now: in_use, denied (the system's own ports), invalid (the
 /// address is none of this host).
 void check_ports_free(const Name& name, const std::vector<PublishedPort>& ports);
 
-/// The VM's published ports with that of its ssh server.
+/// The VM's published ports, with that of its ssh server if it has one.
 [[nodiscard]] std::vector<PublishedPort> all_ports(const VmRecord& vm);
 
 } // namespace capsul

@@ -2,6 +2,7 @@
 
 #include "daemon/journal.hpp"
 #include "daemon/unit_file.hpp"
+#include "daemon/vm_nics.hpp"
 #include "daemon/vm_ports.hpp"
 #include "daemon/vm_unit.hpp"
 #include "lib/fd.hpp"
@@ -20,14 +21,9 @@ bool is_down(const std::string& active_state) {
     return active_state == "inactive" || active_state == "failed";
 }
 
-/// Brings a generated file up to date, unless somebody has edited it. True when it was changed.
-bool refresh(const fs::path& file, const std::string& wanted) {
-    const std::string present = read_file(file);
-    if (present == wanted || check_seal(present) == SealState::edited) {
-        return false;
-    }
-    replace_file(file, wanted);
-    return true;
+/// A VM with TAPs first waits for its units of the host's side.
+std::chrono::milliseconds start_patience(const VmHost& host, const VmRecord& vm) {
+    return host.config.vm.start_timeout.value() + (has_taps(vm) ? 90s : 0s);
 }
 
 void require_file(const Name& name, const fs::path& file, const char* what) {
@@ -101,6 +97,8 @@ void VmPower::start_unit(const VmRecord& vm, const ServiceStatus& before, Progre
     require_file(vm.name, host_.files(vm).disk(), "its disk");
     require_file(vm.name, host_.files(vm).base, "the disk of its image");
     check_ports_free(vm.name, all_ports(vm));
+    const auto networks = host_.networks.hold();
+    prepare_networks(vm);
     refresh_files(vm);
     if (before.active_state == "failed") {
         host_.systemd.reset_failed(unit);
@@ -110,7 +108,12 @@ void VmPower::start_unit(const VmRecord& vm, const ServiceStatus& before, Progre
     }
     progress.message("starting QEMU");
     const unsigned endings = host_.monitors.endings(vm.name);
-    if (host_.systemd.start(unit, host_.config.vm.start_timeout.value()) != JobResult::done) {
+    switch (host_.systemd.start(unit, start_patience(host_, vm))) {
+    case JobResult::done:
+        break;
+    case JobResult::dependency:
+        fail_dependency(vm);
+    default:
         fail_start(vm.name);
     }
     await_qemu(vm.name, endings);
@@ -120,14 +123,38 @@ void VmPower::start_unit(const VmRecord& vm, const ServiceStatus& before, Progre
 void VmPower::refresh_files(const VmRecord& vm) const {
     const VmFiles files = host_.files(vm);
     const std::string unit = vm_unit(vm, files, host_.programs);
-    const fs::path unit_file = host_.unit_file(vm.name);
-    if (!fs::exists(unit_file)) {
-        make_folders(unit_file.parent_path(), 0755);
-        replace_file(unit_file, unit, 0644);
-    } else if (refresh(unit_file, unit)) {
+    write_tap_files(host_, vm);
+    if (host_.units().write(vm_unit_name(vm.name), unit) == Written::changed) {
         host_.systemd.reload();
     }
-    refresh(files.config(), seal(to_readconfig(qemu_sections(vm, files, host_.accelerator()))));
+    refresh_file(files.config(), seal(to_readconfig(qemu_sections(vm, files, host_.accelerator()))));
+}
+
+/// What would keep its units from coming up is told in words before they are started.
+void VmPower::prepare_networks(const VmRecord& vm) const {
+    for (const Name& network : networks_of(vm)) {
+        try {
+            host_.networks.prepare(network);
+        } catch (const Error& error) {
+            throw Error(error.code(), about(vm.name, fmt::format("cannot start: {}", error.what())),
+                        error.hint());
+        }
+    }
+}
+
+/// systemd stops them too, some time after the VM; here they are gone when the call returns.
+void VmPower::take_down_taps(const Name& name) const {
+    const std::string unit = tap_unit_name(name);
+    if (!fs::exists(host_.units().file(unit))) {
+        return;
+    }
+    const std::string state = host_.systemd.status(unit).active_state;
+    if (state != "inactive") {
+        host_.systemd.stop(unit, 30s);
+    }
+    if (state == "failed") {
+        host_.systemd.reset_failed(unit);
+    }
 }
 
 void VmPower::await_qemu(const Name& name, unsigned endings) const {
@@ -143,6 +170,26 @@ void VmPower::await_qemu(const Name& name, unsigned endings) const {
                     about(name, fmt::format("QEMU started but does not answer: {}", error.what())),
                     "`capsulctl logs --source qemu " + name.to_string() + "` shows what it said");
     }
+}
+
+/// One of the units that its interfaces need has not come up.
+void VmPower::fail_dependency(const VmRecord& vm) const {
+    std::vector<std::string> units{tap_unit_name(vm.name)};
+    for (const Name& network : networks_of(vm)) {
+        units.insert(units.begin(), network_unit_name(network));
+    }
+    for (const std::string& unit : units) {
+        const ServiceStatus status = host_.systemd.status(unit);
+        if (status.active_state != "failed") {
+            continue;
+        }
+        const auto lines = journal_lines(unit, status.invocation_id, 3, 1s);
+        host_.systemd.reset_failed(unit);
+        throw Error(ErrorCode::internal,
+                    about(vm.name, fmt::format("cannot start: {}: {}", unit, fmt::join(lines, "; "))),
+                    "`capsulctl doctor` tells what this host lacks");
+    }
+    fail_start(vm.name);
 }
 
 void VmPower::fail_start(const Name& name) const {
@@ -168,16 +215,19 @@ StopResult VmPower::stop(const Name& name, std::optional<Duration> timeout, bool
         if (status.active_state == "failed") {
             host_.systemd.reset_failed(unit);
         }
+        take_down_taps(name);
         return {view_.show(name), StopKind::already};
     }
     if (force) {
         end_qemu(name, SIGTERM);
+        take_down_taps(name);
         return {view_.show(name), StopKind::forced};
     }
     const auto stored = host_.store.vms.find(name);
     const Duration longest =
         stored && stored->record ? stored->record->stop_timeout : VmRecord{}.stop_timeout;
     const StopKind how = stop_unit(name, timeout.value_or(longest).value(), progress);
+    take_down_taps(name);
     return {view_.show(name), how};
 }
 
@@ -231,6 +281,7 @@ Vm VmPower::kill(const Name& name) const {
     if (!is_down(host_.systemd.status(vm_unit_name(name)).active_state)) {
         end_qemu(name, SIGKILL);
     }
+    take_down_taps(name);
     return view_.show(name);
 }
 

@@ -17,13 +17,17 @@ class VmPower {
     Vm kill(const Name& name) const;
     Vm pause(const Name& name) const;
     Vm resume(const Name& name) const;
+    /// Brings its units, scripts and qemu.conf up to date, but for those that somebody has edited.
+    void refresh_files(const VmRecord& vm) const;
 
   private:
     [[nodiscard]] ServiceStatus settled_status(const VmRecord& vm, Progress& progress) const;
     void start_unit(const VmRecord& vm, const ServiceStatus& before, Progress& progress) const;
-    void refresh_files(const VmRecord& vm) const;
+    void prepare_networks(const VmRecord& vm) const;
+    void take_down_taps(const Name& name) const;
     void await_qemu(const Name& name, unsigned endings) const;
     [[noreturn]] void fail_start(const Name& name) const;
+    [[noreturn]] void fail_dependency(const VmRecord& vm) const;
     void end_qemu(const Name& name, int signal) const;
     StopKind stop_unit(const Name& name, std::chrono::milliseconds limit, Progress& progress) const;
     [[nodiscard]] std::shared_ptr<QmpClient> listening_monitor(const Name& name) const;

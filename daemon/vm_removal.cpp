@@ -29,12 +29,8 @@ void remove_whole(const fs::path& path) {
 
 /// Durable before anything else goes, since a unit without a VM would start at boot.
 void remove_unit(const VmHost& host, const Name& name) {
-    host.set_enabled(name, false);
-    remove_whole(host.unit_file(name));
-    remove_whole(host.unit_file(name).string() + ".d");
-    if (!is_missing(host.paths.units)) {
-        sync_folder(host.paths.units);
-    }
+    host.units().remove(vm_unit_name(name));
+    host.units().remove(tap_unit_name(name));
 }
 
 /// A folder in vms/ that is no VM: one whose making or removal was cut short.

@@ -59,6 +59,33 @@ void check_memory(Bytes memory) {
     }
 }
 
+bool clashes(const PublishedPort& port, const std::vector<PublishedPort>& taken) {
+    return std::ranges::any_of(taken, [&](const PublishedPort& other) { return other.clashes_with(port); });
+}
+
+std::vector<NicSpec> default_nics() {
+    return {NicSpec{Name::parse(user_network), {}, {}, {}}};
+}
+
+/// What the caller says and what follows from the image.
+VmRecord asked_for(const VmCreate& call, const ImageRecord& image) {
+    VmRecord vm;
+    vm.name = *call.name;
+    vm.uuid = Uuid::make();
+    vm.created = Timestamp::now();
+    vm.image = image.name;
+    vm.image_digest = image.digest;
+    vm.boot = image.boot;
+    vm.cpus = call.cpus;
+    vm.memory = call.memory;
+    vm.disk = call.disk.value_or(image.size);
+    vm.publish = call.publish;
+    vm.labels = call.labels;
+    vm.autostart = call.autostart;
+    vm.stop_timeout = call.stop_timeout;
+    return vm;
+}
+
 /// sockaddr_un bounds a socket's path (unix(7)).
 void check_socket_path(const fs::path& runtime) {
     const fs::path longest = runtime / "console.sock";
@@ -71,26 +98,23 @@ void check_socket_path(const fs::path& runtime) {
 
 } // namespace
 
-/// Ports promised to a VM that has no record yet.
-class VmService::PortClaim {
+/// Ports and addresses promised to a VM that has no record yet.
+class VmService::Claim {
   public:
-    /// With ports_mutex_ held.
-    PortClaim(VmService& service, std::vector<PublishedPort> ports)
-        : service_(service), ports_(std::move(ports)) {
-        service_.claimed_.insert(ports_.begin(), ports_.end());
+    /// With plan_mutex_ held.
+    Claim(VmService& service, const VmRecord& vm) : service_(service), name_(vm.name) {
+        service_.claimed_[name_] = std::make_shared<const VmRecord>(vm);
     }
-    PortClaim(const PortClaim&) = delete;
-    PortClaim& operator=(const PortClaim&) = delete;
-    ~PortClaim() {
-        const std::lock_guard lock(service_.ports_mutex_);
-        for (const PublishedPort& port : ports_) {
-            service_.claimed_.erase(service_.claimed_.find(port));
-        }
+    Claim(const Claim&) = delete;
+    Claim& operator=(const Claim&) = delete;
+    ~Claim() {
+        const std::lock_guard lock(service_.plan_mutex_);
+        service_.claimed_.erase(name_);
     }
 
   private:
     VmService& service_;
-    std::vector<PublishedPort> ports_;
+    Name name_;
 };
 
 void VmService::check_create(const VmCreate& call, const Name& name) const {
@@ -113,63 +137,64 @@ void VmService::check_create(const VmCreate& call, const Name& name) const {
     require_qemu();
 }
 
-std::vector<PublishedPort> VmService::ports_of_others(const Name& name) const {
-    std::vector<PublishedPort> ports(claimed_.begin(), claimed_.end());
-    for (const auto& other : host_.store.vms.list()) {
-        if (other.record && other.name != name) {
-            const auto more = all_ports(*other.record);
-            ports.insert(ports.end(), more.begin(), more.end());
+/// With plan_mutex_ held.
+OtherVms VmService::others(const Name& name) const {
+    OtherVms found;
+    for (const auto& [other, record] : claimed_) {
+        if (other != name) {
+            found.push_back(record);
         }
     }
-    return ports;
+    for (const auto& other : host_.store.vms.list()) {
+        if (other.record && other.name != name) {
+            found.push_back(other.record);
+        }
+    }
+    return found;
 }
 
-/// The record, with what capsul chooses for the VM's life. With ports_mutex_ held.
+void VmService::choose_ssh_port(VmRecord& vm, const std::vector<PublishedPort>& taken) const {
+    for (int number = host_.config.vm.ssh_port_first; number <= host_.config.vm.ssh_port_last; ++number) {
+        const auto port = PublishedPort::tcp("127.0.0.1", static_cast<std::uint16_t>(number), 22);
+        if (!clashes(port, vm.publish) && !clashes(port, taken) && try_bind(port) == 0) {
+            vm.ssh_port = port.host_port();
+            return;
+        }
+    }
+    throw Error(ErrorCode::in_use, about(vm.name, "every port for ssh is taken"),
+                "widen vm.ssh_port_first and vm.ssh_port_last in capsuld.toml");
+}
+
+/// The record, with what capsul chooses for the VM's life. With plan_mutex_ held.
 VmRecord VmService::plan(const VmCreate& call, const ImageRecord& image) const {
-    VmRecord vm;
-    vm.name = *call.name;
-    vm.uuid = Uuid::make();
-    vm.created = Timestamp::now();
-    vm.image = image.name;
-    vm.image_digest = image.digest;
-    vm.boot = image.boot;
-    vm.cpus = call.cpus;
-    vm.memory = call.memory;
-    vm.disk = call.disk.value_or(image.size);
-    vm.mac = Mac::derive(vm.uuid, 0);
-    vm.publish = call.publish;
-    vm.labels = call.labels;
-    vm.autostart = call.autostart;
-    vm.stop_timeout = call.stop_timeout;
+    VmRecord vm = asked_for(call, image);
     if (vm.disk < image.size || vm.disk > host_.config.image.max_size) {
         throw Error(ErrorCode::invalid,
                     fmt::format("disk: {} is not between the image's size, {}, and the limit, {}",
                                 vm.disk.to_string(), image.size.to_string(),
                                 host_.config.image.max_size.to_string()));
     }
-    const auto taken = ports_of_others(vm.name);
-    const auto is_taken = [&](const PublishedPort& port) {
-        return std::ranges::any_of(taken,
-                                   [&](const PublishedPort& other) { return other.clashes_with(port); });
-    };
+    const OtherVms present = others(vm.name);
+    for (const NicSpec& nic : call.networks.empty() ? default_nics() : call.networks) {
+        capsul::add_nic(vm, nic, host_.networks, present);
+    }
+    std::vector<PublishedPort> taken;
+    for (const auto& other : present) {
+        const auto more = all_ports(*other);
+        taken.insert(taken.end(), more.begin(), more.end());
+    }
     for (const PublishedPort& port : vm.publish) {
-        if (is_taken(port)) {
+        if (clashes(port, taken)) {
             throw Error(ErrorCode::in_use,
                         about(vm.name, fmt::format("port {} belongs to another VM", port.to_string())),
                         "`capsulctl vm list -o wide` shows the ports of each");
         }
     }
-    for (int number = host_.config.vm.ssh_port_first; number <= host_.config.vm.ssh_port_last; ++number) {
-        const auto port = PublishedPort::tcp("127.0.0.1", static_cast<std::uint16_t>(number), 22);
-        const bool own =
-            std::ranges::any_of(vm.publish, [&](const auto& other) { return other.clashes_with(port); });
-        if (!own && !is_taken(port) && try_bind(port) == 0) {
-            vm.ssh_port = port.host_port();
-            return vm;
-        }
+    check_publish(vm);
+    if (has_user_nic(vm)) {
+        choose_ssh_port(vm, taken);
     }
-    throw Error(ErrorCode::in_use, about(vm.name, "every port for ssh is taken"),
-                "widen vm.ssh_port_first and vm.ssh_port_last in capsuld.toml");
+    return vm;
 }
 
 Operation VmService::create(const VmCreate& call) {
@@ -189,15 +214,17 @@ Json VmService::make(const VmCreate& call, const Name& name, Progress& progress)
     check_create(call, name);
     progress.message("making its disk");
     HeldImage image = host_.images.hold(call.image);
-    std::unique_lock ports(ports_mutex_);
+    auto networks = host_.networks.hold();
+    std::unique_lock planning(plan_mutex_);
     const VmRecord vm = plan(call, image.record);
-    const PortClaim claim(*this, all_ports(vm));
-    ports.unlock();
+    const Claim claim(*this, vm);
+    planning.unlock();
     check_ports_free(name, vm.publish);
     try {
         write_files(call, vm);
         host_.store.vms.save(vm);
-        image.lock.unlock(); // from now on the record keeps the image
+        image.lock.unlock(); // from now on the record keeps the image and the networks
+        networks.unlock();
         if (call.start) {
             power_.start(name, progress);
         }
@@ -229,10 +256,14 @@ void VmService::write_files(const VmCreate& call, const VmRecord& vm) const {
     make_folders(files.folder);
     sync_folder(host_.paths.vms());
     create_overlay(files, vm.disk);
-    const Seed seed{vm.uuid, vm.name, call.ssh_keys, call.user_data, call.init_script, vm.mac};
+    Seed seed{vm.uuid, vm.name, call.ssh_keys, call.user_data, call.init_script, {}};
+    for (const Nic& nic : vm.nics) {
+        seed.nics.push_back(host_.networks.seed_nic(nic));
+    }
     replace_file(files.seed(), seed_iso(seed_files(seed)));
     replace_file(files.serial_log(), "");
     replace_file(files.config(), config);
+    write_tap_files(host_, vm);
     make_folders(host_.paths.units, 0755);
     replace_file(host_.unit_file(vm.name), unit, 0644);
 }
@@ -251,6 +282,57 @@ Operation VmService::remove(const Name& name) {
         }
         host_.events.add("vm.deleted", name.to_string());
         return encode(before);
+    });
+}
+
+Operation VmService::add_nic(const VmNicAdd& call) {
+    host_.require(call.name);
+    return submit_action(host_, "vm.nic-add", call.name, [this, call](Progress& progress) {
+        auto networks = host_.networks.hold();
+        std::unique_lock planning(plan_mutex_);
+        VmRecord vm = host_.store.vms.load(call.name);
+        const VmRecord before = vm;
+        capsul::add_nic(vm, call.nic, host_.networks, others(call.name));
+        if (has_user_nic(vm) && vm.ssh_port == 0) {
+            throw Error(ErrorCode::invalid, about(call.name, "a NIC on `user` is given at creation only"));
+        }
+        const auto newest = std::ranges::find_if(vm.nics, [&](const Nic& nic) {
+            return std::ranges::find(before.nics, nic) == before.nics.end();
+        });
+        host_.store.vms.save(vm);
+        planning.unlock();
+        try {
+            progress.message("plugging it in");
+            plug_.plug(vm, *newest);
+        } catch (...) {
+            host_.store.vms.save(before);
+            power_.refresh_files(before);
+            throw;
+        }
+        host_.events.add("vm.nic-added", call.name.to_string());
+        return encode(view_.show(call.name));
+    });
+}
+
+Operation VmService::remove_nic(const VmNicRemove& call) {
+    host_.require(call.name);
+    return submit_action(host_, "vm.nic-remove", call.name, [this, call](Progress& progress) {
+        const VmRecord before = host_.store.vms.load(call.name);
+        VmRecord vm = before;
+        const auto doomed = std::ranges::find(before.nics, call.slot, &Nic::slot);
+        if (doomed == before.nics.end()) {
+            throw Error(ErrorCode::not_found, about(call.name, fmt::format("has no NIC {}", call.slot)),
+                        "`capsulctl vm nic list " + call.name.to_string() + "` shows those it has");
+        }
+        std::erase(vm.nics, *doomed);
+        if (!has_user_nic(vm)) {
+            vm.ssh_port = 0;
+        }
+        check_publish(vm);
+        progress.message("waiting for the guest to let go of it");
+        plug_.unplug(vm, *doomed, progress);
+        host_.events.add("vm.nic-removed", call.name.to_string());
+        return encode(view_.show(call.name));
     });
 }
 

@@ -2,6 +2,7 @@
 
 #include "daemon/journal.hpp"
 #include "daemon/unit_file.hpp"
+#include "daemon/vm_nics.hpp"
 #include "lib/fd.hpp"
 
 #include <algorithm>
@@ -101,7 +102,7 @@ Vm describe(const Stored<VmRecord>& stored, const std::string& active_state,
         return vm;
     }
     vm.spec = *stored.record;
-    vm.ssh = Endpoint{"127.0.0.1", stored.record->ssh_port};
+    vm.ssh = ssh_endpoint(*stored.record);
     if (problem) {
         vm.state = VmState::broken;
         vm.reason = problem;

@@ -76,6 +76,19 @@ Name made_up_name() {
                                    animals.at(random() % animals.size()), random() % 1000));
 }
 
+std::optional<Name> name_in_unit(std::string_view unit, std::string_view prefix) {
+    constexpr std::string_view suffix = ".service";
+    if (!unit.starts_with(prefix) || !unit.ends_with(suffix) ||
+        unit.size() <= prefix.size() + suffix.size()) {
+        return std::nullopt;
+    }
+    try {
+        return Name::parse(unit.substr(prefix.size(), unit.size() - prefix.size() - suffix.size()));
+    } catch (const Error&) {
+        return std::nullopt;
+    }
+}
+
 void check_label(std::string_view key, std::string_view value) {
     const bool key_ok = !key.empty() && key.size() <= 63 && std::ranges::all_of(key, is_printable) &&
                         key.find_first_of("=, ") == std::string_view::npos;

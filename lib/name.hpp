@@ -2,6 +2,7 @@
 #pragma once
 
 #include <compare>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -24,6 +25,9 @@ class Name {
 
 /// A name made up for a VM that was given none, such as "calm-otter"; random.
 [[nodiscard]] Name made_up_name();
+
+/// NAME of a unit called PREFIX + NAME + ".service"; nothing for any other.
+[[nodiscard]] std::optional<Name> name_in_unit(std::string_view unit, std::string_view prefix);
 
 /// A label's key or value: 1 to 63 (value: 0 to 255) printable ASCII characters; a key without "=" and ",".
 void check_label(std::string_view key, std::string_view value);

@@ -2,89 +2,197 @@
 
 #include "lib/error.hpp"
 
-#include <arpa/inet.h>
-#include <array>
+#include <algorithm>
 #include <charconv>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <net/if.h>
 
 namespace capsul {
 namespace {
 
-[[noreturn]] void refuse(std::string_view text, const char* why) {
-    throw Error(ErrorCode::invalid, fmt::format("cannot publish '{}': {}", text.substr(0, 64), why),
-                "write HOSTPORT:GUESTPORT or ADDRESS:HOSTPORT:GUESTPORT, with /udp for UDP");
+bool is_letter(char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
 
-std::uint16_t parse_port(std::string_view text, std::string_view whole) {
+bool is_interface_character(char c) {
+    return is_letter(c) || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.';
+}
+
+[[noreturn]] void refuse_rule(std::string_view text, const char* why) {
+    throw Error(ErrorCode::invalid, fmt::format("egress '{}': {}", text.substr(0, 64), why),
+                "write full, none, dns-icmp, or a list such as 192.0.2.0/24,[2001:db8::/32]:443/tcp");
+}
+
+std::uint16_t egress_port(std::string_view text, std::string_view whole) {
     std::uint16_t port = 0;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), port);
     if (error != std::errc{} || end != text.data() + text.size() || port == 0) {
-        refuse(whole, "a port is a number from 1 to 65535");
+        refuse_rule(whole, "a port is a number from 1 to 65535");
     }
     return port;
 }
 
-std::string parse_address(std::string_view text, std::string_view whole) {
-    std::array<unsigned char, sizeof(in6_addr)> binary{};
-    std::array<char, INET6_ADDRSTRLEN> canonical{};
-    const bool bracketed = text.size() > 2 && text.front() == '[' && text.back() == ']';
-    const std::string address(bracketed ? text.substr(1, text.size() - 2) : text);
-    const int family = bracketed ? AF_INET6 : AF_INET;
-    if (::inet_pton(family, address.c_str(), binary.data()) != 1 ||
-        ::inet_ntop(family, binary.data(), canonical.data(), canonical.size()) == nullptr) {
-        refuse(whole, "the address is neither IPv4 nor IPv6 in brackets");
+/// A subnet, or one address.
+Cidr place_of(std::string_view text) {
+    if (text.find('/') != std::string_view::npos) {
+        return Cidr::parse(text);
     }
-    return canonical.data();
+    const IpAddress address = IpAddress::parse(text);
+    return Cidr::around(address, address.bits());
 }
 
-bool is_wildcard(const std::string& address) {
-    return address == "0.0.0.0" || address == "::";
+/// The text parted at its first `separator`; the second part is empty when there is none.
+std::pair<std::string_view, std::string_view> part(std::string_view text, char separator) {
+    const auto place = text.find(separator);
+    return place == std::string_view::npos ? std::pair{text, std::string_view()}
+                                           : std::pair{text.substr(0, place), text.substr(place + 1)};
+}
+
+std::vector<std::string_view> split(std::string_view text, char separator) {
+    std::vector<std::string_view> parts;
+    while (true) {
+        const auto place = text.find(separator);
+        parts.push_back(text.substr(0, place));
+        if (place == std::string_view::npos) {
+            return parts;
+        }
+        text.remove_prefix(place + 1);
+    }
+}
+
+template <class T>
+void set_once(std::optional<T>& field, T value, std::string_view text) {
+    if (field) {
+        throw Error(ErrorCode::invalid, fmt::format("network '{}': the same is given twice", text));
+    }
+    field = std::move(value);
 }
 
 } // namespace
 
-PublishedPort PublishedPort::parse(std::string_view text) {
-    PublishedPort port;
-    std::string_view rest = text;
-    if (const auto slash = rest.find('/'); slash != std::string_view::npos) {
-        const std::string_view protocol = rest.substr(slash + 1);
-        if (protocol != "tcp" && protocol != "udp") {
-            refuse(text, "the protocol is neither tcp nor udp");
+InterfaceName InterfaceName::parse(std::string_view text) {
+    if (text.empty() || text.size() >= IFNAMSIZ || !is_letter(text.front()) ||
+        !std::ranges::all_of(text, is_interface_character)) {
+        throw Error(ErrorCode::invalid,
+                    fmt::format("'{}' is not the name of a network interface", text.substr(0, 64)),
+                    "`ip link` shows those there are");
+    }
+    InterfaceName name;
+    name.text_ = text;
+    return name;
+}
+
+EgressRule EgressRule::parse(std::string_view text) {
+    EgressRule rule;
+    std::string_view ports;
+    if (text.starts_with('[')) {
+        const auto [inside, rest] = part(text.substr(1), ']');
+        if (!text.ends_with(']') && (rest.size() < 2 || rest.front() != ':')) {
+            refuse_rule(text, "after the bracket comes nothing or :PORT/PROTOCOL");
         }
-        port.udp_ = protocol == "udp";
-        rest = rest.substr(0, slash);
+        rule.destination_ = place_of(inside);
+        ports = rest.empty() ? rest : rest.substr(1);
+    } else if (std::ranges::count(text, ':') > 1) {
+        rule.destination_ = place_of(text);
+    } else {
+        const auto [left, right] = part(text, ':');
+        rule.destination_ = place_of(left);
+        ports = right;
+        if (left.size() != text.size() && right.empty()) {
+            refuse_rule(text, "there is no port after the colon");
+        }
     }
-    const auto guest = rest.rfind(':');
-    if (guest == std::string_view::npos) {
-        refuse(text, "there is no guest port");
+    if (ports.empty()) {
+        return rule;
     }
-    port.guest_port_ = parse_port(rest.substr(guest + 1), text);
-    rest = rest.substr(0, guest);
-    if (const auto host = rest.rfind(':'); host != std::string_view::npos) {
-        port.address_ = parse_address(rest.substr(0, host), text);
-        rest = rest.substr(host + 1);
+    const auto [numbers, protocol] = part(ports, '/');
+    if (protocol != "tcp" && protocol != "udp") {
+        refuse_rule(text, "a port needs its protocol: /tcp or /udp");
     }
-    port.host_port_ = parse_port(rest, text);
-    return port;
+    rule.protocol_ = protocol;
+    const auto [first, last] = part(numbers, '-');
+    rule.first_port_ = egress_port(first, text);
+    rule.last_port_ = first.size() == numbers.size() ? rule.first_port_ : egress_port(last, text);
+    if (rule.last_port_ < rule.first_port_) {
+        refuse_rule(text, "the last port is before the first");
+    }
+    return rule;
 }
 
-PublishedPort PublishedPort::tcp(std::string address, std::uint16_t host_port, std::uint16_t guest_port) {
-    PublishedPort port;
-    port.address_ = std::move(address);
-    port.host_port_ = host_port;
-    port.guest_port_ = guest_port;
-    return port;
+std::string EgressRule::to_string() const {
+    const std::string subnet = destination_.to_string();
+    if (protocol_.empty()) {
+        return subnet;
+    }
+    const std::string ports = first_port_ == last_port_ ? std::to_string(first_port_)
+                                                        : fmt::format("{}-{}", first_port_, last_port_);
+    return fmt::format("{}:{}/{}", destination_.is_ipv6() ? "[" + subnet + "]" : subnet, ports, protocol_);
 }
 
-std::string PublishedPort::to_string() const {
-    return fmt::format("{}:{}:{}/{}", is_ipv6() ? "[" + address_ + "]" : address_, host_port_, guest_port_,
-                       udp_ ? "udp" : "tcp");
+Egress Egress::parse(std::string_view text) {
+    constexpr std::size_t most_rules = 64;
+    Egress egress;
+    if (text == "full") {
+        return egress;
+    }
+    if (text == "none" || text == "dns-icmp") {
+        egress.kind_ = text == "none" ? Kind::none : Kind::dns_icmp;
+        return egress;
+    }
+    egress.kind_ = Kind::list;
+    for (const std::string_view rule : split(text, ',')) {
+        egress.rules_.push_back(EgressRule::parse(rule));
+    }
+    if (egress.rules_.size() > most_rules) {
+        refuse_rule(text, "more than 64 rules");
+    }
+    return egress;
 }
 
-bool PublishedPort::clashes_with(const PublishedPort& other) const {
-    const bool same_place =
-        address_ == other.address_ || is_wildcard(address_) || is_wildcard(other.address_);
-    return same_place && host_port_ == other.host_port_ && udp_ == other.udp_;
+std::string Egress::to_string() const {
+    switch (kind_) {
+    case Kind::full:
+        return "full";
+    case Kind::none:
+        return "none";
+    case Kind::dns_icmp:
+        return "dns-icmp";
+    case Kind::list:
+        break;
+    }
+    std::vector<std::string> texts;
+    for (const EgressRule& rule : rules_) {
+        texts.push_back(rule.to_string());
+    }
+    return fmt::format("{}", fmt::join(texts, ","));
+}
+
+NicSpec NicSpec::from_text(std::string_view text) {
+    const std::vector<std::string_view> parts = split(text, ',');
+    NicSpec nic;
+    nic.network = Name::parse(parts.front());
+    for (std::size_t i = 1; i < parts.size(); ++i) {
+        const auto [key, value] = part(parts[i], '=');
+        if (key == "ip") {
+            const IpAddress address = IpAddress::parse(value);
+            set_once(address.is_ipv6() ? nic.ip6 : nic.ip, address, text);
+        } else if (key == "mac") {
+            set_once(nic.mac, Mac::parse(value), text);
+        } else {
+            throw Error(ErrorCode::invalid, fmt::format("network '{}': unknown key '{}'", text, key),
+                        "write NETWORK[,ip=ADDRESS][,mac=ADDRESS]");
+        }
+    }
+    return nic;
+}
+
+std::string network_unit_name(const Name& name) {
+    return fmt::format("capsul-net-{}.service", name.to_string());
+}
+
+std::optional<Name> network_of_unit(std::string_view unit) {
+    return name_in_unit(unit, "capsul-net-");
 }
 
 } // namespace capsul

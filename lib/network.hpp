@@ -1,50 +1,319 @@
-// What a VM's network is made of. This version has one network type: `user`, QEMU's own user-mode stack.
+// Networks: what a VM's NICs plug into; the record, what is shown of one, and the calls.
 #pragma once
 
-#include "lib/fields.hpp"
+#include "lib/cidr.hpp"
+#include "lib/mac.hpp"
+#include "lib/name.hpp"
+#include "lib/route.hpp"
+#include "lib/size.hpp"
 
+#include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace capsul {
 
-/// An address and a TCP or UDP port on it.
-struct Endpoint {
-    std::string address;
-    std::uint16_t port = 0;
-
-    static constexpr auto fields() {
-        return std::tuple{required("address", &Endpoint::address), required("port", &Endpoint::port)};
-    }
-    auto operator<=>(const Endpoint&) const = default;
+/// `bridge`: an administrator's bridge, for addresses of the network that the host itself is in. `nat`: a
+/// bridge and a subnet of capsul's own, behind the host's address. QEMU's own user-mode network has no
+/// record: its name is `user`, and it needs no privilege.
+enum class NetworkType { bridge, nat };
+template <>
+struct EnumWords<NetworkType> {
+    static constexpr std::array<std::pair<NetworkType, std::string_view>, 2> words{
+        {{NetworkType::bridge, "bridge"}, {NetworkType::nat, "nat"}}};
 };
 
-/// A host port that leads to a guest port: "8080:80", "8080:80/udp", "0.0.0.0:8080:80/tcp", "[::1]:8080:80".
-/// Without an address it is 127.0.0.1: nothing is opened to the network unasked.
-class PublishedPort {
+enum class NetworkState { stopped, starting, running, stopping, failed, broken };
+template <>
+struct EnumWords<NetworkState> {
+    static constexpr std::array<std::pair<NetworkState, std::string_view>, 6> words{
+        {{NetworkState::stopped, "stopped"},
+         {NetworkState::starting, "starting"},
+         {NetworkState::running, "running"},
+         {NetworkState::stopping, "stopping"},
+         {NetworkState::failed, "failed"},
+         {NetworkState::broken, "broken"}}};
+};
+
+/// The name of a network interface: 1 to 15 characters (IFNAMSIZ, netdevice(7)), a letter first, then
+/// letters, digits, ".", "_" and "-".
+class InterfaceName {
   public:
-    PublishedPort() = default;
+    InterfaceName() = default;
     /// Throws Error (invalid).
-    [[nodiscard]] static PublishedPort parse(std::string_view text);
-    [[nodiscard]] static PublishedPort tcp(std::string address, std::uint16_t host_port,
-                                           std::uint16_t guest_port);
-    /// "127.0.0.1:8080:80/tcp"; an IPv6 address stands in brackets.
-    [[nodiscard]] std::string to_string() const;
-    [[nodiscard]] const std::string& address() const noexcept { return address_; }
-    [[nodiscard]] bool is_ipv6() const noexcept { return address_.find(':') != std::string::npos; }
-    [[nodiscard]] std::uint16_t host_port() const noexcept { return host_port_; }
-    [[nodiscard]] std::uint16_t guest_port() const noexcept { return guest_port_; }
-    [[nodiscard]] bool is_udp() const noexcept { return udp_; }
-    /// Whether both cannot be bound at once.
-    [[nodiscard]] bool clashes_with(const PublishedPort& other) const;
-    auto operator<=>(const PublishedPort&) const = default;
+    [[nodiscard]] static InterfaceName parse(std::string_view text);
+    [[nodiscard]] const std::string& to_string() const noexcept { return text_; }
+    auto operator<=>(const InterfaceName&) const = default;
 
   private:
-    std::string address_ = "127.0.0.1";
-    std::uint16_t host_port_ = 0;
-    std::uint16_t guest_port_ = 0;
-    bool udp_ = false;
+    std::string text_;
 };
+
+/// A place outside that guests may reach: "192.0.2.0/24", "192.0.2.7:443/tcp",
+/// "[2001:db8::/32]:8000-8099/udp".
+class EgressRule {
+  public:
+    EgressRule() = default;
+    /// Throws Error (invalid).
+    [[nodiscard]] static EgressRule parse(std::string_view text);
+    [[nodiscard]] std::string to_string() const;
+    [[nodiscard]] const Cidr& destination() const noexcept { return destination_; }
+    /// "tcp" or "udp"; empty: every protocol and port.
+    [[nodiscard]] const std::string& protocol() const noexcept { return protocol_; }
+    [[nodiscard]] std::uint16_t first_port() const noexcept { return first_port_; }
+    [[nodiscard]] std::uint16_t last_port() const noexcept { return last_port_; }
+    auto operator<=>(const EgressRule&) const = default;
+
+  private:
+    Cidr destination_;
+    std::string protocol_;
+    std::uint16_t first_port_ = 0;
+    std::uint16_t last_port_ = 0;
+};
+
+/// What a nat network's guests may reach beyond their own network: "full", "none", "dns-icmp" (names and
+/// pings only), or a list of rules with commas between them.
+class Egress {
+  public:
+    enum class Kind { full, none, dns_icmp, list };
+    Egress() = default;
+    /// Throws Error (invalid).
+    [[nodiscard]] static Egress parse(std::string_view text);
+    [[nodiscard]] std::string to_string() const;
+    [[nodiscard]] Kind kind() const noexcept { return kind_; }
+    [[nodiscard]] const std::vector<EgressRule>& rules() const noexcept { return rules_; }
+    auto operator<=>(const Egress&) const = default;
+
+  private:
+    Kind kind_ = Kind::full;
+    std::vector<EgressRule> rules_;
+};
+
+/// An address kept for a VM, whether or not that VM exists yet.
+struct Reservation {
+    IpAddress ip;
+    Name vm;
+    static constexpr auto fields() {
+        return std::tuple{required("ip", &Reservation::ip), required("vm", &Reservation::vm)};
+    }
+    auto operator<=>(const Reservation&) const = default;
+};
+
+/// The record of a network: network.toml. Which addresses are taken is said by the records of the VMs.
+struct NetworkRecord {
+    int format = 1;
+    Name name;
+    NetworkType type = NetworkType::nat;
+    Timestamp created;
+    InterfaceName bridge; ///< nat: made by capsul
+    std::optional<Cidr> subnet;
+    std::optional<Cidr> subnet6;
+    std::optional<IpAddress> gateway; ///< nat: the bridge's own address
+    std::optional<IpAddress> gateway6;
+    std::optional<IpRange> range; ///< what VMs get addresses from; every host of the subnet when absent
+    std::optional<IpRange> range6;
+    std::vector<IpAddress> dns; ///< of the guests; the host's own servers when empty
+    bool isolate = false;       ///< VMs of this network do not reach each other
+    Egress egress;              ///< nat only
+    bool dhcp = false;          ///< for guests without cloud-init
+    bool autostart = true;      ///< whether `start` also enables the unit
+    std::vector<Reservation> reservations;
+
+    static constexpr auto fields() {
+        return std::tuple{required("format", &NetworkRecord::format),
+                          required("name", &NetworkRecord::name),
+                          required("type", &NetworkRecord::type),
+                          required("created", &NetworkRecord::created),
+                          required("bridge", &NetworkRecord::bridge),
+                          optional("subnet", &NetworkRecord::subnet),
+                          optional("subnet6", &NetworkRecord::subnet6),
+                          optional("gateway", &NetworkRecord::gateway),
+                          optional("gateway6", &NetworkRecord::gateway6),
+                          optional("range", &NetworkRecord::range),
+                          optional("range6", &NetworkRecord::range6),
+                          optional("dns", &NetworkRecord::dns),
+                          optional("isolate", &NetworkRecord::isolate),
+                          optional("egress", &NetworkRecord::egress),
+                          optional("dhcp", &NetworkRecord::dhcp),
+                          optional("autostart", &NetworkRecord::autostart),
+                          optional("reservations", &NetworkRecord::reservations)};
+    }
+};
+
+/// A network as shown. A broken one has a name, a state and a reason, and no spec.
+struct Network {
+    Name name;
+    NetworkState state = NetworkState::stopped;
+    std::optional<std::string> reason; ///< of failed and broken
+    bool enabled = false;              ///< starts at boot
+    std::string unit;
+    std::vector<Name> vms; ///< with a NIC on it
+    std::optional<NetworkRecord> spec;
+
+    static constexpr auto fields() {
+        return std::tuple{required("name", &Network::name),     required("state", &Network::state),
+                          optional("reason", &Network::reason), required("enabled", &Network::enabled),
+                          required("unit", &Network::unit),     required("vms", &Network::vms),
+                          optional("spec", &Network::spec)};
+    }
+};
+
+/// A NIC that is asked for; what is not given is chosen. As text: "lan,ip=10.80.0.9,mac=02:00:00:00:00:01".
+struct NicSpec {
+    Name network; ///< `user`: QEMU's own
+    std::optional<IpAddress> ip;
+    std::optional<IpAddress> ip6;
+    std::optional<Mac> mac;
+
+    static constexpr auto fields() {
+        return std::tuple{required("network", &NicSpec::network), optional("ip", &NicSpec::ip),
+                          optional("ip6", &NicSpec::ip6), optional("mac", &NicSpec::mac)};
+    }
+    /// From the text form; throws Error (invalid).
+    [[nodiscard]] static NicSpec from_text(std::string_view text);
+    auto operator<=>(const NicSpec&) const = default;
+};
+
+/// A NIC of a VM, in its record.
+struct Nic {
+    int slot = 0; ///< its place in the VM for as long as it is there: QEMU's "net0" and up
+    Name network;
+    Mac mac;
+    std::optional<InterfaceName> tap; ///< none on `user`
+    std::optional<IpAddress> ip;      ///< none where the network gives it out itself
+    std::optional<IpAddress> ip6;
+
+    static constexpr auto fields() {
+        return std::tuple{required("slot", &Nic::slot), required("network", &Nic::network),
+                          required("mac", &Nic::mac),   optional("tap", &Nic::tap),
+                          optional("ip", &Nic::ip),     optional("ip6", &Nic::ip6)};
+    }
+    auto operator<=>(const Nic&) const = default;
+};
+
+/// An address that is not free.
+struct Lease {
+    IpAddress ip;
+    std::string use; ///< "vm", "reserved" or "gateway"
+    std::optional<Name> vm;
+    std::optional<Mac> mac;
+
+    static constexpr auto fields() {
+        return std::tuple{required("ip", &Lease::ip), required("use", &Lease::use),
+                          optional("vm", &Lease::vm), optional("mac", &Lease::mac)};
+    }
+};
+
+struct NetworkList {
+    using Result = std::vector<Network>;
+    static constexpr Route route{Method::get, "/v1/networks", Answer::value};
+    static constexpr auto fields() { return std::tuple{}; }
+};
+
+struct NetworkShow {
+    Name name;
+    using Result = Network;
+    static constexpr Route route{Method::get, "/v1/networks/{name}", Answer::value};
+    static constexpr auto fields() { return std::tuple{required("name", &NetworkShow::name)}; }
+};
+
+/// Makes a network and, unless told otherwise, starts it. A nat network without a subnet gets a free one of
+/// those that the administrator allows.
+struct NetworkCreate {
+    Name name;
+    NetworkType type = NetworkType::nat;
+    std::optional<InterfaceName> bridge; ///< bridge only, and required there
+    std::optional<Cidr> subnet;
+    std::optional<Cidr> subnet6;
+    std::optional<IpAddress> gateway;
+    std::optional<IpAddress> gateway6;
+    std::optional<IpRange> range;
+    std::optional<IpRange> range6;
+    std::vector<IpAddress> dns;
+    bool isolate = false;
+    std::optional<Egress> egress;
+    bool dhcp = false;
+    bool start = true;
+    bool autostart = true;
+    using Result = Network;
+    static constexpr Route route{Method::post, "/v1/networks", Answer::operation};
+    static constexpr auto fields() {
+        return std::tuple{
+            required("name", &NetworkCreate::name),          required("type", &NetworkCreate::type),
+            optional("bridge", &NetworkCreate::bridge),      optional("subnet", &NetworkCreate::subnet),
+            optional("subnet6", &NetworkCreate::subnet6),    optional("gateway", &NetworkCreate::gateway),
+            optional("gateway6", &NetworkCreate::gateway6),  optional("range", &NetworkCreate::range),
+            optional("range6", &NetworkCreate::range6),      optional("dns", &NetworkCreate::dns),
+            optional("isolate", &NetworkCreate::isolate),    optional("egress", &NetworkCreate::egress),
+            optional("dhcp", &NetworkCreate::dhcp),          optional("start", &NetworkCreate::start),
+            optional("autostart", &NetworkCreate::autostart)};
+    }
+};
+
+struct NetworkStart {
+    Name name;
+    using Result = Network;
+    static constexpr Route route{Method::post, "/v1/networks/{name}/start", Answer::operation};
+    static constexpr auto fields() { return std::tuple{required("name", &NetworkStart::name)}; }
+};
+
+/// Refused (in_use) while VMs run on it. It no longer starts at boot.
+struct NetworkStop {
+    Name name;
+    using Result = Network;
+    static constexpr Route route{Method::post, "/v1/networks/{name}/stop", Answer::operation};
+    static constexpr auto fields() { return std::tuple{required("name", &NetworkStop::name)}; }
+};
+
+/// Refused (in_use) while a VM has a NIC on it.
+struct NetworkDelete {
+    Name name;
+    using Result = Network; ///< as it was
+    static constexpr Route route{Method::delete_, "/v1/networks/{name}", Answer::operation};
+    static constexpr auto fields() { return std::tuple{required("name", &NetworkDelete::name)}; }
+};
+
+/// Keeps an address for a VM.
+struct NetworkReserve {
+    Name name;
+    IpAddress ip;
+    Name vm;
+    using Result = Network;
+    static constexpr Route route{Method::post, "/v1/networks/{name}/reservations", Answer::operation};
+    static constexpr auto fields() {
+        return std::tuple{required("name", &NetworkReserve::name), required("ip", &NetworkReserve::ip),
+                          required("vm", &NetworkReserve::vm)};
+    }
+};
+
+/// Frees an address that was kept.
+struct NetworkRelease {
+    Name name;
+    IpAddress ip;
+    using Result = Network;
+    static constexpr Route route{Method::delete_, "/v1/networks/{name}/reservations/{ip}", Answer::operation};
+    static constexpr auto fields() {
+        return std::tuple{required("name", &NetworkRelease::name), required("ip", &NetworkRelease::ip)};
+    }
+};
+
+struct NetworkLeases {
+    Name name;
+    using Result = std::vector<Lease>;
+    static constexpr Route route{Method::get, "/v1/networks/{name}/leases", Answer::value};
+    static constexpr auto fields() { return std::tuple{required("name", &NetworkLeases::name)}; }
+};
+
+/// The name of QEMU's own user-mode network, which needs no record.
+inline constexpr std::string_view user_network = "user";
+
+/// "capsul-net-NAME.service".
+[[nodiscard]] std::string network_unit_name(const Name& name);
+
+/// The network of such a unit; nothing for any other.
+[[nodiscard]] std::optional<Name> network_of_unit(std::string_view unit);
 
 } // namespace capsul

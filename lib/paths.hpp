@@ -24,6 +24,8 @@ struct Paths {
 
     [[nodiscard]] fs::path vms() const { return data / "vms"; }
     [[nodiscard]] fs::path vm(const Name& name) const { return vms() / name.to_string(); }
+    [[nodiscard]] fs::path networks() const { return data / "networks"; }
+    [[nodiscard]] fs::path network(const Name& name) const { return networks() / name.to_string(); }
     [[nodiscard]] fs::path images() const { return data / "images"; }
     [[nodiscard]] fs::path uploads() const { return data / "uploads"; }
     /// Where a running VM's sockets are; systemd makes and removes it with the unit.

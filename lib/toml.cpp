@@ -122,7 +122,8 @@ std::string json_to_toml(const Json& json, std::string_view comment) {
     // toml++ sorts keys; writing the plain ones here keeps them in the order that people read.
     Json tables = Json::object();
     for (const auto& [key, item] : json.items()) {
-        if (item.is_object()) {
+        const bool is_table_array = item.is_array() && !item.empty() && item.front().is_object();
+        if (item.is_object() || is_table_array) { // every key after it would be the table's
             tables[key] = item;
         } else if (!item.is_null()) {
             out << toml::toml_formatter(object_to_table(Json{{key, item}})) << "\n";

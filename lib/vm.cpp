@@ -85,17 +85,11 @@ std::string vm_unit_name(const Name& name) {
 }
 
 std::optional<Name> vm_of_unit(std::string_view unit) {
-    constexpr std::string_view prefix = "capsul-vm-";
-    constexpr std::string_view suffix = ".service";
-    if (!unit.starts_with(prefix) || !unit.ends_with(suffix) ||
-        unit.size() <= prefix.size() + suffix.size()) {
-        return std::nullopt;
-    }
-    try {
-        return Name::parse(unit.substr(prefix.size(), unit.size() - prefix.size() - suffix.size()));
-    } catch (const Error&) {
-        return std::nullopt;
-    }
+    return name_in_unit(unit, "capsul-vm-");
+}
+
+std::string tap_unit_name(const Name& vm) {
+    return fmt::format("capsul-tap-{}.service", vm.to_string());
 }
 
 bool label_matches(const Labels& labels, std::string_view selector) {

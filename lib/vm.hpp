@@ -5,6 +5,7 @@
 #include "lib/mac.hpp"
 #include "lib/name.hpp"
 #include "lib/network.hpp"
+#include "lib/port.hpp"
 #include "lib/route.hpp"
 #include "lib/size.hpp"
 
@@ -87,30 +88,23 @@ struct VmRecord {
     CpuCount cpus;
     Bytes memory;
     Bytes disk;
-    Mac mac;
-    std::uint16_t ssh_port = 0; ///< on 127.0.0.1, leads to the guest's port 22
+    std::vector<Nic> nics;
+    std::uint16_t ssh_port = 0; ///< on 127.0.0.1, leads to the guest's port 22; 0 without a NIC on `user`
     std::vector<PublishedPort> publish;
     Labels labels;
     bool autostart = true; ///< whether `start` also enables the unit
     Duration stop_timeout{std::chrono::seconds(90)};
 
     static constexpr auto fields() {
-        return std::tuple{required("format", &VmRecord::format),
-                          required("name", &VmRecord::name),
-                          required("uuid", &VmRecord::uuid),
-                          required("created", &VmRecord::created),
-                          required("image", &VmRecord::image),
-                          required("image_digest", &VmRecord::image_digest),
-                          optional("boot", &VmRecord::boot),
-                          required("cpus", &VmRecord::cpus),
-                          required("memory", &VmRecord::memory),
-                          required("disk", &VmRecord::disk),
-                          required("mac", &VmRecord::mac),
-                          required("ssh_port", &VmRecord::ssh_port),
-                          optional("publish", &VmRecord::publish),
-                          optional("labels", &VmRecord::labels),
-                          optional("autostart", &VmRecord::autostart),
-                          optional("stop_timeout", &VmRecord::stop_timeout)};
+        return std::tuple{
+            required("format", &VmRecord::format),       required("name", &VmRecord::name),
+            required("uuid", &VmRecord::uuid),           required("created", &VmRecord::created),
+            required("image", &VmRecord::image),         required("image_digest", &VmRecord::image_digest),
+            optional("boot", &VmRecord::boot),           required("cpus", &VmRecord::cpus),
+            required("memory", &VmRecord::memory),       required("disk", &VmRecord::disk),
+            required("nics", &VmRecord::nics),           optional("ssh_port", &VmRecord::ssh_port),
+            optional("publish", &VmRecord::publish),     optional("labels", &VmRecord::labels),
+            optional("autostart", &VmRecord::autostart), optional("stop_timeout", &VmRecord::stop_timeout)};
     }
 };
 
@@ -162,6 +156,7 @@ struct VmCreate {
     std::vector<SshKey> ssh_keys;
     std::optional<std::string> user_data;   ///< cloud-config, script or MIME, as cloud-init takes it
     std::optional<std::string> init_script; ///< run once, on first boot
+    std::vector<NicSpec> networks;          ///< one NIC each; one on `user` when empty
     std::vector<PublishedPort> publish;
     Labels labels;
     bool start = true;
@@ -170,19 +165,14 @@ struct VmCreate {
     using Result = Vm;
     static constexpr Route route{Method::post, "/v1/vms", Answer::operation};
     static constexpr auto fields() {
-        return std::tuple{optional("name", &VmCreate::name),
-                          required("image", &VmCreate::image),
-                          optional("cpus", &VmCreate::cpus),
-                          optional("memory", &VmCreate::memory),
-                          optional("disk", &VmCreate::disk),
-                          optional("ssh_keys", &VmCreate::ssh_keys),
-                          optional("user_data", &VmCreate::user_data),
-                          optional("init_script", &VmCreate::init_script),
-                          optional("publish", &VmCreate::publish),
-                          optional("labels", &VmCreate::labels),
-                          optional("start", &VmCreate::start),
-                          optional("autostart", &VmCreate::autostart),
-                          optional("stop_timeout", &VmCreate::stop_timeout)};
+        return std::tuple{
+            optional("name", &VmCreate::name),           required("image", &VmCreate::image),
+            optional("cpus", &VmCreate::cpus),           optional("memory", &VmCreate::memory),
+            optional("disk", &VmCreate::disk),           optional("ssh_keys", &VmCreate::ssh_keys),
+            optional("user_data", &VmCreate::user_data), optional("init_script", &VmCreate::init_script),
+            optional("networks", &VmCreate::networks),   optional("publish", &VmCreate::publish),
+            optional("labels", &VmCreate::labels),       optional("start", &VmCreate::start),
+            optional("autostart", &VmCreate::autostart), optional("stop_timeout", &VmCreate::stop_timeout)};
     }
 };
 
@@ -285,10 +275,13 @@ struct VmWait {
 struct VmAddresses {
     std::optional<Endpoint> ssh;
     std::vector<PublishedPort> published;
+    std::vector<IpAddress> assigned; ///< by capsul, whether or not the guest is up
     std::vector<std::string> guest; ///< what the guest agent says, with prefix; empty when it does not answer
+    std::vector<IpAddress> missing; ///< assigned, but not among what the guest says
     static constexpr auto fields() {
         return std::tuple{required("ssh", &VmAddresses::ssh), required("published", &VmAddresses::published),
-                          required("guest", &VmAddresses::guest)};
+                          required("assigned", &VmAddresses::assigned),
+                          required("guest", &VmAddresses::guest), required("missing", &VmAddresses::missing)};
     }
 };
 /// Asks the guest, which takes a while when it does not answer: an operation.
@@ -370,6 +363,28 @@ struct VmConsole {
     static constexpr auto fields() { return std::tuple{required("name", &VmConsole::name)}; }
 };
 
+/// Adds a NIC; to a running VM it is plugged in at once.
+struct VmNicAdd {
+    Name name;
+    NicSpec nic;
+    using Result = Vm;
+    static constexpr Route route{Method::post, "/v1/vms/{name}/nics", Answer::operation};
+    static constexpr auto fields() {
+        return std::tuple{required("name", &VmNicAdd::name), required("nic", &VmNicAdd::nic)};
+    }
+};
+
+/// Takes a NIC away, from a running VM too.
+struct VmNicRemove {
+    Name name;
+    int slot = 0;
+    using Result = Vm;
+    static constexpr Route route{Method::delete_, "/v1/vms/{name}/nics", Answer::operation};
+    static constexpr auto fields() {
+        return std::tuple{required("name", &VmNicRemove::name), required("slot", &VmNicRemove::slot)};
+    }
+};
+
 /// The unit as systemd sees it.
 struct UnitView {
     std::string unit;
@@ -406,7 +421,10 @@ struct VmCommand {
 /// "capsul-vm-NAME.service".
 [[nodiscard]] std::string vm_unit_name(const Name& name);
 
-/// The VM of such a unit; nothing for any other.
+/// "capsul-tap-NAME.service": the VM's interfaces on the host.
+[[nodiscard]] std::string tap_unit_name(const Name& vm);
+
+/// The VM of "capsul-vm-NAME.service"; nothing for any other.
 [[nodiscard]] std::optional<Name> vm_of_unit(std::string_view unit);
 
 /// Whether a label selector, "key=value" or "key", matches.

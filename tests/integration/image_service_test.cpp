@@ -183,7 +183,6 @@ class ImageServiceTest : public testing::Test {
         record.image_digest = *image.digest;
         record.memory = Bytes(mib);
         record.disk = Bytes(mib);
-        record.mac = Mac::derive(record.uuid, 0);
         store_->vms.save(record);
     }
 

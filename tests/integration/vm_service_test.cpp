@@ -75,12 +75,13 @@ struct Daemon {
                           monitors.unit_changed(*name, unit.active_state);
                       }
                   }),
-          host{paths,   config,  fs::path(CAPSUL_POWERDOWN).parent_path(), store, images, operations, events,
-               systemd, monitors},
+          networks(paths, programs, store, operations, events, systemd),
+          host{paths, config, programs, store, images, networks, operations, events, systemd, monitors},
           view(host), power(host, view), guest(host, view), vms(host, view, power), machine(paths, systemd),
           router(make_router({host, view, power, guest, vms, machine})) {}
 
     Paths paths;
+    fs::path programs = fs::path(CAPSUL_POWERDOWN).parent_path();
     Config config = config_of_this_process();
     Store store;
     EventLog events;
@@ -88,6 +89,7 @@ struct Daemon {
     ImageService images;
     VmMonitors monitors;
     SystemdClient systemd;
+    NetworkService networks;
     VmHost host;
     VmView view;
     VmPower power;

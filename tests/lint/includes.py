@@ -33,7 +33,7 @@ LIBRARIES = {
     "systemd/sd-journal.h": ["daemon/journal.cpp", "daemon/main.cpp"],
     "systemd/sd-daemon.h": ["daemon/main.cpp"],
     "systemd/": [],
-    "netlink/": [],
+    "netlink/": ["daemon/netlink.cpp", "daemon/nethelper/*.?pp"],
     "gtest/": [],
     "gmock/": [],
 }

@@ -21,7 +21,7 @@ Seed small_seed() {
     Seed seed;
     seed.instance = Uuid::parse("5e5f7a52-0f0a-4f8f-9d2f-3f3b3c3d3e3f");
     seed.hostname = Name::parse("web");
-    seed.mac = Mac::parse("02:00:00:00:00:01");
+    seed.nics = {SeedNic{Mac::parse("02:00:00:00:00:01"), {}, {}, {}}};
     return seed;
 }
 

@@ -69,7 +69,9 @@ TEST(Encode, IsReadBackTheSame) {
     vm.image = Name::parse("debian-12");
     vm.image_digest = Digest::parse("sha256:" + std::string(64, 'a'));
     vm.memory = vm.disk = Bytes::parse("1G");
-    vm.mac = Mac::derive(vm.uuid, 0);
+    vm.nics.emplace_back();
+    vm.nics[0].network = Name::parse("user");
+    vm.nics[0].mac = Mac::derive(vm.uuid, 0);
     vm.publish = {PublishedPort::parse("80:80")};
     vm.labels = {{"a.b", "x \"y\" \\ 'z'"}};
     EXPECT_EQ(encode(decode<VmRecord>(encode(vm))), encode(vm));

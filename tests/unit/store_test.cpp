@@ -32,7 +32,6 @@ class StoreTest : public testing::Test {
         record.cpus = CpuCount::from_number(2);
         record.memory = Bytes::parse("1G");
         record.disk = Bytes::parse("20G");
-        record.mac = Mac::parse("02:00:00:00:00:01");
         record.ssh_port = 22001;
         record.labels = {{"env", "prod \"quoted\""}};
         return record;

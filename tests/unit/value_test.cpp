@@ -1,6 +1,6 @@
 #include "lib/mac.hpp"
 #include "lib/name.hpp"
-#include "lib/network.hpp"
+#include "lib/port.hpp"
 #include "lib/size.hpp"
 #include "lib/vm.hpp"
 

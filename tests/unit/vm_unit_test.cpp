@@ -19,7 +19,10 @@ VmRecord web() {
     vm.cpus = CpuCount::from_number(2);
     vm.memory = Bytes::parse("1G");
     vm.disk = Bytes::parse("20G");
-    vm.mac = Mac::parse("02:00:00:00:00:01");
+    Nic nic;
+    nic.network = Name::parse("user");
+    nic.mac = Mac::parse("02:00:00:00:00:01");
+    vm.nics = {nic};
     vm.ssh_port = 22000;
     vm.publish = {PublishedPort::parse("8080:80/tcp"), PublishedPort::parse("0.0.0.0:5353:53/udp")};
     return vm;

@@ -1,0 +1,118 @@
+#include "daemon/ipam.hpp"
+
+#include "lib/error.hpp"
+
+#include <algorithm>
+#include <fmt/format.h>
+
+namespace capsul {
+namespace {
+
+const std::optional<Cidr>& subnet_of(const NetworkRecord& network, bool ipv6) {
+    return ipv6 ? network.subnet6 : network.subnet;
+}
+
+const std::optional<IpAddress>& gateway_of(const NetworkRecord& network, bool ipv6) {
+    return ipv6 ? network.gateway6 : network.gateway;
+}
+
+IpRange range_of(const NetworkRecord& network, bool ipv6) {
+    const auto& range = ipv6 ? network.range6 : network.range;
+    return range ? *range : IpRange::hosts_of(*subnet_of(network, ipv6));
+}
+
+std::string about(const NetworkRecord& network, const std::string& text) {
+    return fmt::format("network {}: {}", network.name.to_string(), text);
+}
+
+/// The VM that an address is kept for.
+std::optional<Name> kept_for(const NetworkRecord& network, const IpAddress& ip) {
+    const auto found = std::ranges::find(network.reservations, ip, &Reservation::ip);
+    return found == network.reservations.end() ? std::nullopt : std::optional(found->vm);
+}
+
+void check_family(const NetworkRecord& network, bool ipv6) {
+    const auto& subnet = subnet_of(network, ipv6);
+    const auto& gateway = gateway_of(network, ipv6);
+    const auto& range = ipv6 ? network.range6 : network.range;
+    const char* const suffix = ipv6 ? "6" : "";
+    const auto refuse = [&](const char* field, const std::string& why) {
+        throw Error(ErrorCode::invalid, fmt::format("{}{}: {}", field, suffix, why));
+    };
+    if (!subnet) {
+        if (gateway || range) {
+            refuse(gateway ? "gateway" : "range", fmt::format("needs a subnet{}", suffix));
+        }
+        return;
+    }
+    if (subnet->is_ipv6() != ipv6) {
+        refuse("subnet", subnet->to_string() + (ipv6 ? " is not IPv6" : " is not IPv4"));
+    }
+    if (IpRange::hosts_of(*subnet).first() == IpRange::hosts_of(*subnet).last()) {
+        refuse("subnet", subnet->to_string() + " has no room for a gateway and a VM");
+    }
+    if (gateway && !subnet->is_host(*gateway)) {
+        refuse("gateway", fmt::format("{} is not an address of a host in {}", gateway->to_string(),
+                                      subnet->to_string()));
+    }
+    if (range && !(subnet->is_host(range->first()) && subnet->is_host(range->last()))) {
+        refuse("range", fmt::format("{} is not inside {} (without its first and last address)",
+                                    range->to_string(), subnet->to_string()));
+    }
+}
+
+} // namespace
+
+std::optional<IpAddress> pick_address(const NetworkRecord& network, bool ipv6, const Name& vm,
+                                      const TakenAddresses& taken) {
+    if (!subnet_of(network, ipv6)) {
+        return std::nullopt;
+    }
+    for (const Reservation& reservation : network.reservations) {
+        if (reservation.vm == vm && reservation.ip.is_ipv6() == ipv6 && !taken.contains(reservation.ip)) {
+            return reservation.ip;
+        }
+    }
+    const IpRange range = range_of(network, ipv6);
+    for (IpAddress ip = range.first(); range.contains(ip); ip = ip.plus(1)) {
+        if (ip != gateway_of(network, ipv6) && !taken.contains(ip) && !kept_for(network, ip)) {
+            return ip;
+        }
+        if (ip == range.last()) {
+            break; // the next one may be the first of the address space
+        }
+    }
+    throw Error(ErrorCode::in_use, about(network, fmt::format("no address of {} is free", range.to_string())),
+                "`capsulctl network leases " + network.name.to_string() + "` shows who has them");
+}
+
+void check_address(const NetworkRecord& network, const IpAddress& ip, const Name& vm,
+                   const TakenAddresses& taken) {
+    const auto& subnet = subnet_of(network, ip.is_ipv6());
+    if (!subnet || !subnet->is_host(ip)) {
+        throw Error(ErrorCode::invalid,
+                    about(network, subnet ? fmt::format("{} is not an address of a host in {}",
+                                                        ip.to_string(), subnet->to_string())
+                                          : fmt::format("has no {} subnet", ip.is_ipv6() ? "IPv6" : "IPv4")));
+    }
+    if (ip == gateway_of(network, ip.is_ipv6())) {
+        throw Error(ErrorCode::invalid, about(network, ip.to_string() + " is its gateway"));
+    }
+    const auto holder = taken.find(ip);
+    if (holder != taken.end() && holder->second != vm) {
+        throw Error(ErrorCode::in_use, about(network, fmt::format("{} belongs to the VM {}", ip.to_string(),
+                                                                  holder->second.to_string())));
+    }
+    const auto keeper = kept_for(network, ip);
+    if (keeper && *keeper != vm) {
+        throw Error(ErrorCode::in_use, about(network, fmt::format("{} is kept for the VM {}", ip.to_string(),
+                                                                  keeper->to_string())));
+    }
+}
+
+void check_addressing(const NetworkRecord& network) {
+    check_family(network, false);
+    check_family(network, true);
+}
+
+} // namespace capsul

@@ -1,0 +1,193 @@
+#include "daemon/network_plan.hpp"
+
+#include "lib/error.hpp"
+
+#include <algorithm>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <net/if.h>
+
+namespace capsul {
+namespace {
+
+constexpr int subnet_length = 24; ///< of one that capsul chooses
+
+std::string about(const NetworkRecord& network, const std::string& text) {
+    return fmt::format("network {}: {}", network.name.to_string(), text);
+}
+
+std::string joined(const std::vector<Cidr>& subnets) {
+    std::vector<std::string> texts;
+    for (const Cidr& subnet : subnets) {
+        texts.push_back(subnet.to_string());
+    }
+    return fmt::format("{}", fmt::join(texts, ", "));
+}
+
+/// By what a subnet is taken, in part or whole.
+std::optional<std::string> occupant(const Cidr& subnet, const OccupiedNetwork& occupied) {
+    for (const auto& [other, what] : occupied.subnets) {
+        if (subnet.overlaps(other)) {
+            return fmt::format("{}, {}", what, other.to_string());
+        }
+    }
+    return std::nullopt;
+}
+
+void check_subnet(const NetworkRecord& network, const Cidr& subnet, const NetGrants& grants,
+                  const OccupiedNetwork& occupied) {
+    if (std::ranges::none_of(grants.subnets, [&](const Cidr& granted) { return granted.contains(subnet); })) {
+        throw Error(ErrorCode::denied,
+                    about(network, fmt::format("{} is not among the subnets that are allowed: {}",
+                                               subnet.to_string(), joined(grants.subnets))),
+                    "an administrator allows more in /etc/capsul/net.policy (net.policy(5))");
+    }
+    if (const auto what = occupant(subnet, occupied)) {
+        throw Error(ErrorCode::in_use,
+                    about(network, fmt::format("{} overlaps with {}", subnet.to_string(), *what)),
+                    "choose another with --subnet, or leave it out");
+    }
+}
+
+Cidr free_subnet(const NetworkRecord& network, const NetGrants& grants, const OccupiedNetwork& occupied) {
+    for (const Cidr& granted : grants.subnets) {
+        if (granted.is_ipv6()) {
+            continue;
+        }
+        const int length = std::max(granted.length(), subnet_length);
+        const std::uint64_t size = std::uint64_t{1} << static_cast<unsigned>(32 - length);
+        Cidr subnet = Cidr::around(granted.first(), length);
+        while (true) {
+            if (!occupant(subnet, occupied)) {
+                return subnet;
+            }
+            if (subnet.last() == granted.last()) {
+                break;
+            }
+            subnet = Cidr::around(subnet.first().plus(size), length);
+        }
+    }
+    throw Error(ErrorCode::in_use, about(network, "no subnet is free in " + joined(grants.subnets)),
+                "choose one with --subnet");
+}
+
+/// Without a range of its own, guests on an administrator's bridge get what net.policy lets them have there.
+void plan_range(const NetworkRecord& network, const NetGrants& grants, const std::optional<Cidr>& subnet,
+                std::optional<IpRange>& range) {
+    if (!subnet) {
+        return;
+    }
+    std::vector<Cidr> granted;
+    for (const auto& [bridge, addresses] : grants.addresses) {
+        if (bridge == network.bridge && addresses.overlaps(*subnet)) {
+            granted.push_back(addresses);
+        }
+    }
+    if (granted.empty()) {
+        throw Error(ErrorCode::denied,
+                    about(network, fmt::format("no address of {} on {} is allowed", subnet->to_string(),
+                                               network.bridge.to_string())),
+                    "an administrator allows them in /etc/capsul/net.policy (net.policy(5))");
+    }
+    if (!range) {
+        const bool all = granted.front().contains(*subnet);
+        range = all ? IpRange::hosts_of(*subnet)
+                    : IpRange::parse(granted.front().first().to_string() + "-" +
+                                     granted.front().last().to_string());
+        return;
+    }
+    const bool allowed = std::ranges::any_of(granted, [&](const Cidr& addresses) {
+        return addresses.contains(range->first()) && addresses.contains(range->last());
+    });
+    if (!allowed) {
+        throw Error(ErrorCode::denied, about(network, fmt::format("{} is not inside what is allowed: {}",
+                                                                  range->to_string(), joined(granted))));
+    }
+}
+
+} // namespace
+
+NetworkRecord network_record(const NetworkCreate& call) {
+    const bool is_bridge = call.type == NetworkType::bridge;
+    if (is_bridge != call.bridge.has_value()) {
+        throw Error(ErrorCode::invalid, is_bridge
+                                            ? "bridge: a network of type bridge needs the bridge's name"
+                                            : "bridge: a nat network has a bridge of its own; leave it out");
+    }
+    if (is_bridge && (call.egress || call.dhcp)) {
+        throw Error(ErrorCode::invalid,
+                    fmt::format("{}: is of nat networks only", call.egress ? "egress" : "dhcp"));
+    }
+    NetworkRecord network;
+    network.name = call.name;
+    network.type = call.type;
+    network.created = Timestamp::now();
+    network.bridge = call.bridge.value_or(InterfaceName());
+    network.subnet = call.subnet;
+    network.subnet6 = call.subnet6;
+    network.gateway = call.gateway;
+    network.gateway6 = call.gateway6;
+    network.range = call.range;
+    network.range6 = call.range6;
+    network.dns = call.dns;
+    network.isolate = call.isolate;
+    network.egress = call.egress.value_or(Egress());
+    network.dhcp = call.dhcp;
+    network.autostart = call.autostart;
+    return network;
+}
+
+void plan_bridge(NetworkRecord& network, const NetGrants& grants, const std::optional<Link>& bridge) {
+    const std::string name = network.bridge.to_string();
+    if (!bridge || bridge->kind != "bridge") {
+        throw Error(ErrorCode::not_found,
+                    about(network, bridge ? name + " is not a bridge" : "bridge " + name + " does not exist"),
+                    "`ip -brief link show type bridge` shows those there are");
+    }
+    if (std::ranges::find(grants.bridges, network.bridge) == grants.bridges.end()) {
+        throw Error(ErrorCode::denied, about(network, "VMs may not be plugged into " + name),
+                    "an administrator allows it in /etc/capsul/net.policy (net.policy(5))");
+    }
+    plan_range(network, grants, network.subnet, network.range);
+    plan_range(network, grants, network.subnet6, network.range6);
+}
+
+void plan_nat(NetworkRecord& network, const NetGrants& grants, const OccupiedNetwork& occupied) {
+    if (!grants.own_bridges || !grants.nat) {
+        throw Error(ErrorCode::denied, about(network, "nat networks are not allowed to this user"),
+                    "an administrator allows them in /etc/capsul/net.policy (net.policy(5))");
+    }
+    if (!network.subnet) {
+        network.subnet = free_subnet(network, grants, occupied);
+    } else {
+        check_subnet(network, *network.subnet, grants, occupied);
+    }
+    if (network.subnet6) {
+        check_subnet(network, *network.subnet6, grants, occupied);
+    }
+    network.gateway = network.gateway.value_or(IpRange::hosts_of(*network.subnet).first());
+    if (network.subnet6 && !network.gateway6) {
+        network.gateway6 = IpRange::hosts_of(*network.subnet6).first();
+    }
+    network.bridge = interface_name(grants.prefix, network.name.to_string(), occupied.interfaces);
+}
+
+InterfaceName interface_name(const std::string& prefix, const std::string& id,
+                             const std::set<std::string>& taken) {
+    const std::string readable = prefix + id;
+    if (readable.size() < IFNAMSIZ && !taken.contains(readable)) {
+        return InterfaceName::parse(readable);
+    }
+    const std::size_t room = IFNAMSIZ - 1 - prefix.size();
+    std::size_t number = std::hash<std::string>{}(id);
+    while (true) {
+        const std::string name =
+            prefix + fmt::format("{:x}", number).substr(0, std::min<std::size_t>(room, 8));
+        if (!taken.contains(name)) {
+            return InterfaceName::parse(name);
+        }
+        number = number * 31 + 7;
+    }
+}
+
+} // namespace capsul

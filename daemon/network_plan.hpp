@@ -1,0 +1,39 @@
+// What a new network will be: what was asked for, completed and judged by what the administrator allows and
+// what this host has already. Pure.
+#pragma once
+
+#include "daemon/net_grants.hpp"
+#include "daemon/netlink.hpp"
+#include "lib/network.hpp"
+
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace capsul {
+
+/// What is taken on this host.
+struct OccupiedNetwork {
+    std::set<std::string> interfaces;                  ///< names, in use or promised
+    std::vector<std::pair<Cidr, std::string>> subnets; ///< and by what
+};
+
+/// The record as asked for, with the time. Throws Error (invalid) on what the type cannot have.
+[[nodiscard]] NetworkRecord network_record(const NetworkCreate& call);
+
+/// Completes a `bridge` network; `bridge` is the interface of that name. Throws Error: not_found (no bridge),
+/// denied (not allowed).
+void plan_bridge(NetworkRecord& network, const NetGrants& grants, const std::optional<Link>& bridge);
+
+/// Completes a `nat` network: a name for its bridge, a free subnet, the gateway. Throws Error: denied,
+/// in_use.
+void plan_nat(NetworkRecord& network, const NetGrants& grants, const OccupiedNetwork& occupied);
+
+/// A name for an interface of capsul's: readable if it fits, unique in any case. `id` is what it is for
+/// ("web-0"), `seed` tells apart what has the same beginning.
+[[nodiscard]] InterfaceName interface_name(const std::string& prefix, const std::string& id,
+                                           const std::set<std::string>& taken);
+
+} // namespace capsul

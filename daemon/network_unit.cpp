@@ -1,0 +1,68 @@
+#include "daemon/network_unit.hpp"
+
+#include "daemon/unit_file.hpp"
+#include "lib/vm.hpp"
+
+#include <fmt/format.h>
+
+namespace capsul {
+namespace {
+
+/// The scripts as a oneshot service. systemd runs ExecStopPost= after a stop and after a start that failed.
+std::string service(const std::filesystem::path& setup, const std::filesystem::path& teardown,
+                    const std::string& identifier, const std::string& field) {
+    const std::string up = quote_exec_word(setup.string());
+    return fmt::format(R"(
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart={0}
+# To set up anew what is missing, without a stop.
+ExecReload={0}
+ExecStopPost={1}
+TimeoutStartSec=60s
+TimeoutStopSec=30s
+SyslogIdentifier={2}
+LogExtraFields={3}
+UMask=0077
+LimitCORE=0
+TasksMax=32
+)",
+                       up, quote_exec_word(teardown.string()), identifier, field);
+}
+
+} // namespace
+
+std::string network_unit(const Name& network, const std::filesystem::path& folder) {
+    const std::string name = network.to_string();
+    return seal(fmt::format(R"(# The network {0}, written by capsul. What it does is in {1}.
+[Unit]
+Description=Network {0}
+Documentation=man:capsulctl(1)
+{2}
+[Install]
+WantedBy=default.target
+)",
+                            name, folder.string(),
+                            service(folder / "setup.sh", folder / "teardown.sh", "capsul-net-" + name,
+                                    "CAPSUL_NETWORK=" + name)));
+}
+
+std::string tap_unit(const Name& vm, const std::vector<Name>& networks, const std::filesystem::path& folder) {
+    const std::string name = vm.to_string();
+    std::string needs;
+    for (const Name& network : networks) {
+        needs += fmt::format("Requires={0}\nAfter={0}\n", network_unit_name(network));
+    }
+    return seal(fmt::format(R"(# The interfaces of the VM {0}, written by capsul. They come and go with it.
+[Unit]
+Description=Interfaces of the virtual machine {0}
+Documentation=man:capsulctl(1)
+{1}StopWhenUnneeded=yes
+{2})",
+                            name, needs,
+                            service(folder / "net-setup.sh", folder / "net-teardown.sh", "capsul-tap-" + name,
+                                    "CAPSUL_VM=" + name)));
+}
+
+} // namespace capsul

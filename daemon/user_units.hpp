@@ -1,0 +1,40 @@
+// The unit files of this user, as files: written, enabled and removed so that it survives a power cut.
+#pragma once
+
+#include "lib/paths.hpp"
+
+#include <string>
+#include <string_view>
+
+namespace capsul {
+
+enum class Written {
+    unchanged, ///< it says so already, or somebody has edited it: capsul leaves it alone
+    created,
+    changed,
+};
+
+/// Brings a sealed file of capsul's up to date. Throws Error (wrong_state) when it is no regular file.
+Written refresh_file(const fs::path& file, const std::string& wanted, unsigned mode = 0600);
+
+class UserUnits {
+  public:
+    explicit UserUnits(const Paths& paths) : folder_(paths.units), wants_(paths.wants()) {}
+
+    [[nodiscard]] fs::path file(const std::string& unit) const { return folder_ / unit; }
+    [[nodiscard]] fs::path wants_link(const std::string& unit) const { return wants_ / unit; }
+    [[nodiscard]] bool is_enabled(const std::string& unit) const { return fs::is_symlink(wants_link(unit)); }
+    /// Makes it start at boot, or not; durable. True when that is a change.
+    bool set_enabled(const std::string& unit, bool enabled) const;
+    /// `changed`: systemd has to be told to read it anew.
+    Written write(const std::string& unit, const std::string& text) const;
+    /// With its drop-ins and its link. Durable before it returns, since a unit left behind would start at
+    /// boot.
+    void remove(const std::string& unit) const;
+
+  private:
+    fs::path folder_;
+    fs::path wants_;
+};
+
+} // namespace capsul

@@ -1,0 +1,32 @@
+// The NICs of VMs: what each gets, and what that means for the host.
+#pragma once
+
+#include "daemon/vm_host.hpp"
+
+#include <memory>
+#include <optional>
+#include <vector>
+
+namespace capsul {
+
+/// Every other VM, those that are being made too.
+using OtherVms = std::vector<std::shared_ptr<const VmRecord>>;
+
+/// Adds a NIC to `vm` as asked for, and what capsul chooses for it. Throws Error: not_found (the network),
+/// invalid, in_use (an address that another has), not_capable.
+void add_nic(VmRecord& vm, const NicSpec& wanted, NetworkService& networks, const OtherVms& others);
+
+[[nodiscard]] bool has_user_nic(const VmRecord& vm);
+/// Whether it has interfaces on the host.
+[[nodiscard]] bool has_taps(const VmRecord& vm);
+/// The networks that its NICs are plugged into, but for `user`; each once.
+[[nodiscard]] std::vector<Name> networks_of(const VmRecord& vm);
+
+/// Where its ssh server is reached from this host; nothing when capsul does not know an address of it.
+[[nodiscard]] std::optional<Endpoint> ssh_endpoint(const VmRecord& vm);
+
+/// Writes the scripts and the unit of its TAPs; removes them when it has none. `gone`: TAPs to take away when
+/// the unit is reloaded.
+void write_tap_files(const VmHost& host, const VmRecord& vm, const std::vector<InterfaceName>& gone = {});
+
+} // namespace capsul

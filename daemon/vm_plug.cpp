@@ -1,0 +1,115 @@
+#include "daemon/vm_plug.hpp"
+
+#include "daemon/journal.hpp"
+#include "daemon/vm_nics.hpp"
+
+#include <algorithm>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <thread>
+
+namespace capsul {
+namespace {
+
+using namespace std::chrono_literals;
+
+// A guest's kernel takes a second or so; one without an operating system never lets go.
+constexpr auto removal_limit = 20s;
+constexpr auto look_again = 200ms;
+
+/// The same options as in qemu.conf, typed as QMP wants them.
+Json as_arguments(const QemuOptions& options) {
+    Json arguments = Json::object();
+    for (const auto& [key, value] : options) {
+        arguments[key] = key == "vhost" ? Json(value == "on") : Json(value);
+    }
+    return arguments;
+}
+
+} // namespace
+
+bool VmPlug::is_running(const Name& name) const {
+    return host_.systemd.status(vm_unit_name(name)).active_state == "active";
+}
+
+void VmPlug::plug(const VmRecord& vm, const Nic& nic) const {
+    power_.refresh_files(vm);
+    if (!is_running(vm.name)) {
+        return;
+    }
+    if (std::ranges::count_if(vm.nics, [](const Nic& each) { return each.tap.has_value(); }) == 1) {
+        throw Error(ErrorCode::wrong_state,
+                    about(vm.name, "runs in a sandbox without access to the host's networks"),
+                    "stop it, add the NIC, start it");
+    }
+    host_.networks.prepare(nic.network);
+    set_up_tap(vm, {});
+    add_device(vm, nic);
+}
+
+/// The unit does again what its script says, which does only what is missing.
+void VmPlug::set_up_tap(const VmRecord& vm, const std::vector<InterfaceName>& gone) const {
+    write_tap_files(host_, vm, gone);
+    for (const Name& network : networks_of(vm)) {
+        host_.systemd.start(network_unit_name(network), 60s);
+    }
+    const std::string unit = tap_unit_name(vm.name);
+    if (host_.systemd.reload_unit(unit, 60s) != JobResult::done) {
+        const auto lines = journal_lines(unit, {}, 3, 1s);
+        throw Error(
+            ErrorCode::internal,
+            about(vm.name, fmt::format("its interfaces cannot be set up: {}", fmt::join(lines, "; "))),
+            "`capsulctl doctor` tells what this host lacks");
+    }
+}
+
+void VmPlug::add_device(const VmRecord& vm, const Nic& nic) const {
+    const auto monitor = host_.monitors.connection(vm.name, 5s);
+    Json netdev = as_arguments(tap_options(nic));
+    netdev["id"] = nic_id(nic);
+    Json device = as_arguments(nic_device_options(nic));
+    device["id"] = nic_id(nic) + "-device";
+    monitor->execute("netdev_add", netdev);
+    try {
+        monitor->execute("device_add", device);
+    } catch (...) {
+        monitor->execute("netdev_del", {{"id", nic_id(nic)}});
+        throw;
+    }
+}
+
+void VmPlug::unplug(const VmRecord& vm, const Nic& nic, const Progress& progress) const {
+    if (is_running(vm.name)) {
+        const auto monitor = host_.monitors.connection(vm.name, 5s);
+        monitor->execute("device_del", {{"id", nic_id(nic) + "-device"}});
+        await_removal(vm.name, nic, progress);
+        monitor->execute("netdev_del", {{"id", nic_id(nic)}});
+        if (nic.tap) {
+            set_up_tap(vm, {*nic.tap});
+        }
+    }
+    host_.store.vms.save(vm);
+    power_.refresh_files(vm);
+}
+
+/// QEMU's tree of objects, looked at now and then: the event may have come before anybody listens.
+void VmPlug::await_removal(const Name& name, const Nic& nic, const Progress& progress) const {
+    const auto end = std::chrono::steady_clock::now() + removal_limit;
+    const std::string device = nic_id(nic) + "-device";
+    while (true) {
+        const Json objects =
+            host_.monitors.connection(name, 5s)->execute("qom-list", {{"path", "/machine/peripheral"}});
+        const bool is_there = std::ranges::any_of(
+            objects, [&](const Json& object) { return object.value("name", std::string()) == device; });
+        if (!is_there) {
+            return;
+        }
+        if (std::chrono::steady_clock::now() >= end || progress.cancelled()) {
+            throw Error(ErrorCode::timeout, about(name, "the guest does not let go of the NIC"),
+                        "try again when its operating system is up, or stop the VM first");
+        }
+        std::this_thread::sleep_for(look_again);
+    }
+}
+
+} // namespace capsul

@@ -1,0 +1,28 @@
+// Plugging NICs into VMs and out of them, running or not. Each function blocks until it is done.
+#pragma once
+
+#include "daemon/vm_power.hpp"
+
+namespace capsul {
+
+class VmPlug {
+  public:
+    VmPlug(const VmHost& host, const VmPower& power) : host_(host), power_(power) {}
+
+    /// Makes what runs match `vm`, in whose record `nic` is new. Undone whole when it throws.
+    void plug(const VmRecord& vm, const Nic& nic) const;
+    /// Takes `nic` out of what runs; `vm` is the record without it. Throws Error (timeout) when the guest
+    /// does not let go of it.
+    void unplug(const VmRecord& vm, const Nic& nic, const Progress& progress) const;
+
+  private:
+    [[nodiscard]] bool is_running(const Name& name) const;
+    void set_up_tap(const VmRecord& vm, const std::vector<InterfaceName>& gone) const;
+    void add_device(const VmRecord& vm, const Nic& nic) const;
+    void await_removal(const Name& name, const Nic& nic, const Progress& progress) const;
+
+    const VmHost& host_;
+    const VmPower& power_;
+};
+
+} // namespace capsul

@@ -1,0 +1,142 @@
+#include "daemon/network_plan.hpp"
+
+#include "lib/error.hpp"
+
+#include <gtest/gtest.h>
+
+namespace capsul {
+namespace {
+
+NetGrants grants() {
+    return parse_net_grants("1001 prefix cap-\n1001 bridge own 16\n1001 tap br0 64\n1001 tap own 512\n"
+                            "1001 ip br0 203.0.113.16/28\n1001 subnet own 10.80.0.0/22\n"
+                            "1001 subnet own fd80::/48\n1001 nat own\n");
+}
+
+NetworkCreate nat(const char* name) {
+    NetworkCreate call;
+    call.name = Name::parse(name);
+    return call;
+}
+
+NetworkCreate on_bridge(const char* bridge) {
+    NetworkCreate call = nat("public");
+    call.type = NetworkType::bridge;
+    call.bridge = InterfaceName::parse(bridge);
+    return call;
+}
+
+NetworkRecord planned(const NetworkCreate& call, const OccupiedNetwork& occupied = {}) {
+    NetworkRecord network = network_record(call);
+    plan_nat(network, grants(), occupied);
+    return network;
+}
+
+Link bridge_link(const char* name) {
+    Link link;
+    link.name = name;
+    link.kind = "bridge";
+    return link;
+}
+
+template <class Work>
+ErrorCode refusal(Work work) {
+    try {
+        work();
+    } catch (const Error& error) {
+        return error.code();
+    }
+    ADD_FAILURE() << "was taken";
+    return ErrorCode::internal;
+}
+
+TEST(NetGrants, RefuseWhatTheyDoNotKnow) {
+    EXPECT_THROW(static_cast<void>(parse_net_grants("1001 root everything\n")), Error);
+}
+
+TEST(NetworkPlan, ChoosesAFreeSubnetAndItsFirstAddress) {
+    const NetworkRecord network = planned(nat("lan"));
+    EXPECT_EQ(network.subnet, Cidr::parse("10.80.0.0/24"));
+    EXPECT_EQ(network.gateway, IpAddress::parse("10.80.0.1"));
+    EXPECT_EQ(network.bridge.to_string(), "cap-lan");
+    EXPECT_FALSE(network.subnet6);
+}
+
+TEST(NetworkPlan, PassesOverSubnetsInUse) {
+    const OccupiedNetwork occupied{{}, {{Cidr::parse("10.80.0.0/23"), "a route"}}};
+    EXPECT_EQ(planned(nat("lan"), occupied).subnet, Cidr::parse("10.80.2.0/24"));
+    const OccupiedNetwork all{{}, {{Cidr::parse("10.0.0.0/8"), "a route"}}};
+    EXPECT_EQ(refusal([&] { planned(nat("lan"), all); }), ErrorCode::in_use);
+}
+
+TEST(NetworkPlan, RefusesASubnetThatOverlapsOrIsNotAllowed) {
+    NetworkCreate call = nat("lan");
+    call.subnet = Cidr::parse("10.80.1.0/24");
+    const OccupiedNetwork occupied{{}, {{Cidr::parse("10.80.1.128/25"), "the network old"}}};
+    EXPECT_EQ(refusal([&] { planned(call, occupied); }), ErrorCode::in_use);
+    EXPECT_EQ(planned(call).subnet, call.subnet);
+    call.subnet = Cidr::parse("10.81.0.0/24");
+    EXPECT_EQ(refusal([&] { planned(call); }), ErrorCode::denied);
+    call.subnet = Cidr::parse("10.80.0.0/16");
+    EXPECT_EQ(refusal([&] { planned(call); }), ErrorCode::denied);
+    call.subnet = Cidr::parse("10.80.1.0/24");
+    call.subnet6 = Cidr::parse("fd81::/64");
+    EXPECT_EQ(refusal([&] { planned(call); }), ErrorCode::denied);
+}
+
+TEST(NetworkPlan, RefusesNatToWhomItIsNotGranted) {
+    NetworkRecord network = network_record(nat("lan"));
+    EXPECT_EQ(refusal([&] { plan_nat(network, parse_net_grants("1001 prefix cap-\n"), {}); }),
+              ErrorCode::denied);
+}
+
+TEST(NetworkPlan, RefusesWhatATypeCannotHave) {
+    NetworkCreate call = nat("lan");
+    call.bridge = InterfaceName::parse("br0");
+    EXPECT_EQ(refusal([&] { static_cast<void>(network_record(call)); }), ErrorCode::invalid);
+    call = on_bridge("br0");
+    call.egress = Egress::parse("none");
+    EXPECT_EQ(refusal([&] { static_cast<void>(network_record(call)); }), ErrorCode::invalid);
+    call = on_bridge("br0");
+    call.bridge.reset();
+    EXPECT_EQ(refusal([&] { static_cast<void>(network_record(call)); }), ErrorCode::invalid);
+}
+
+TEST(NetworkPlan, GivesGuestsOnABridgeOnlyWhatIsAllowedThere) {
+    NetworkCreate call = on_bridge("br0");
+    call.subnet = Cidr::parse("203.0.113.0/24");
+    NetworkRecord network = network_record(call);
+    plan_bridge(network, grants(), bridge_link("br0"));
+    EXPECT_EQ(network.range, IpRange::parse("203.0.113.16-203.0.113.31"));
+    call.range = IpRange::parse("203.0.113.30-203.0.113.40");
+    network = network_record(call);
+    EXPECT_EQ(refusal([&] { plan_bridge(network, grants(), bridge_link("br0")); }), ErrorCode::denied);
+    call.range.reset();
+    call.subnet = Cidr::parse("198.51.100.0/24");
+    network = network_record(call);
+    EXPECT_EQ(refusal([&] { plan_bridge(network, grants(), bridge_link("br0")); }), ErrorCode::denied);
+}
+
+TEST(NetworkPlan, RefusesABridgeThatIsNoneOrNotAllowed) {
+    NetworkRecord network = network_record(on_bridge("br0"));
+    EXPECT_EQ(refusal([&] { plan_bridge(network, grants(), std::nullopt); }), ErrorCode::not_found);
+    Link eth0 = bridge_link("br0");
+    eth0.kind = "";
+    EXPECT_EQ(refusal([&] { plan_bridge(network, grants(), eth0); }), ErrorCode::not_found);
+    network = network_record(on_bridge("br1"));
+    EXPECT_EQ(refusal([&] { plan_bridge(network, grants(), bridge_link("br1")); }), ErrorCode::denied);
+}
+
+TEST(InterfaceNames, AreReadableWhenTheyFitAndNeverCutShort) {
+    EXPECT_EQ(interface_name("cap-", "web-0", {}).to_string(), "cap-web-0");
+    EXPECT_EQ(interface_name("cap-", "elevenchars", {}).to_string(), "cap-elevenchars");
+    const std::string longer = interface_name("cap-", "a-very-long-name-0", {}).to_string();
+    EXPECT_LE(longer.size(), 15U);
+    EXPECT_TRUE(longer.starts_with("cap-"));
+    EXPECT_NE(longer, interface_name("cap-", "a-very-long-name-1", {}).to_string());
+    EXPECT_NE(interface_name("cap-", "web-0", {"cap-web-0"}).to_string(), "cap-web-0");
+    EXPECT_NE(interface_name("cap-", "a-very-long-name-0", {longer}).to_string(), longer);
+}
+
+} // namespace
+} // namespace capsul

@@ -1,12 +1,15 @@
 #include "daemon/host_service.hpp"
 
 #include "daemon/kvm_probe.hpp"
+#include "daemon/network_doctor.hpp"
 #include "daemon/process.hpp"
 #include "lib/fd.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <fmt/format.h>
+#include <iterator>
 #include <pwd.h>
 #include <sys/statvfs.h>
 #include <system_error>
@@ -90,7 +93,7 @@ Finding check_tun() {
         return good("tun", "/dev/net/tun can be opened");
     }
     return warn("tun",
-                fmt::format("/dev/net/tun: {}; nothing of this version needs it, TAP networks will",
+                fmt::format("/dev/net/tun: {}; bridge and nat networks need it",
                             std::generic_category().message(errno)),
                 "sudo modprobe tun");
 }
@@ -152,16 +155,25 @@ HostInfo HostService::show() const {
 }
 
 std::vector<Finding> HostService::doctor() {
-    return {check_manager(systemd_),
-            check_socket(systemd_),
-            check_linger(),
-            check_program("qemu", "qemu-system-x86_64", "qemu-system-x86"),
-            check_program("qemu-img", "qemu-img", "qemu-utils"),
-            check_kvm(paths_),
-            check_user_namespaces(),
-            check_controllers(),
-            check_tun(),
-            check_space(paths_)};
+    std::vector<Finding> findings{check_manager(systemd_),
+                                  check_socket(systemd_),
+                                  check_linger(),
+                                  check_program("qemu", "qemu-system-x86_64", "qemu-system-x86"),
+                                  check_program("qemu-img", "qemu-img", "qemu-utils"),
+                                  check_kvm(paths_),
+                                  check_user_namespaces(),
+                                  check_controllers(),
+                                  check_tun(),
+                                  check_space(paths_)};
+    std::vector<NetworkRecord> networks;
+    for (const Network& network : networks_.list()) {
+        if (network.spec) {
+            networks.push_back(*network.spec);
+        }
+    }
+    std::ranges::move(examine_networks(networks_.helper(), user_name(), networks),
+                      std::back_inserter(findings));
+    return findings;
 }
 
 } // namespace capsul

@@ -1,6 +1,7 @@
 // The host: what this daemon is, and whether the machine can do the work.
 #pragma once
 
+#include "daemon/network_service.hpp"
 #include "daemon/systemd_client.hpp"
 #include "lib/host.hpp"
 #include "lib/paths.hpp"
@@ -9,7 +10,8 @@ namespace capsul {
 
 class HostService {
   public:
-    HostService(const Paths& paths, SystemdClient& systemd) : paths_(paths), systemd_(systemd) {}
+    HostService(const Paths& paths, SystemdClient& systemd, NetworkService& networks)
+        : paths_(paths), systemd_(systemd), networks_(networks) {}
 
     [[nodiscard]] HostInfo show() const;
     /// Looks at each thing that VMs need; never throws for what it finds.
@@ -18,6 +20,7 @@ class HostService {
   private:
     const Paths& paths_;
     SystemdClient& systemd_;
+    NetworkService& networks_;
 };
 
 } // namespace capsul

@@ -141,7 +141,7 @@ void serve(const Paths& paths, const Config& config, const Signals& signals) {
     VmPower power(host, view);
     VmGuest guest(host, view);
     VmService vms(host, view, power);
-    HostService machine(paths, systemd);
+    HostService machine(paths, systemd, networks);
     const WorkEnds work_ends(operations);
 
     images.sweep();

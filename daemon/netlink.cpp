@@ -88,8 +88,8 @@ LinkCounters counters_of(nlattr* attribute) {
     if (attribute != nullptr) {
         nla_memcpy(&stats, attribute, sizeof stats);
     }
-    return {stats.rx_bytes,   stats.tx_bytes,   stats.rx_packets,
-            stats.tx_packets, stats.rx_dropped, stats.tx_dropped};
+    return {stats.rx_bytes, stats.rx_packets, stats.rx_dropped,
+            stats.tx_bytes, stats.tx_packets, stats.tx_dropped};
 }
 
 Link link_of(nlmsghdr& message) {

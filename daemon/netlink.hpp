@@ -1,24 +1,13 @@
 // The kernel's interfaces and routes, looked at over rtnetlink(7). Changes nothing and needs no privilege.
 #pragma once
 
-#include "lib/cidr.hpp"
+#include "lib/network.hpp"
 
-#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
 
 namespace capsul {
-
-/// What an interface has carried (IFLA_STATS64), as the host sees it.
-struct LinkCounters {
-    std::uint64_t rx_bytes = 0;
-    std::uint64_t tx_bytes = 0;
-    std::uint64_t rx_packets = 0;
-    std::uint64_t tx_packets = 0;
-    std::uint64_t rx_dropped = 0;
-    std::uint64_t tx_dropped = 0;
-};
 
 /// A network interface of this host.
 struct Link {
@@ -29,7 +18,7 @@ struct Link {
     int master = 0;        ///< index of the bridge that it is a port of; 0: none
     bool locked = false;   ///< as a bridge's port: only the addresses set by hand may send
     bool isolated = false; ///< as a bridge's port: does not reach other isolated ports
-    LinkCounters counters;
+    LinkCounters counters; ///< as the host sees it (IFLA_STATS64)
 };
 
 /// Throws Error (internal) when the kernel does not answer.

@@ -113,6 +113,26 @@ void fill_tap(Nic& nic, const VmRecord& vm, const NicSpec& wanted, NetworkServic
                              fmt::format("{}-{}", vm.name.to_string(), nic.slot), interfaces);
 }
 
+/// What goes into a TAP comes out of the guest's NIC.
+LinkCounters turned_round(const LinkCounters& host) {
+    return {host.tx_bytes, host.tx_packets, host.tx_dropped, host.rx_bytes, host.rx_packets, host.rx_dropped};
+}
+
+/// capsul-net(8) notes in the interface's alias what it has set up besides.
+std::vector<std::string> protections_of(const Link& link) {
+    std::vector<std::string> words;
+    if (link.locked) {
+        words.emplace_back("mac");
+    }
+    if (link.alias.ends_with(" pinned")) {
+        words.emplace_back("ip");
+    }
+    if (link.isolated) {
+        words.emplace_back("isolated");
+    }
+    return words;
+}
+
 } // namespace
 
 void add_nic(VmRecord& vm, const NicSpec& wanted, NetworkService& networks, const OtherVms& others) {
@@ -161,6 +181,22 @@ std::optional<Endpoint> ssh_endpoint(const VmRecord& vm) {
         }
     }
     return std::nullopt;
+}
+
+std::vector<NicStatus> nic_statuses(const VmRecord& vm) {
+    std::vector<NicStatus> statuses;
+    if (!has_taps(vm)) {
+        return statuses;
+    }
+    const std::vector<Link> links = all_links();
+    for (const Nic& nic : vm.nics) {
+        const auto link = std::ranges::find_if(
+            links, [&](const Link& each) { return nic.tap && each.name == nic.tap->to_string(); });
+        if (link != links.end()) {
+            statuses.push_back({nic.slot, turned_round(link->counters), protections_of(*link)});
+        }
+    }
+    return statuses;
 }
 
 void write_tap_files(const VmHost& host, const VmRecord& vm, const std::vector<InterfaceName>& gone) {

@@ -25,6 +25,9 @@ void add_nic(VmRecord& vm, const NicSpec& wanted, NetworkService& networks, cons
 /// Where its ssh server is reached from this host; nothing when capsul does not know an address of it.
 [[nodiscard]] std::optional<Endpoint> ssh_endpoint(const VmRecord& vm);
 
+/// Its interfaces on the host as they are now; those that are not there are left out.
+[[nodiscard]] std::vector<NicStatus> nic_statuses(const VmRecord& vm);
+
 /// Writes the scripts and the unit of its TAPs; removes them when it has none. `gone`: TAPs to take away when
 /// the unit is reloaded.
 void write_tap_files(const VmHost& host, const VmRecord& vm, const std::vector<InterfaceName>& gone = {});

@@ -184,6 +184,9 @@ Vm VmView::show(const Name& name) const {
             *vm.reason += "; QEMU's last words: " + line;
         }
     }
+    if (stored->record && is_up(vm.state)) {
+        vm.nics = nic_statuses(*stored->record);
+    }
     if (status.main_pid > 0) {
         vm.pid = status.main_pid;
         vm.since =

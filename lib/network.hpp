@@ -194,6 +194,39 @@ struct Nic {
     auto operator<=>(const Nic&) const = default;
 };
 
+/// What an interface has carried.
+struct LinkCounters {
+    std::uint64_t rx_bytes = 0;
+    std::uint64_t rx_packets = 0;
+    std::uint64_t rx_dropped = 0;
+    std::uint64_t tx_bytes = 0;
+    std::uint64_t tx_packets = 0;
+    std::uint64_t tx_dropped = 0;
+
+    static constexpr auto fields() {
+        return std::tuple{required("rx_bytes", &LinkCounters::rx_bytes),
+                          required("rx_packets", &LinkCounters::rx_packets),
+                          required("rx_dropped", &LinkCounters::rx_dropped),
+                          required("tx_bytes", &LinkCounters::tx_bytes),
+                          required("tx_packets", &LinkCounters::tx_packets),
+                          required("tx_dropped", &LinkCounters::tx_dropped)};
+    }
+};
+
+/// A NIC's interface on the host, as it is now.
+struct NicStatus {
+    int slot = 0;
+    LinkCounters counters; ///< as the guest sees it: rx is what came to it
+    /// What keeps the guest from sending: "mac" (in another's name), "ip" (from another's address),
+    /// "isolated" (to other VMs of the network). "ip" is what was set up when the VM started.
+    std::vector<std::string> protections;
+
+    static constexpr auto fields() {
+        return std::tuple{required("slot", &NicStatus::slot), required("counters", &NicStatus::counters),
+                          required("protections", &NicStatus::protections)};
+    }
+};
+
 /// An address that is not free.
 struct Lease {
     IpAddress ip;

@@ -118,13 +118,15 @@ struct Vm {
     std::optional<int> pid;            ///< of QEMU; only in the answer to show
     std::optional<Endpoint> ssh;
     std::string unit;
+    std::vector<NicStatus> nics; ///< those on the host's networks while it is up; only in the answer to show
     std::optional<VmRecord> spec;
 
     static constexpr auto fields() {
-        return std::tuple{
-            required("name", &Vm::name),       required("state", &Vm::state), optional("reason", &Vm::reason),
-            required("enabled", &Vm::enabled), optional("since", &Vm::since), optional("pid", &Vm::pid),
-            optional("ssh", &Vm::ssh),         required("unit", &Vm::unit),   optional("spec", &Vm::spec)};
+        return std::tuple{required("name", &Vm::name),     required("state", &Vm::state),
+                          optional("reason", &Vm::reason), required("enabled", &Vm::enabled),
+                          optional("since", &Vm::since),   optional("pid", &Vm::pid),
+                          optional("ssh", &Vm::ssh),       required("unit", &Vm::unit),
+                          optional("nics", &Vm::nics),     optional("spec", &Vm::spec)};
     }
 };
 

@@ -79,8 +79,8 @@ struct Daemon {
                                                                               store,      images, networks,
                                                                               operations, events, systemd,
                                                                               monitors},
-          view(host), power(host, view), guest(host, view), vms(host, view, power), machine(paths, systemd),
-          router(make_router({host, view, power, guest, vms, machine})) {}
+          view(host), power(host, view), guest(host, view), vms(host, view, power),
+          machine(paths, systemd, networks), router(make_router({host, view, power, guest, vms, machine})) {}
 
     Paths paths;
     fs::path programs = fs::path(CAPSUL_POWERDOWN).parent_path();

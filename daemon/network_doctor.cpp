@@ -1,0 +1,163 @@
+#include "daemon/network_doctor.hpp"
+
+#include "daemon/net_grants.hpp"
+#include "daemon/netlink.hpp"
+#include "daemon/process.hpp"
+#include "lib/fd.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+namespace capsul {
+namespace {
+
+using namespace std::chrono_literals;
+namespace fs = std::filesystem;
+
+Finding good(const char* check, std::string message) {
+    return {check, Severity::ok, std::move(message), {}};
+}
+Finding warn(const char* check, std::string message, std::string hint) {
+    return {check, Severity::warning, std::move(message), std::move(hint)};
+}
+Finding fail(const char* check, std::string message, std::string hint) {
+    return {check, Severity::failure, std::move(message), std::move(hint)};
+}
+
+bool is_on(const char* sysctl) {
+    try {
+        return read_file(fs::path("/proc/sys") / sysctl).starts_with('1');
+    } catch (const Error&) {
+        return false;
+    }
+}
+
+bool in_group(gid_t group) {
+    std::array<gid_t, 1024> groups{};
+    const int count = ::getgroups(static_cast<int>(groups.size()), groups.data());
+    return ::getegid() == group || std::find(groups.begin(), groups.begin() + std::max(count, 0), group) !=
+                                       groups.begin() + std::max(count, 0);
+}
+
+/// The group of the helper's file may run it, and nobody else.
+Finding check_helper(const fs::path& helper, const std::string& user) {
+    struct stat status {};
+    if (::stat(helper.c_str(), &status) != 0) {
+        return fail("net-helper", helper.string() + " is missing", "install capsul anew");
+    }
+    const bool has_capability = ::getxattr(helper.c_str(), "security.capability", nullptr, 0) > 0;
+    if (!has_capability) {
+        return fail("net-helper",
+                    fmt::format("{} has no capability; dpkg, cp, tar and rsync drop it", helper.string()),
+                    fmt::format("sudo setcap cap_net_admin=ep {}", helper.string()));
+    }
+    if (!in_group(status.st_gid)) {
+        return fail(
+            "net-helper",
+            fmt::format("{} is not in the group of {}, or was not yet when its user manager started", user,
+                        helper.string()),
+            fmt::format("sudo usermod -aG capsul-net {0}; then `sudo systemctl restart user@{1}.service`, "
+                        "which ends the sessions' services and VMs of {0}",
+                        user, ::getuid()));
+    }
+    return good("net-helper", helper.string() + " has its capability, and you may run it");
+}
+
+Finding check_policy(const fs::path& helper) {
+    try {
+        const NetGrants grants = read_net_grants(helper);
+        return good("net-policy",
+                    fmt::format("/etc/capsul/net.policy grants interfaces named {}*", grants.prefix));
+    } catch (const Error& error) {
+        return fail("net-policy", error.what(), error.hint());
+    }
+}
+
+Finding check_forwarding(bool ipv6) {
+    const char* const check = ipv6 ? "net-forwarding6" : "net-forwarding";
+    const char* const sysctl = ipv6 ? "net/ipv6/conf/all/forwarding" : "net/ipv4/ip_forward";
+    if (is_on(sysctl)) {
+        return good(check, fmt::format("this host forwards IPv{}", ipv6 ? 6 : 4));
+    }
+    return fail(
+        check,
+        fmt::format("this host does not forward IPv{}: guests of nat networks get nowhere", ipv6 ? 6 : 4),
+        ipv6 ? "sudo sysctl -w net.ipv6.conf.all.forwarding=1 (and accept_ra=2 where the host gets its own "
+               "address by router advertisement); in /etc/sysctl.d to keep it"
+             : "sudo sysctl -w net.ipv4.ip_forward=1; in /etc/sysctl.d to keep it");
+}
+
+Finding check_filter() {
+    constexpr const char* unit = "capsul-nft.service";
+    const ProcessResult result = run_process({"systemctl", "is-active", unit}, 5s);
+    if (result.out.starts_with("active")) {
+        return good("net-filter", "capsul's packet filter is loaded");
+    }
+    return fail("net-filter",
+                "capsul's packet filter is not loaded: there is no NAT, and guests can forge addresses",
+                fmt::format("sudo systemctl enable --now {}", unit));
+}
+
+Finding check_link_file() {
+    for (const char* folder : {"/etc", "/usr/lib", "/usr/local/lib"}) {
+        if (fs::exists(fs::path(folder) / "systemd/network/70-capsul.link")) {
+            return good("net-link", "udev leaves the addresses of capsul's interfaces alone");
+        }
+    }
+    return warn("net-link",
+                "udev may give interfaces of capsul's other MAC addresses: 70-capsul.link is missing",
+                "install capsul anew, with its files in lib/systemd/network");
+}
+
+Finding check_foreign_firewall() {
+    if (find_link("docker0") && is_on("net/bridge/bridge-nf-call-iptables")) {
+        return warn(
+            "net-firewall", "Docker drops what is forwarded on bridges that are not its own",
+            "sudo iptables -I DOCKER-USER -i br0 -j ACCEPT; sudo iptables -I DOCKER-USER -o br0 -j ACCEPT "
+            "(for each bridge)");
+    }
+    return good("net-firewall", "no other firewall is known to be in the way");
+}
+
+Finding check_bridge(const NetworkRecord& network) {
+    const std::string bridge = network.bridge.to_string();
+    const auto link = find_link(bridge);
+    if (link && link->kind == "bridge") {
+        return good("net-bridge",
+                    fmt::format("network {}: bridge {} is there", network.name.to_string(), bridge));
+    }
+    return fail("net-bridge",
+                fmt::format("network {}: bridge {} does not exist", network.name.to_string(), bridge),
+                "the administrator makes it, with systemd-networkd or in /etc/network/interfaces");
+}
+
+bool was_ever_set_up(const fs::path& helper) {
+    return fs::exists("/etc/capsul/net.policy") ||
+           ::getxattr(helper.c_str(), "security.capability", nullptr, 0) > 0;
+}
+
+} // namespace
+
+std::vector<Finding> examine_networks(const fs::path& helper, const std::string& user,
+                                      const std::vector<NetworkRecord>& networks) {
+    if (networks.empty() && !was_ever_set_up(helper)) {
+        return {warn("net-helper", "bridge and nat networks are not set up on this host; `user` works",
+                     "an administrator runs examples/host-setup.sh once")};
+    }
+    std::vector<Finding> findings{check_helper(helper, user), check_policy(helper),   check_filter(),
+                                  check_forwarding(false),    check_forwarding(true), check_link_file(),
+                                  check_foreign_firewall()};
+    for (const NetworkRecord& network : networks) {
+        if (network.type == NetworkType::bridge) {
+            findings.push_back(check_bridge(network));
+        }
+    }
+    return findings;
+}
+
+} // namespace capsul

@@ -277,6 +277,42 @@ void NetworkService::prepare(const Name& name) {
     write_files(network);
 }
 
+Operation NetworkService::set(const NetworkSet& call) {
+    if (usable(call.name).type != NetworkType::nat && call.egress) {
+        throw Error(ErrorCode::invalid, "egress: is of nat networks only");
+    }
+    return submit("network.set", call.name, [this, call](Progress&) {
+        const NetworkRecord before = usable(call.name);
+        NetworkRecord network = before;
+        network.egress = call.egress.value_or(network.egress);
+        network.dns = call.dns.value_or(network.dns);
+        try {
+            apply(network);
+        } catch (...) {
+            apply(before);
+            throw;
+        }
+        events_.add("network.changed", call.name.to_string());
+        return show(call.name);
+    });
+}
+
+/// Makes what is on disk, and what runs, match the record.
+void NetworkService::apply(const NetworkRecord& network) {
+    store_.networks.save(network);
+    write_files(network);
+    const std::string unit = network_unit_name(network.name);
+    if (systemd_.status(unit).active_state != "active") {
+        return;
+    }
+    if (systemd_.reload_unit(unit, patience) != JobResult::done) {
+        throw Error(ErrorCode::internal,
+                    about(network.name, fmt::format("cannot be changed: {}",
+                                                    fmt::join(journal_lines(unit, {}, 2, 1s), "; "))),
+                    "`capsulctl doctor` tells what this host lacks");
+    }
+}
+
 Operation NetworkService::start(const Name& name) {
     static_cast<void>(usable(name));
     return submit("network.start", name, [this, name](Progress& progress) {

@@ -32,6 +32,7 @@ class NetworkService {
     [[nodiscard]] Network show(const Name& name);
     [[nodiscard]] std::vector<Lease> leases(const Name& name);
     Operation create(const NetworkCreate& call);
+    Operation set(const NetworkSet& call);
     Operation start(const Name& name);
     Operation stop(const Name& name);
     Operation remove(const Name& name);
@@ -61,6 +62,7 @@ class NetworkService {
     Json make(const NetworkCreate& call, Progress& progress);
     [[nodiscard]] NetworkRecord plan(const NetworkCreate& call);
     void write_files(const NetworkRecord& network);
+    void apply(const NetworkRecord& network);
     void bring_up(const NetworkRecord& network, Progress& progress);
     void bring_down(const Name& name);
     void erase(const Name& name);

@@ -89,6 +89,7 @@ Router make_router(Services s) {
     router.add<NetworkShow>([s](const NetworkShow& call) { return s.host.networks.show(call.name); });
     router.add<NetworkLeases>([s](const NetworkLeases& call) { return s.host.networks.leases(call.name); });
     router.add<NetworkCreate>([s](const NetworkCreate& call) { return s.host.networks.create(call); });
+    router.add<NetworkSet>([s](const NetworkSet& call) { return s.host.networks.set(call); });
     router.add<NetworkStart>([s](const NetworkStart& call) { return s.host.networks.start(call.name); });
     router.add<NetworkStop>([s](const NetworkStop& call) { return s.host.networks.stop(call.name); });
     router.add<NetworkDelete>([s](const NetworkDelete& call) { return s.host.networks.remove(call.name); });

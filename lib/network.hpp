@@ -286,6 +286,19 @@ struct NetworkCreate {
     }
 };
 
+/// Changes what may be changed while VMs run on it; what is not given stays.
+struct NetworkSet {
+    Name name;
+    std::optional<Egress> egress;              ///< holds at once
+    std::optional<std::vector<IpAddress>> dns; ///< for VMs that are made from now on
+    using Result = Network;
+    static constexpr Route route{Method::post, "/v1/networks/{name}", Answer::operation};
+    static constexpr auto fields() {
+        return std::tuple{required("name", &NetworkSet::name), optional("egress", &NetworkSet::egress),
+                          optional("dns", &NetworkSet::dns)};
+    }
+};
+
 struct NetworkStart {
     Name name;
     using Result = Network;

@@ -2,7 +2,6 @@
 
 #include "daemon/net_grants.hpp"
 #include "daemon/netlink.hpp"
-#include "daemon/process.hpp"
 #include "lib/fd.hpp"
 
 #include <algorithm>
@@ -16,7 +15,6 @@
 namespace capsul {
 namespace {
 
-using namespace std::chrono_literals;
 namespace fs = std::filesystem;
 
 Finding good(const char* check, std::string message) {
@@ -93,14 +91,12 @@ Finding check_forwarding(bool ipv6) {
 }
 
 Finding check_filter() {
-    constexpr const char* unit = "capsul-nft.service";
-    const ProcessResult result = run_process({"systemctl", "is-active", unit}, 5s);
-    if (result.out.starts_with("active")) {
+    if (has_packet_filter()) {
         return good("net-filter", "capsul's packet filter is loaded");
     }
     return fail("net-filter",
                 "capsul's packet filter is not loaded: there is no NAT, and guests can forge addresses",
-                fmt::format("sudo systemctl enable --now {}", unit));
+                "sudo systemctl enable --now capsul-nft.service");
 }
 
 Finding check_link_file() {
@@ -142,6 +138,10 @@ bool was_ever_set_up(const fs::path& helper) {
 }
 
 } // namespace
+
+bool has_packet_filter() {
+    return fs::exists("/run/capsul-nft");
+}
 
 std::vector<Finding> examine_networks(const fs::path& helper, const std::string& user,
                                       const std::vector<NetworkRecord>& networks) {

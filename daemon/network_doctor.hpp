@@ -9,6 +9,10 @@
 
 namespace capsul {
 
+/// Whether capsul's packet filter is loaded, as its system unit says (capsul-nft.service has a folder in /run
+/// while it is): only root may ask the kernel.
+[[nodiscard]] bool has_packet_filter();
+
 /// Looks at the helper, its group and capability, the policy, forwarding, the packet filter, other firewalls,
 /// and the bridges of `networks`. Never throws for what it finds. Where nothing of it was ever set up, one
 /// finding says so. `user` is who runs capsuld.

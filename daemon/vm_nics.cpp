@@ -1,6 +1,7 @@
 #include "daemon/vm_nics.hpp"
 
 #include "daemon/ipam.hpp"
+#include "daemon/network_doctor.hpp"
 #include "daemon/network_unit.hpp"
 #include "daemon/user_units.hpp"
 
@@ -118,13 +119,13 @@ LinkCounters turned_round(const LinkCounters& host) {
     return {host.tx_bytes, host.tx_packets, host.tx_dropped, host.rx_bytes, host.rx_packets, host.rx_dropped};
 }
 
-/// capsul-net(8) notes in the interface's alias what it has set up besides.
-std::vector<std::string> protections_of(const Link& link) {
+/// With the packet filter a TAP whose addresses are known sends from those or not at all.
+std::vector<std::string> protections_of(const Nic& nic, const Link& link) {
     std::vector<std::string> words;
     if (link.locked) {
         words.emplace_back("mac");
     }
-    if (link.alias.ends_with(" pinned")) {
+    if ((nic.ip || nic.ip6) && has_packet_filter()) {
         words.emplace_back("ip");
     }
     if (link.isolated) {
@@ -193,7 +194,7 @@ std::vector<NicStatus> nic_statuses(const VmRecord& vm) {
         const auto link = std::ranges::find_if(
             links, [&](const Link& each) { return nic.tap && each.name == nic.tap->to_string(); });
         if (link != links.end()) {
-            statuses.push_back({nic.slot, turned_round(link->counters), protections_of(*link)});
+            statuses.push_back({nic.slot, turned_round(link->counters), protections_of(nic, *link)});
         }
     }
     return statuses;

@@ -218,7 +218,7 @@ struct NicStatus {
     int slot = 0;
     LinkCounters counters; ///< as the guest sees it: rx is what came to it
     /// What keeps the guest from sending: "mac" (in another's name), "ip" (from another's address),
-    /// "isolated" (to other VMs of the network). "ip" is what was set up when the VM started.
+    /// "isolated" (to other VMs of the network).
     std::vector<std::string> protections;
 
     static constexpr auto fields() {

@@ -44,12 +44,21 @@ class TemporaryFolder {
     fs::path path_;
 };
 
+/// capsul's own programs. Its capsul-run looks for no sandbox, since the fake systemd makes none.
+void make_programs(const fs::path& folder) {
+    make_folders(folder);
+    fs::create_symlink(CAPSUL_POWERDOWN, folder / "capsul-powerdown");
+    replace_file(folder / "capsul-run",
+                 "#!/bin/sh\nuntil [ \"$1\" = -- ]; do shift; done; shift; exec \"$@\"\n", 0755);
+}
+
 Paths paths_in(const fs::path& base) {
     Paths paths{base / "data", base / "state", base / "config", base / "units", base / "run"};
     for (const fs::path& folder :
          {paths.state, paths.units, paths.wants(), paths.images(), paths.vms(), paths.runtime / "systemd"}) {
         make_folders(folder);
     }
+    make_programs(base / "programs");
     // The probe runs /proc/self/exe, which is this test.
     make_folders(paths.runtime / "capsul");
     replace_file(paths.runtime / "capsul/kvm", "emulated in tests");
@@ -83,7 +92,7 @@ struct Daemon {
           machine(paths, systemd, networks), router(make_router({host, view, power, guest, vms, machine})) {}
 
     Paths paths;
-    fs::path programs = fs::path(CAPSUL_POWERDOWN).parent_path();
+    fs::path programs = paths.data.parent_path() / "programs";
     Config config = config_of_this_process();
     Store store;
     EventLog events;

@@ -154,24 +154,6 @@ void add_nic(VmRecord& vm, const NicSpec& wanted, NetworkService& networks, cons
     std::ranges::sort(vm.nics, {}, &Nic::slot);
 }
 
-bool has_user_nic(const VmRecord& vm) {
-    return std::ranges::any_of(vm.nics, [](const Nic& nic) { return is_user(nic.network); });
-}
-
-bool has_taps(const VmRecord& vm) {
-    return std::ranges::any_of(vm.nics, [](const Nic& nic) { return nic.tap.has_value(); });
-}
-
-std::vector<Name> networks_of(const VmRecord& vm) {
-    std::vector<Name> names;
-    for (const Nic& nic : vm.nics) {
-        if (nic.tap && std::ranges::find(names, nic.network) == names.end()) {
-            names.push_back(nic.network);
-        }
-    }
-    return names;
-}
-
 std::optional<Endpoint> ssh_endpoint(const VmRecord& vm) {
     if (vm.ssh_port != 0) {
         return Endpoint{"127.0.0.1", vm.ssh_port};

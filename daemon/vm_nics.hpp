@@ -16,12 +16,6 @@ using OtherVms = std::vector<std::shared_ptr<const VmRecord>>;
 /// invalid, in_use (an address that another has), not_capable.
 void add_nic(VmRecord& vm, const NicSpec& wanted, NetworkService& networks, const OtherVms& others);
 
-[[nodiscard]] bool has_user_nic(const VmRecord& vm);
-/// Whether it has interfaces on the host.
-[[nodiscard]] bool has_taps(const VmRecord& vm);
-/// The networks that its NICs are plugged into, but for `user`; each once.
-[[nodiscard]] std::vector<Name> networks_of(const VmRecord& vm);
-
 /// Where its ssh server is reached from this host; nothing when capsul does not know an address of it.
 [[nodiscard]] std::optional<Endpoint> ssh_endpoint(const VmRecord& vm);
 

@@ -35,16 +35,15 @@ std::vector<fs::path> writable(const VmFiles& files) {
 }
 
 /// capsul-run sees that the sandbox below is there, narrows it to the same files, and becomes QEMU.
-std::vector<std::string> start_command(const VmRecord& vm, const VmFiles& files, const fs::path& programs,
-                                       const NicRights& nics) {
+std::vector<std::string> start_command(const VmRecord& vm, const VmFiles& files, const fs::path& programs) {
     std::vector<std::string> argv{(programs / "capsul-run").string()};
     const auto add = [&](const char* option, const std::string& value) {
         argv.insert(argv.end(), {option, value});
     };
-    if (nics.internet) {
+    if (has_user_nic(vm)) {
         add("--net", "user");
     }
-    if (nics.taps) {
+    if (has_taps(vm)) {
         add("--net", "tap");
     }
     for (const fs::path& path : read_only(files)) {
@@ -82,12 +81,18 @@ std::string path_line(std::string_view directive, const std::vector<fs::path>& p
     return line + "\n";
 }
 
-std::string network_lines(const NicRights& nics) {
-    std::string lines = nics.internet ? R"(RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
+/// Its interfaces on the host come and go with it.
+std::string tap_lines(const VmRecord& vm) {
+    return has_taps(vm) ? fmt::format("Requires={0}\nAfter={0}\n", tap_unit_name(vm.name)) : std::string();
+}
+
+/// User-mode networking is QEMU itself speaking to the network, as the user. TAPs were made for it.
+std::string network_lines(const VmRecord& vm) {
+    std::string lines = has_user_nic(vm) ? R"(RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
 BindReadOnlyPaths=-/run/systemd/resolve -/run/resolvconf -/run/NetworkManager/resolv.conf
 )"
-                                      : "RestrictAddressFamilies=AF_UNIX\n";
-    if (nics.taps) {
+                                         : "RestrictAddressFamilies=AF_UNIX\n";
+    if (has_taps(vm)) {
         lines += "BindPaths=/dev/net/tun\n";
     }
     return lines;
@@ -146,8 +151,7 @@ NoExecPaths=/ -/tmp -/var/tmp
 
 } // namespace
 
-std::string vm_unit(const VmRecord& vm, const VmFiles& files, const fs::path& programs,
-                    const NicRights& nics) {
+std::string vm_unit(const VmRecord& vm, const VmFiles& files, const fs::path& programs) {
     const auto stop_seconds = std::chrono::ceil<std::chrono::seconds>(vm.stop_timeout.value()).count();
     const std::vector<std::string> stop{(programs / "capsul-powerdown").string(),
                                         std::to_string(stop_seconds), (files.runtime / "stop.sock").string()};
@@ -157,7 +161,7 @@ std::string vm_unit(const VmRecord& vm, const VmFiles& files, const fs::path& pr
 [Unit]
 Description=Virtual machine {name}
 Documentation=man:capsulctl(1)
-StartLimitIntervalSec=60
+{taps}StartLimitIntervalSec=60
 StartLimitBurst=10
 
 [Service]
@@ -185,12 +189,12 @@ OOMPolicy=stop
 OOMScoreAdjust=200
 )",
                     fmt::arg("name", vm.name.to_string()), fmt::arg("unit", vm_unit_name(vm.name)),
-                    fmt::arg("config", files.config().string()),
-                    fmt::arg("start", quote_exec_line(start_command(vm, files, programs, nics))),
+                    fmt::arg("config", files.config().string()), fmt::arg("taps", tap_lines(vm)),
+                    fmt::arg("start", quote_exec_line(start_command(vm, files, programs))),
                     fmt::arg("stop", quote_exec_line(stop)), fmt::arg("timeout", stop_seconds + 10),
                     fmt::arg("memory", memory_limit(vm)), fmt::arg("tasks", task_limit(vm)));
     text += sandbox;
-    text += network_lines(nics);
+    text += network_lines(vm);
     text += program_lines(programs);
     text += hidden_lines(files);
     text += path_line("BindReadOnlyPaths", read_only(files));

@@ -84,6 +84,25 @@ std::string vm_unit_name(const Name& name) {
     return "capsul-vm-" + name.to_string() + ".service";
 }
 
+bool has_user_nic(const VmRecord& vm) {
+    return std::ranges::any_of(vm.nics,
+                               [](const Nic& nic) { return nic.network.to_string() == user_network; });
+}
+
+bool has_taps(const VmRecord& vm) {
+    return std::ranges::any_of(vm.nics, [](const Nic& nic) { return nic.tap.has_value(); });
+}
+
+std::vector<Name> networks_of(const VmRecord& vm) {
+    std::vector<Name> names;
+    for (const Nic& nic : vm.nics) {
+        if (nic.tap && std::ranges::find(names, nic.network) == names.end()) {
+            names.push_back(nic.network);
+        }
+    }
+    return names;
+}
+
 std::optional<Name> vm_of_unit(std::string_view unit) {
     return name_in_unit(unit, "capsul-vm-");
 }

@@ -420,6 +420,12 @@ struct VmCommand {
     static constexpr auto fields() { return std::tuple{required("name", &VmCommand::name)}; }
 };
 
+[[nodiscard]] bool has_user_nic(const VmRecord& vm);
+/// Whether it has interfaces on the host.
+[[nodiscard]] bool has_taps(const VmRecord& vm);
+/// The networks that its NICs are plugged into, but for `user`; each once.
+[[nodiscard]] std::vector<Name> networks_of(const VmRecord& vm);
+
 /// "capsul-vm-NAME.service".
 [[nodiscard]] std::string vm_unit_name(const Name& name);
 

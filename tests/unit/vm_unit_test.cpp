@@ -61,18 +61,27 @@ TEST(VmUnit, ShowsKernelAndProgramsOutsideUsrThroughTheSandbox) {
 }
 
 TEST(VmUnit, GivesAVmOnlyWhatItsNicsNeed) {
-    const auto unit = [](const NicRights& nics) {
-        return vm_unit(web(), plain_files(), "/usr/libexec/capsul", nics);
+    Nic user = web().nics.front();
+    Nic tap = user;
+    tap.slot = 1;
+    tap.network = Name::parse("lan");
+    tap.tap = InterfaceName::parse("cap-web-1");
+    const auto unit = [](const std::vector<Nic>& nics) {
+        VmRecord vm = web();
+        vm.nics = nics;
+        return vm_unit(vm, plain_files(), "/usr/libexec/capsul");
     };
-    const std::string taps = unit({.internet = false, .taps = true});
+    const std::string taps = unit({tap});
+    EXPECT_NE(taps.find("\nRequires=capsul-tap-web.service\nAfter=capsul-tap-web.service\n"),
+              std::string::npos);
     EXPECT_NE(taps.find("\nRestrictAddressFamilies=AF_UNIX\n"), std::string::npos);
     EXPECT_NE(taps.find("\nBindPaths=/dev/net/tun\n"), std::string::npos);
     EXPECT_NE(taps.find("capsul-run --net tap --ro"), std::string::npos);
     EXPECT_EQ(taps.find("/run/systemd/resolve"), std::string::npos);
-    const std::string none = unit({.internet = false, .taps = false});
+    const std::string none = unit({});
     EXPECT_NE(none.find("capsul-run --ro"), std::string::npos);
     EXPECT_EQ(none.find("/dev/net/tun"), std::string::npos);
-    const std::string both = unit({.internet = true, .taps = true});
+    const std::string both = unit({user, tap});
     EXPECT_NE(both.find("capsul-run --net user --net tap --ro"), std::string::npos);
     EXPECT_NE(both.find("\nRestrictAddressFamilies=AF_UNIX AF_INET AF_INET6\n"), std::string::npos);
 }

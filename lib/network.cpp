@@ -140,6 +140,9 @@ Egress Egress::parse(std::string_view text) {
         egress.kind_ = text == "none" ? Kind::none : Kind::dns_icmp;
         return egress;
     }
+    if (std::ranges::all_of(text, [](char c) { return is_letter(c) || c == '-'; })) {
+        refuse_rule(text, "is no such word, and no list of places");
+    }
     egress.kind_ = Kind::list;
     for (const std::string_view rule : split(text, ',')) {
         egress.rules_.push_back(EgressRule::parse(rule));

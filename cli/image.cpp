@@ -6,7 +6,6 @@
 
 #include <array>
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 #include <memory>
 #include <sys/stat.h>
 
@@ -14,15 +13,7 @@ namespace capsul::cli {
 namespace {
 
 std::string vm_names(const Image& image) {
-    std::vector<std::string> names;
-    for (const Name& name : image.vms) {
-        names.push_back(name.to_string());
-    }
-    return fmt::format("{}", fmt::join(names, ","));
-}
-
-std::string digest_text(const std::optional<Digest>& digest) {
-    return digest ? digest->to_string() : "";
+    return joined(image.vms, [](const Name& name) { return name.to_string(); });
 }
 
 std::string used_text(const Image& image) {
@@ -31,29 +22,25 @@ std::string used_text(const Image& image) {
 
 constexpr std::array<Column<Image>, 9> columns{{
     {"name", [](const Image& image) { return image.name.to_string(); }},
-    {"size", [](const Image& image) { return image.size ? image.size->to_string() : std::string(); },
-     Shown::always, true},
+    {"size", [](const Image& image) { return optional_text(image.size); }, Shown::always, true},
     {"used", used_text, Shown::always, true},
     {"kernel", [](const Image& image) { return std::string(image.boot ? "own" : ""); }, Shown::wide},
-    {"imported",
-     [](const Image& image) { return image.imported ? image.imported->to_string() : std::string(); }},
+    {"imported", [](const Image& image) { return optional_text(image.imported); }},
     {"id",
      [](const Image& image) { return image.digest ? image.digest->hex().substr(0, 12) : std::string(); }},
-    {"digest", [](const Image& image) { return digest_text(image.digest); }, Shown::wide},
+    {"digest", [](const Image& image) { return optional_text(image.digest); }, Shown::wide},
     {"vms", vm_names},
     {"broken", [](const Image& image) { return image.broken.value_or(""); }, Shown::filled},
 }};
 
 std::string render_image(const Image& image, const OutputOptions& options) {
-    std::vector<Line> lines{{"Name", image.name.to_string()},
-                            {"Broken", image.broken.value_or(""), Style::bad},
-                            {"Digest", digest_text(image.digest)},
-                            {"Size", image.size ? image.size->to_string() : ""},
-                            {"Used on disk", used_text(image)},
-                            {"Imported", image.imported ? image.imported->to_string() : ""}};
+    std::vector<Line> lines{
+        {"Name", image.name.to_string()},        {"Broken", image.broken.value_or(""), Style::bad},
+        {"Digest", optional_text(image.digest)}, {"Size", optional_text(image.size)},
+        {"Used on disk", used_text(image)},      {"Imported", optional_text(image.imported)}};
     if (image.boot) {
         lines.push_back({"Kernel", image.boot->kernel.to_string()});
-        lines.push_back({"Initrd", digest_text(image.boot->initrd)});
+        lines.push_back({"Initrd", optional_text(image.boot->initrd)});
         lines.push_back({"Command line", image.boot->cmdline});
     }
     lines.push_back({"VMs", vm_names(image)});
@@ -261,11 +248,7 @@ void add_remove(CLI::App& parent, Session& session) {
 
 void show(Session& session, const std::string& word) {
     const Name name = Name::parse(word);
-    try {
-        print_image(session, session.client().call(ImageShow{name}));
-    } catch (const Error& error) {
-        throw error.code() == ErrorCode::unreachable ? error : named("image " + word, error);
-    }
+    about("image " + word, [&] { print_image(session, session.client().call(ImageShow{name})); });
 }
 
 } // namespace

@@ -5,6 +5,7 @@
 #include "lib/json.hpp"
 
 #include <algorithm>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -91,6 +92,23 @@ void check_columns(const std::vector<std::string>& wanted, const std::vector<std
 /// One object as -o json (indented) or -o jsonl (a line) has it.
 [[nodiscard]] std::string render_object(const Json& value, const OutputOptions& options);
 [[nodiscard]] std::string render_grid(const Grid& grid, const OutputOptions& options);
+
+/// What `text` makes of each of `values`, with commas between, as one cell has it; what is empty is left out.
+template <class Values, class Text>
+[[nodiscard]] std::string joined(const Values& values, const Text& text) {
+    std::string all;
+    for (const auto& value : values) {
+        const std::string one = text(value);
+        all += (all.empty() || one.empty() ? "" : ",") + one;
+    }
+    return all;
+}
+
+/// A checked value as text; empty for none.
+template <Textual T>
+[[nodiscard]] std::string optional_text(const std::optional<T>& value) {
+    return value ? value->to_string() : std::string();
+}
 
 /// Text from outside on its way to standard output: harmless on a terminal, untouched elsewhere.
 [[nodiscard]] std::string for_output(const std::string& text, const OutputOptions& options);

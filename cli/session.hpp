@@ -84,6 +84,16 @@ class Session {
 /// `error` with "SUBJECT: " before its message, unless that begins so already.
 [[nodiscard]] Error named(const std::string& subject, const Error& error);
 
+/// Does `work`, whose Error then names `subject` ("vm web"), unless it is that there is no daemon.
+template <class Work>
+decltype(auto) about(const std::string& subject, const Work& work) {
+    try {
+        return work();
+    } catch (const Error& error) {
+        throw error.code() == ErrorCode::unreachable ? error : named(subject, error);
+    }
+}
+
 /// Asks on the terminal; false for anything but yes. Throws Error (invalid), naming `command`, when nobody
 /// can be asked.
 [[nodiscard]] bool confirm(const std::string& command, const std::string& question);

@@ -4,6 +4,7 @@
 #include "cli/session.hpp"
 #include "lib/name.hpp"
 
+#include <algorithm>
 #include <set>
 #include <span>
 #include <string>
@@ -28,6 +29,22 @@ class Tally {
     int succeeded_ = 0;
     std::set<int> failures_;
 };
+
+/// "web, db"
+[[nodiscard]] std::string listed(const std::vector<Name>& names);
+
+/// Takes out of `names` those that none of the objects in `there` has, and says so.
+template <class T>
+void drop_missing(Session& session, const std::string& noun, std::vector<Name>& names,
+                  const std::vector<T>& there) {
+    std::erase_if(names, [&](const Name& name) {
+        const bool missing = std::ranges::find(there, name, &T::name) == there.end();
+        if (missing) {
+            session.note(noun + " " + name.to_string() + ": does not exist");
+        }
+        return missing;
+    });
+}
 
 /// Begins the call for each name, so that they run at the same time, then follows each to its end. `subject`
 /// makes "vm web" of a name; the exit code is the session's.

@@ -4,9 +4,7 @@
 #include "cli/vm_select.hpp"
 #include "lib/vm.hpp"
 
-#include <algorithm>
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 #include <memory>
 
 namespace capsul::cli {
@@ -63,31 +61,14 @@ bool may_delete(const DeleteFlags& flags, const std::vector<Name>& names) {
     if (flags.yes || names.empty()) {
         return true;
     }
-    std::vector<std::string> words;
-    std::ranges::transform(names, std::back_inserter(words), &Name::to_string);
-    return confirm("vm delete", fmt::format("Delete {} with {}, for good?", fmt::join(words, ", "),
+    return confirm("vm delete", fmt::format("Delete {} with {}, for good?", listed(names),
                                             names.size() == 1 ? "its disk" : "their disks"));
-}
-
-/// Takes out those that do not exist, and says so.
-void drop_missing(Session& session, std::vector<Name>& names) {
-    std::vector<Name> there;
-    for (const Vm& vm : session.client().call(VmList{})) {
-        there.push_back(vm.name);
-    }
-    std::erase_if(names, [&](const Name& name) {
-        const bool missing = std::ranges::find(there, name) == there.end();
-        if (missing) {
-            session.note(fmt::format("vm {}: does not exist", name.to_string()));
-        }
-        return missing;
-    });
 }
 
 void delete_vms(Session& session, const DeleteFlags& flags) {
     Targets targets = select(session, flags.targets, false, [](VmState) { return true; });
     if (flags.ignore_missing) {
-        drop_missing(session, targets.names);
+        drop_missing(session, "vm", targets.names, session.client().call(VmList{}));
     }
     if (!may_delete(flags, targets.names)) {
         throw Error(ErrorCode::invalid, "not deleted");

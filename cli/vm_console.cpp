@@ -24,16 +24,6 @@ void print_stream(Session& session, const VmLogs& call) {
     }
 }
 
-/// Runs `work`, whose Error then names the VM.
-template <class Work>
-void about_vm(const std::string& name, const Work& work) {
-    try {
-        work();
-    } catch (const Error& error) {
-        throw error.code() == ErrorCode::unreachable ? error : named("vm " + name, error);
-    }
-}
-
 struct ConsoleFlags {
     std::string name;
     bool log = false;
@@ -57,7 +47,7 @@ void attach(Session& session, const Name& name) {
 
 void console(Session& session, const ConsoleFlags& flags) {
     const Name name = Name::parse(flags.name);
-    about_vm(flags.name, [&] {
+    about("vm " + flags.name, [&] {
         if (flags.log) {
             print_stream(session, VmLogs{.name = name});
         } else {
@@ -81,7 +71,7 @@ void logs(Session& session, const LogsFlags& flags) {
     if (!flags.lines.empty()) {
         call.lines = parse_number("--lines", flags.lines, 1, 1'000'000);
     }
-    about_vm(flags.name, [&] { print_stream(session, call); });
+    about("vm " + flags.name, [&] { print_stream(session, call); });
 }
 
 } // namespace

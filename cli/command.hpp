@@ -29,6 +29,9 @@ void prints_table(Session& session, const CLI::App& command, std::span<const Col
     }
 }
 
+/// The type of an option that is a NIC, which is completed with the names of networks.
+inline constexpr const char* nic_type = "NETWORK[,ip=A][,mac=M]";
+
 /// The path from the program's name, such as "capsulctl vm create".
 [[nodiscard]] std::string command_path(const CLI::App& command);
 
@@ -50,6 +53,8 @@ template <class T>
     try {
         if constexpr (WordedEnum<T>) {
             return enum_from<T>(text);
+        } else if constexpr (requires { T::from_text(text); }) {
+            return T::from_text(text);
         } else {
             return T::parse(text);
         }

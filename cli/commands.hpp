@@ -8,6 +8,7 @@ namespace capsul::cli {
 void add_vm_commands(CLI::App& program, Session& session);
 void add_short_commands(CLI::App& program, Session& session);
 void add_image_commands(CLI::App& program, Session& session);
+void add_network_commands(CLI::App& program, Session& session);
 void add_host_commands(CLI::App& program, Session& session);
 void add_operation_commands(CLI::App& program, Session& session);
 void add_completion_commands(CLI::App& program, Session& session);
@@ -32,6 +33,10 @@ void add_vm_exec(CLI::App& parent, Session& session);
 void add_vm_ssh(CLI::App& parent, Session& session);
 void add_vm_console(CLI::App& parent, Session& session);
 void add_vm_logs(CLI::App& parent, Session& session);
+void add_vm_nic(CLI::App& parent, Session& session);
+
+// Those of `network` that have a file of their own.
+void add_network_create(CLI::App& parent, Session& session);
 
 /// Every command of the program.
 void add_all_commands(CLI::App& program, Session& session);

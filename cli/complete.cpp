@@ -3,6 +3,7 @@
 #include "cli/commands.hpp"
 #include "cli/completion_scripts.hpp"
 #include "lib/image.hpp"
+#include "lib/network.hpp"
 #include "lib/vm.hpp"
 
 #include <algorithm>
@@ -72,18 +73,28 @@ Place walk(const CLI::App& program, const std::vector<std::string>& words) {
     return place;
 }
 
+/// Whether a word of a type stands for what a person makes up, as LIST does.
+bool is_placeholder(const std::string& word) {
+    return std::ranges::all_of(word, [](char c) { return c >= 'A' && c <= 'Z'; });
+}
+
 /// The values that an option or argument of this type can have.
 std::vector<Candidate> values_of(const std::string& type, const NamesOf& names_of) {
     std::vector<Candidate> values;
     if (type == "FILE") {
         values.push_back({files_marker, {}});
-    } else if (type == "VM" || type == "IMAGE") {
+    } else if (type == "VM" || type == "IMAGE" || type == "NETWORK") {
         for (std::string& name : names_of(type)) {
             values.push_back({std::move(name), {}});
         }
+    } else if (type == nic_type) {
+        values = values_of("NETWORK", names_of);
+        values.push_back({std::string(user_network), "QEMU's own, which needs no privilege"});
     } else if (type.find('|') != std::string::npos) {
         for (const std::string& word : CLI::detail::split(type, '|')) {
-            values.push_back({word, {}});
+            if (!is_placeholder(word)) {
+                values.push_back({word, {}});
+            }
         }
     }
     return values;
@@ -144,6 +155,10 @@ std::vector<std::string> names_from_daemon(Session& session, const std::string& 
         if (kind == "VM") {
             for (const Vm& vm : session.client().call(VmList{})) {
                 names.push_back(vm.name.to_string());
+            }
+        } else if (kind == "NETWORK") {
+            for (const Network& network : session.client().call(NetworkList{})) {
+                names.push_back(network.name.to_string());
             }
         } else {
             for (const Image& image : session.client().call(ImageList{})) {

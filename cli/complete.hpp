@@ -17,7 +17,7 @@ struct Candidate {
 /// Stands for "file names go here", which the shell knows better.
 inline constexpr const char* files_marker = ":files";
 
-/// Gives the names of a kind of object: "VM" or "IMAGE".
+/// Gives the names of a kind of object: "VM", "IMAGE" or "NETWORK".
 using NamesOf = std::function<std::vector<std::string>(const std::string& kind)>;
 
 [[nodiscard]] std::vector<Candidate> candidates(const CLI::App& program, std::vector<std::string> words,

@@ -151,6 +151,7 @@ void add_all_commands(CLI::App& program, Session& session) {
     add_global_options(program, session.options);
     add_vm_commands(program, session);
     add_image_commands(program, session);
+    add_network_commands(program, session);
     add_host_commands(program, session);
     add_operation_commands(program, session);
     add_completion_commands(program, session);

@@ -25,6 +25,7 @@ struct CreateFlags {
     bool no_ssh_key = false;
     std::string user_data;
     std::string init_script;
+    std::vector<std::string> networks;
     std::vector<std::string> publish;
     std::vector<std::string> labels;
     bool no_start = false;
@@ -99,6 +100,9 @@ VmCreate make_call(Session& session, const CreateFlags& flags) {
     }
     if (!flags.disk.empty()) {
         call.disk = parse_option<Bytes>("--disk", flags.disk);
+    }
+    for (const std::string& network : flags.networks) {
+        call.networks.push_back(parse_option<NicSpec>("--network", network));
     }
     for (const std::string& port : flags.publish) {
         call.publish.push_back(parse_option<PublishedPort>("--publish", port));
@@ -198,6 +202,7 @@ void add_options(CLI::App& command, CreateFlags& flags) {
     command.add_flag("--no-ssh-key", flags.no_ssh_key, "Let no ssh key in");
     text("--user-data", flags.user_data, "FILE", "cloud-init user data, - for stdin (at most 64 KiB)");
     text("--init-script", flags.init_script, "FILE", "Script to run once, on first boot; - for stdin");
+    list("--network", flags.networks, nic_type, "A NIC on this network (default: one on user, QEMU's own)");
     list("-p,--publish", flags.publish, "[ADDR:]PORT:PORT[/udp]",
          "Host port that leads to a port of the guest");
     list("-l,--label", flags.labels, "KEY=VALUE", "Label to select it by");
@@ -220,6 +225,7 @@ void add_vm_create(CLI::App& parent, Session& session, const std::string& name, 
         named_example + " --image debian-12\n" +                                                       //
             path + " web --image debian-12 --cpus 2 --memory 2G --disk 20G --wait ssh\n" +             //
             path + " db -i debian-12 --init-script setup.sh --publish 5432:5432 --wait cloud-init\n" + //
+            path + " app -i debian-12 --network lan,ip=10.80.0.9 --network pub\n" +                    //
             path + " ci -i debian-12 --if-not-exists --label tier=test --no-autostart\n" +             //
             (name_required ? "cloud-config.sh | " + path + " x -i debian-12 --user-data -"
                            : "name=$(" + path + " -i debian-12 -q)    # a name is made up, and printed"));

@@ -1,10 +1,9 @@
-// The commands that look at VMs: list, show, ip, unit, command.
+// The commands that look at VMs: list, show, unit, command.
 #include "cli/commands.hpp"
 #include "cli/vm_view.hpp"
 #include "lib/vm.hpp"
 
 #include <algorithm>
-#include <array>
 #include <fmt/format.h>
 #include <fnmatch.h>
 #include <memory>
@@ -69,11 +68,7 @@ void list_vms(Session& session, const ListFlags& flags) {
 template <class Look>
 void look_at(const std::string& word, const Look& look) {
     const Name name = Name::parse(word);
-    try {
-        look(name);
-    } catch (const Error& error) {
-        throw error.code() == ErrorCode::unreachable ? error : named("vm " + word, error);
-    }
+    about("vm " + word, [&] { look(name); });
 }
 
 /// A command about one VM.
@@ -85,39 +80,6 @@ CLI::App& add_look(CLI::App& parent, const char* verb, const char* description, 
     command.add_option("NAME", *name, "The VM")->required()->type_name("VM");
     command.callback([name, look] { look_at(*name, look); });
     return command;
-}
-
-struct AddressRow {
-    std::string kind;
-    std::string address;
-    static constexpr auto fields() {
-        return std::tuple{required("kind", &AddressRow::kind), required("address", &AddressRow::address)};
-    }
-};
-constexpr std::array<Column<AddressRow>, 2> address_columns{{
-    {"address", [](const AddressRow& row) { return row.address; }},
-    {"kind", [](const AddressRow& row) { return row.kind; }},
-}};
-
-void show_addresses(Session& session, const Name& name) {
-    const VmAddresses addresses = session.client().call(VmIp{name});
-    const OutputOptions options = session.output_options();
-    if (session.wants_json()) {
-        session.out().write(render_object(encode(addresses), options));
-        return;
-    }
-    std::vector<AddressRow> rows;
-    for (const std::string& guest : addresses.guest) {
-        rows.push_back({"guest", guest});
-    }
-    if (addresses.ssh) {
-        rows.push_back(
-            {"ssh", PublishedPort::tcp(addresses.ssh->address, addresses.ssh->port, 22).to_string()});
-    }
-    for (const PublishedPort& port : addresses.published) {
-        rows.push_back({"published", port.to_string()});
-    }
-    print_list<AddressRow>(session.out(), options, rows, address_columns);
 }
 
 void show_unit(Session& session, const Name& name) {
@@ -194,14 +156,6 @@ void add_vm_show(CLI::App& parent, Session& session) {
                  "capsulctl vm show web --json | jq .spec.ssh_port",
                  [&session](const Name& name) { print_vm(session, session.client().call(VmShow{name})); });
     prints_table<Vm>(session, command, vm_columns());
-}
-
-void add_vm_ip(CLI::App& parent, Session& session) {
-    const CLI::App& command = add_look(parent, "ip", "Show where a VM can be reached",
-                                       "capsulctl vm ip web\n"
-                                       "capsulctl vm ip web --json | jq -r '.ssh.port'",
-                                       [&session](const Name& name) { show_addresses(session, name); });
-    prints_table<AddressRow>(session, command, address_columns);
 }
 
 void add_vm_unit(CLI::App& parent, Session& session) {

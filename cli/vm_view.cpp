@@ -1,18 +1,11 @@
 #include "cli/vm_view.hpp"
 
+#include <algorithm>
+#include <array>
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 namespace capsul::cli {
 namespace {
-
-std::string endpoint_text(const std::optional<Endpoint>& endpoint) {
-    if (!endpoint) {
-        return {};
-    }
-    const bool ipv6 = endpoint->address.find(':') != std::string::npos;
-    return fmt::format(fmt::runtime(ipv6 ? "[{}]:{}" : "{}:{}"), endpoint->address, endpoint->port);
-}
 
 std::string uptime(const Vm& vm) {
     if (!vm.since) {
@@ -22,61 +15,28 @@ std::string uptime(const Vm& vm) {
 }
 
 std::string labels_text(const Labels& labels) {
-    std::vector<std::string> pairs;
-    for (const auto& [key, value] : labels) {
-        pairs.push_back(value.empty() ? key : fmt::format("{}={}", key, value));
-    }
-    return fmt::format("{}", fmt::join(pairs, ","));
+    return joined(labels, [](const auto& pair) {
+        const auto& [key, value] = pair;
+        return value.empty() ? key : fmt::format("{}={}", key, value);
+    });
 }
 
 std::string ports_text(const std::vector<PublishedPort>& ports) {
-    std::vector<std::string> texts;
-    for (const PublishedPort& port : ports) {
-        texts.push_back(port.to_string());
-    }
-    return fmt::format("{}", fmt::join(texts, ","));
-}
-
-std::string macs_of(const VmRecord& record) {
-    std::vector<std::string> texts;
-    for (const Nic& nic : record.nics) {
-        texts.push_back(nic.mac.to_string());
-    }
-    return fmt::format("{}", fmt::join(texts, ","));
+    return joined(ports, [](const PublishedPort& port) { return port.to_string(); });
 }
 
 std::string networks_of(const VmRecord& record) {
-    std::vector<std::string> texts;
-    for (const Nic& nic : record.nics) {
-        texts.push_back(nic.network.to_string());
-    }
-    return fmt::format("{}", fmt::join(texts, ","));
+    return joined(record.nics, [](const Nic& nic) { return nic.network.to_string(); });
 }
 
 std::string addresses_of(const VmRecord& record) {
-    std::vector<std::string> texts;
-    for (const Nic& nic : record.nics) {
-        for (const auto& ip : {nic.ip, nic.ip6}) {
-            if (ip) {
-                texts.push_back(ip->to_string());
-            }
-        }
-    }
-    return fmt::format("{}", fmt::join(texts, ","));
+    return joined(record.nics, [](const Nic& nic) {
+        return joined(std::array{nic.ip, nic.ip6}, optional_text<IpAddress>);
+    });
 }
 
-/// "net0 on lan: 10.80.0.2, 02:00:00:00:00:01, tap cap-web-0"
-std::vector<Line> nic_lines(const VmRecord& record) {
-    std::vector<Line> lines;
-    for (const Nic& nic : record.nics) {
-        std::string text = "on " + nic.network.to_string() + ": ";
-        for (const auto& ip : {nic.ip, nic.ip6}) {
-            text += ip ? ip->to_string() + ", " : "";
-        }
-        text += nic.mac.to_string() + (nic.tap ? ", " + nic.tap->to_string() : "");
-        lines.push_back({fmt::format("NIC {}", nic.slot), text});
-    }
-    return lines;
+std::string macs_of(const VmRecord& record) {
+    return joined(record.nics, [](const Nic& nic) { return nic.mac.to_string(); });
 }
 
 /// What `text` gives of the record; empty for a broken VM.
@@ -103,6 +63,8 @@ constexpr std::array<Column<Vm>, 19> columns{{
      Shown::always, true},
     {"ssh", [](const Vm& vm) { return endpoint_text(vm.ssh); }},
     {"uptime", uptime, Shown::always, true},
+    {"network", [](const Vm& vm) { return of_spec(vm, networks_of); }, Shown::wide},
+    {"ip", [](const Vm& vm) { return of_spec(vm, addresses_of); }, Shown::wide},
     {"publish",
      [](const Vm& vm) { return of_spec(vm, [](const VmRecord& r) { return ports_text(r.publish); }); },
      Shown::wide},
@@ -117,8 +79,6 @@ constexpr std::array<Column<Vm>, 19> columns{{
     {"unit", [](const Vm& vm) { return vm.unit; }, Shown::wide},
     {"uuid", [](const Vm& vm) { return of_spec(vm, [](const VmRecord& r) { return r.uuid.to_string(); }); },
      Shown::on_request},
-    {"network", [](const Vm& vm) { return of_spec(vm, networks_of); }, Shown::wide},
-    {"ip", [](const Vm& vm) { return of_spec(vm, addresses_of); }, Shown::wide},
     {"mac", [](const Vm& vm) { return of_spec(vm, macs_of); }, Shown::on_request},
     {"reason", [](const Vm& vm) { return vm.reason.value_or(""); }, Shown::filled},
 }};
@@ -134,23 +94,6 @@ std::vector<Line> spec_lines(const VmRecord& record) {
             {"UUID", record.uuid.to_string()},
             {"Created", record.created.to_string()},
             {"Stop timeout", record.stop_timeout.to_string()}};
-}
-
-std::string render_vm(const Vm& vm, const OutputOptions& options) {
-    const std::string up = vm.since ? fmt::format("{} ({})", vm.since->to_string(), uptime(vm)) : "";
-    std::vector<Line> lines{{"Name", vm.name.to_string()},
-                            {"State", std::string(to_string(vm.state)), state_style(vm.state)},
-                            {"Reason", vm.reason.value_or("")},
-                            {"Up since", up},
-                            {"Starts at boot", vm.enabled ? "yes" : "no"},
-                            {"SSH", endpoint_text(vm.ssh)},
-                            {"Unit", vm.unit},
-                            {"QEMU's PID", vm.pid ? std::to_string(*vm.pid) : ""}};
-    if (vm.spec) {
-        std::ranges::move(spec_lines(*vm.spec), std::back_inserter(lines));
-        std::ranges::move(nic_lines(*vm.spec), std::back_inserter(lines));
-    }
-    return render_lines(lines, options);
 }
 
 } // namespace
@@ -170,6 +113,41 @@ Style state_style(VmState state) {
         return Style::faint;
     }
     return Style::plain;
+}
+
+std::string endpoint_text(const std::optional<Endpoint>& endpoint) {
+    if (!endpoint) {
+        return {};
+    }
+    const bool ipv6 = endpoint->address.find(':') != std::string::npos;
+    return fmt::format(fmt::runtime(ipv6 ? "[{}]:{}" : "{}:{}"), endpoint->address, endpoint->port);
+}
+
+std::string nic_text(const Nic& nic) {
+    std::string text = "on " + nic.network.to_string();
+    for (const auto& ip : {nic.ip, nic.ip6}) {
+        text += ip ? ", " + ip->to_string() : "";
+    }
+    return text + ", MAC " + nic.mac.to_string() + (nic.tap ? ", TAP " + nic.tap->to_string() : "");
+}
+
+std::string render_vm(const Vm& vm, const OutputOptions& options) {
+    const std::string up = vm.since ? fmt::format("{} ({})", vm.since->to_string(), uptime(vm)) : "";
+    std::vector<Line> lines{{"Name", vm.name.to_string()},
+                            {"State", std::string(to_string(vm.state)), state_style(vm.state)},
+                            {"Reason", vm.reason.value_or("")},
+                            {"Up since", up},
+                            {"Starts at boot", vm.enabled ? "yes" : "no"},
+                            {"SSH", endpoint_text(vm.ssh)},
+                            {"Unit", vm.unit},
+                            {"QEMU's PID", vm.pid ? std::to_string(*vm.pid) : ""}};
+    if (vm.spec) {
+        std::ranges::move(spec_lines(*vm.spec), std::back_inserter(lines));
+        for (const Nic& nic : vm.spec->nics) {
+            lines.push_back({fmt::format("NIC {}", nic.slot), nic_text(nic)});
+        }
+    }
+    return render_lines(lines, options);
 }
 
 std::span<const Column<Vm>> vm_columns() {

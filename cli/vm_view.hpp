@@ -4,7 +4,9 @@
 #include "cli/session.hpp"
 #include "lib/vm.hpp"
 
+#include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 namespace capsul::cli {
@@ -16,6 +18,15 @@ void print_vms(Session& session, const std::vector<Vm>& vms);
 
 /// All that is known of one, for a person; or in the form asked for.
 void print_vm(Session& session, const Vm& vm);
+
+/// That for a person.
+[[nodiscard]] std::string render_vm(const Vm& vm, const OutputOptions& options);
+
+/// "on lan, 10.80.0.2, MAC 02:00:00:00:00:01, TAP cap-web-0"
+[[nodiscard]] std::string nic_text(const Nic& nic);
+
+/// "127.0.0.1:22001", "[2001:db8::2]:22"; empty for none.
+[[nodiscard]] std::string endpoint_text(const std::optional<Endpoint>& endpoint);
 
 /// "running since 3 h", as short as it can be: "45s", "12m", "3h", "5d".
 [[nodiscard]] std::string age(std::chrono::seconds length);

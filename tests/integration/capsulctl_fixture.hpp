@@ -36,6 +36,18 @@ class MadeUpDaemon {
     void add_failed(const Error& failure) {
         router.add<C>([this, failure](const C&) { return ended(std::nullopt, Problem::from(failure)); });
     }
+    /// Answers C with an operation that has ended with what `work` makes of the call; its Error is that of
+    /// the operation.
+    template <Call C, class Work>
+    void add_work(Work work) {
+        router.add<C>([this, work](const C& call) {
+            try {
+                return ended(encode(work(call)), std::nullopt);
+            } catch (const Error& error) {
+                return ended(std::nullopt, Problem::from(error));
+            }
+        });
+    }
 
     /// Serves from now on.
     void serve();

@@ -4,6 +4,7 @@
 #include "cli/complete.hpp"
 #include "cli/help.hpp"
 #include "cli/targets.hpp"
+#include "lib/network.hpp"
 
 #include <algorithm>
 #include <gtest/gtest.h>
@@ -79,6 +80,24 @@ TEST(ParseOption, NamesTheOption) {
     }
 }
 
+TEST(ParseOption, ReadsANicAsItIsWritten) {
+    const auto nic = parse_option<NicSpec>("--network", "lan,ip=10.80.0.9,ip=fd00::9,mac=02:00:00:00:00:01");
+    EXPECT_EQ(nic.network.to_string(), "lan");
+    EXPECT_EQ(nic.ip, IpAddress::parse("10.80.0.9"));
+    EXPECT_EQ(nic.ip6, IpAddress::parse("fd00::9"));
+    EXPECT_EQ(nic.mac, Mac::parse("02:00:00:00:00:01"));
+    for (const char* text : {"", "Lan", "lan,", "lan,10.80.0.9", "lan,ip=", "lan,ip=10.80.0", "lan,mtu=9000",
+                             "lan,ip=10.80.0.9,ip=10.80.0.10", "lan,mac=01:00:00:00:00:01"}) {
+        try {
+            static_cast<void>(parse_option<NicSpec>("--network", text));
+            ADD_FAILURE() << text;
+        } catch (const Error& error) {
+            EXPECT_EQ(error.code(), ErrorCode::invalid);
+            EXPECT_TRUE(std::string_view(error.what()).starts_with("--network: ")) << error.what();
+        }
+    }
+}
+
 TEST(ParseNames, TakesEachNameOnce) {
     EXPECT_EQ(parse_names({"a", "b", "a"}).size(), 2U);
     EXPECT_THROW(static_cast<void>(parse_names({"a", "Not a name"})), Error);
@@ -106,7 +125,9 @@ std::vector<std::string> completions(const std::vector<std::string>& words) {
     const Program program;
     std::vector<std::string> found;
     const auto names_of = [](const std::string& kind) {
-        return kind == "VM" ? std::vector<std::string>{"web", "db"} : std::vector<std::string>{"debian-12"};
+        return kind == "VM"        ? std::vector<std::string>{"web", "db"}
+               : kind == "NETWORK" ? std::vector<std::string>{"lan", "pub"}
+                                   : std::vector<std::string>{"debian-12"};
     };
     for (const Candidate& candidate : candidates(program.app, words, names_of)) {
         found.push_back(candidate.word);
@@ -134,6 +155,17 @@ TEST(Complete, OffersNames) {
     EXPECT_EQ(completions({"vm", "show", "web", ""}), Words{});
     EXPECT_EQ(completions({"image", "rm", ""}), Words{"debian-12"});
     EXPECT_EQ(completions({"vm", "create", ""}), Words{});
+    EXPECT_EQ(completions({"network", "stop", "lan", ""}), (Words{"lan", "pub"}));
+    EXPECT_EQ(completions({"network", "create", ""}), Words{});
+    EXPECT_EQ(completions({"network", "reserve", "p"}), Words{"pub"});
+    EXPECT_EQ(completions({"network", "reserve", "pub", "10.80.0.9", "--for", "w"}), Words{"web"});
+}
+
+TEST(Complete, OffersQemusOwnNetworkForNicsOnly) {
+    EXPECT_EQ(completions({"vm", "create", "x", "--network", ""}), (Words{"lan", "pub", "user"}));
+    EXPECT_EQ(completions({"launch", "--network=l"}), Words{"--network=lan"});
+    EXPECT_EQ(completions({"vm", "nic", "add", "web", ""}), (Words{"lan", "pub", "user"}));
+    EXPECT_EQ(completions({"network", "show", "u"}), Words{});
 }
 
 TEST(Complete, OffersOptionsAndTheirValues) {
@@ -143,6 +175,8 @@ TEST(Complete, OffersOptionsAndTheirValues) {
     EXPECT_EQ(completions({"vm", "wait", "web", "--for", "c"}), Words{"cloud-init"});
     EXPECT_EQ(completions({"vm", "list", "-o", "js"}), (Words{"json", "jsonl"}));
     EXPECT_EQ(completions({"-o", "json", "vm", "li"}), Words{"list"});
+    EXPECT_EQ(completions({"network", "create", "x", "--type", ""}), (Words{"nat", "bridge"}));
+    EXPECT_EQ(completions({"network", "create", "x", "--egress", ""}), (Words{"full", "none", "dns-icmp"}));
 }
 
 TEST(Complete, LeavesFilesToTheShell) {

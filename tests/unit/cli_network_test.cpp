@@ -1,0 +1,177 @@
+// How networks and the NICs of VMs look to a person.
+#include "cli/network_view.hpp"
+#include "cli/vm_view.hpp"
+
+#include <gtest/gtest.h>
+
+namespace capsul::cli {
+namespace {
+
+Network nat_network() {
+    NetworkRecord record;
+    record.name = Name::parse("lan");
+    record.created = Timestamp::parse("2026-11-22T06:00:00Z");
+    record.bridge = InterfaceName::parse("cap-lan");
+    record.subnet = Cidr::parse("10.80.0.0/24");
+    record.gateway = IpAddress::parse("10.80.0.1");
+    record.isolate = true;
+    record.egress = Egress::parse("dns-icmp");
+    record.reservations = {{IpAddress::parse("10.80.0.9"), Name::parse("web")},
+                           {IpAddress::parse("10.80.0.8"), Name::parse("db")}};
+    Network network;
+    network.name = record.name;
+    network.state = NetworkState::running;
+    network.enabled = true;
+    network.unit = network_unit_name(record.name);
+    network.vms = {Name::parse("db"), Name::parse("web")};
+    network.spec = record;
+    return network;
+}
+
+Network bridge_network() {
+    NetworkRecord record;
+    record.name = Name::parse("pub");
+    record.type = NetworkType::bridge;
+    record.created = Timestamp::parse("2026-11-22T06:00:00Z");
+    record.bridge = InterfaceName::parse("br0");
+    Network network;
+    network.name = record.name;
+    network.unit = network_unit_name(record.name);
+    network.spec = record;
+    return network;
+}
+
+Network broken_network() {
+    Network network;
+    network.name = Name::parse("odd");
+    network.state = NetworkState::broken;
+    network.unit = network_unit_name(network.name);
+    network.reason = "network.toml: line 3";
+    return network;
+}
+
+std::string table(const std::vector<Network>& networks, Format format = Format::table) {
+    OutputOptions options;
+    options.format = format;
+    return render_grid(make_grid(networks, network_columns(), options), options);
+}
+
+TEST(NetworkView, ListsWhatMatters) {
+    EXPECT_EQ(table({bridge_network(), nat_network()}),
+              "NAME  TYPE    STATE    BRIDGE   SUBNET        VMS\n"
+              "pub   bridge  stopped  br0\n"
+              "lan   nat     running  cap-lan  10.80.0.0/24  db,web\n");
+}
+
+TEST(NetworkView, ListsABrokenOneBesideTheOthers) {
+    EXPECT_EQ(table({bridge_network(), broken_network()}),
+              "NAME  TYPE    STATE    BRIDGE  SUBNET  VMS  REASON\n"
+              "pub   bridge  stopped  br0\n"
+              "odd           broken                        network.toml: line 3\n");
+}
+
+TEST(NetworkView, ListsIpv6WhereThereIsAny) {
+    Network network = nat_network();
+    EXPECT_EQ(table({network}).find("SUBNET6"), std::string::npos);
+    network.spec->subnet6 = Cidr::parse("fd00:80::/64");
+    EXPECT_NE(table({network}).find("fd00:80::/64"), std::string::npos);
+}
+
+TEST(NetworkView, TellsNoEgressOfABridgeThatIsNotCapsuls) {
+    EXPECT_EQ(table({bridge_network(), nat_network()}, Format::csv),
+              "name,type,state,bridge,subnet,subnet6,vms,gateway,range,dns,isolate,egress,dhcp,boot,unit,"
+              "reason\n"
+              "pub,bridge,stopped,br0,,,,,,,no,,no,no,capsul-net-pub.service,\n"
+              "lan,nat,running,cap-lan,10.80.0.0/24,,\"db,web\",10.80.0.1,,,yes,dns-icmp,no,yes,"
+              "capsul-net-lan.service,\n");
+}
+
+TEST(NetworkView, ShowsANatNetwork) {
+    EXPECT_EQ(render_network(nat_network(), {}), "Name:            lan\n"
+                                                 "Type:            nat\n"
+                                                 "State:           running\n"
+                                                 "Starts at boot:  yes\n"
+                                                 "Unit:            capsul-net-lan.service\n"
+                                                 "VMs:             db, web\n"
+                                                 "Bridge:          cap-lan\n"
+                                                 "Subnet:          10.80.0.0/24\n"
+                                                 "Gateway:         10.80.0.1\n"
+                                                 "Addresses:       all of the subnet\n"
+                                                 "DNS:             as this host\n"
+                                                 "Reserved:        10.80.0.9 for web, 10.80.0.8 for db\n"
+                                                 "Isolated:        yes: its VMs do not reach each other\n"
+                                                 "Egress:          dns-icmp\n"
+                                                 "DHCP:            no\n"
+                                                 "Created:         2026-11-22T06:00:00Z\n");
+}
+
+TEST(NetworkView, ShowsWhoGivesOutTheAddressesOfABridge) {
+    const std::string text = render_network(bridge_network(), {});
+    EXPECT_NE(text.find("Addresses:       capsul gives out none"), std::string::npos) << text;
+    for (const char* absent : {"Subnet", "DNS", "Egress", "DHCP:"}) {
+        EXPECT_EQ(text.find(absent), std::string::npos) << text;
+    }
+}
+
+TEST(NetworkView, ShowsWhyOneIsBroken) {
+    EXPECT_EQ(render_network(broken_network(), {}), "Name:            odd\n"
+                                                    "State:           broken\n"
+                                                    "Reason:          network.toml: line 3\n"
+                                                    "Starts at boot:  no\n"
+                                                    "Unit:            capsul-net-odd.service\n");
+}
+
+Vm vm_with_nics() {
+    VmRecord record;
+    Nic lan;
+    lan.network = Name::parse("lan");
+    lan.mac = Mac::parse("02:00:00:00:00:01");
+    lan.tap = InterfaceName::parse("cap-web-0");
+    lan.ip = IpAddress::parse("10.80.0.2");
+    lan.ip6 = IpAddress::parse("fd00:80::2");
+    Nic user;
+    user.slot = 2;
+    user.network = Name::parse("user");
+    user.mac = Mac::parse("02:00:00:00:00:02");
+    record.nics = {lan, user};
+    Vm vm;
+    vm.name = Name::parse("web");
+    vm.spec = record;
+    return vm;
+}
+
+TEST(VmView, ShowsEachNic) {
+    const std::string text = render_vm(vm_with_nics(), {});
+    EXPECT_NE(
+        text.find("NIC 0:           on lan, 10.80.0.2, fd00:80::2, MAC 02:00:00:00:00:01, TAP cap-web-0\n"
+                  "NIC 2:           on user, MAC 02:00:00:00:00:02\n"),
+        std::string::npos)
+        << text;
+}
+
+TEST(VmView, ListsNetworksAndAddressesInTheOrderOfTheNics) {
+    OutputOptions options;
+    options.columns = {"network", "ip", "mac"};
+    const std::vector<Vm> vms{vm_with_nics()};
+    EXPECT_EQ(render_grid(make_grid(vms, vm_columns(), options), options),
+              "NETWORK   IP                    MAC\n"
+              "lan,user  10.80.0.2,fd00:80::2  02:00:00:00:00:01,02:00:00:00:00:02\n");
+    options = {};
+    options.format = Format::wide;
+    const std::string wide = render_grid(make_grid(vms, vm_columns(), options), options);
+    EXPECT_NE(wide.find("10.80.0.2,fd00:80::2"), std::string::npos) << wide;
+}
+
+TEST(EndpointText, PutsIpv6InBrackets) {
+    EXPECT_EQ(endpoint_text(Endpoint{"10.80.0.2", 22}), "10.80.0.2:22");
+    EXPECT_EQ(endpoint_text(Endpoint{"fd00:80::2", 22}), "[fd00:80::2]:22");
+    EXPECT_EQ(endpoint_text(std::nullopt), "");
+}
+
+TEST(Joined, LeavesOutWhatIsEmpty) {
+    const std::vector<std::string> values{"", "a", "", "b"};
+    EXPECT_EQ(joined(values, [](const std::string& value) { return value; }), "a,b");
+}
+
+} // namespace
+} // namespace capsul::cli

@@ -176,11 +176,7 @@ void import(Session& session, const ImportFlags& flags) {
     const std::string subject = "image " + Name::parse(flags.name).to_string();
     try {
         const Image image = import_image(session, flags, subject);
-        if (session.output_options().format == Format::json) {
-            print_image(session, image);
-        } else {
-            print_images(session, {image});
-        }
+        print_made<Image>(session.out(), session.output_options(), image, columns);
     } catch (const Error& error) {
         session.progress().clear();
         throw error.code() == ErrorCode::unreachable ? error : named(subject, error);

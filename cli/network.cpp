@@ -1,4 +1,4 @@
-// The commands of networks; create is in network_create.
+// The commands of networks; create and set are in network_create.
 #include "lib/network.hpp"
 #include "cli/commands.hpp"
 #include "cli/network_view.hpp"
@@ -203,6 +203,7 @@ void add_network_commands(CLI::App& program, Session& session) {
                           add_look(network, session, "show", "Show all that is known of a network",
                                    "capsulctl network show lan", show_network),
                           network_columns());
+    add_network_set(network, session);
     add_plain_action<NetworkStart>(network, session, "start", "Start networks, now and when the host boots",
                                    "capsulctl network start lan");
     add_plain_action<NetworkStop>(network, session, "stop", "Stop networks that no VM runs on",

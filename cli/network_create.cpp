@@ -1,6 +1,7 @@
-// network create.
+// network create, and network set, which changes some of what was given there.
 #include "cli/commands.hpp"
 #include "cli/network_view.hpp"
+#include "cli/targets.hpp"
 
 #include <fmt/format.h>
 #include <memory>
@@ -47,6 +48,14 @@ std::optional<T> parse_given(const char* option, const std::string& text) {
     return text.empty() ? std::nullopt : std::optional(parse_option<T>(option, text));
 }
 
+std::vector<IpAddress> parse_servers(const std::vector<std::string>& words) {
+    std::vector<IpAddress> servers;
+    for (const std::string& word : words) {
+        servers.push_back(parse_option<IpAddress>("--dns", word));
+    }
+    return servers;
+}
+
 NetworkCreate make_call(const CreateFlags& flags) {
     NetworkCreate call;
     call.name = Name::parse(flags.name);
@@ -58,9 +67,7 @@ NetworkCreate make_call(const CreateFlags& flags) {
     call.gateway6 = parse_given<IpAddress>("--gateway6", flags.gateway6);
     call.range = parse_given<IpRange>("--range", flags.range);
     call.range6 = parse_given<IpRange>("--range6", flags.range6);
-    for (const std::string& server : flags.dns) {
-        call.dns.push_back(parse_option<IpAddress>("--dns", server));
-    }
+    call.dns = parse_servers(flags.dns);
     call.isolate = flags.isolate;
     call.egress = parse_given<Egress>("--egress", flags.egress);
     call.dhcp = flags.dhcp;
@@ -90,11 +97,41 @@ Network create_or_show(Session& session, const NetworkCreate& call, bool if_not_
 
 void create(Session& session, const CreateFlags& flags) {
     const Network network = create_or_show(session, make_call(flags), flags.if_not_exists);
-    if (session.output_options().format == Format::json) {
-        print_network(session, network);
-    } else {
-        print_networks(session, {network});
+    print_made<Network>(session.out(), session.output_options(), network, network_columns());
+}
+
+struct SetFlags {
+    std::string name;
+    std::string egress;
+    std::vector<std::string> dns;
+    bool host_dns = false;
+};
+
+NetworkSet set_call(const SetFlags& flags) {
+    NetworkSet call;
+    call.name = Name::parse(flags.name);
+    call.egress = parse_given<Egress>("--egress", flags.egress);
+    if (flags.host_dns && !flags.dns.empty()) {
+        throw Error(ErrorCode::invalid, "--dns and --host-dns exclude each other");
     }
+    if (flags.host_dns || !flags.dns.empty()) {
+        call.dns = parse_servers(flags.dns);
+    }
+    if (!call.egress && !call.dns) {
+        throw Error(ErrorCode::invalid, "no change is given",
+                    "`capsulctl network set --help` shows what can be");
+    }
+    return call;
+}
+
+void set(Session& session, const SetFlags& flags) {
+    const NetworkSet call = set_call(flags);
+    const std::string subject = "network " + flags.name;
+    about(subject, [&] {
+        const Network network = session.run(call, subject);
+        session.note(subject + ": changed");
+        print_results<Network>(session, {network}, true, network_columns());
+    });
 }
 
 /// An empty value would be as good as none: a script's unset variable must not open what it meant to shut.
@@ -102,9 +139,22 @@ std::string refuse_empty(const std::string& text) {
     return text.empty() ? "needs a value" : "";
 }
 
+void add_text(CLI::App& command, const char* names, std::string& value, const char* type,
+              const char* description) {
+    command.add_option(names, value, description)->type_name(type)->check(refuse_empty);
+}
+
+void add_egress(CLI::App& command, std::string& egress, const char* description) {
+    add_text(command, "--egress", egress, "full|none|dns-icmp|LIST", description);
+}
+
+void add_dns(CLI::App& command, std::vector<std::string>& dns, const char* description) {
+    command.add_option("--dns", dns, description)->type_name("ADDRESS")->allow_extra_args(false);
+}
+
 void add_options(CLI::App& command, CreateFlags& flags) {
     const auto text = [&](const char* names, std::string& value, const char* type, const char* description) {
-        command.add_option(names, value, description)->type_name(type)->check(refuse_empty);
+        add_text(command, names, value, type, description);
     };
     text("-t,--type", flags.type, "nat|bridge", "A bridge and subnet of its own, or a bridge of this host");
     text("-b,--bridge", flags.bridge, "BRIDGE", "The bridge of this host that VMs are plugged into");
@@ -114,12 +164,9 @@ void add_options(CLI::App& command, CreateFlags& flags) {
     text("--gateway6", flags.gateway6, "ADDRESS", "The guests' IPv6 router (nat: the bridge itself)");
     text("--range", flags.range, "FIRST-LAST", "What VMs get addresses from (default: all of the subnet)");
     text("--range6", flags.range6, "FIRST-LAST", "The same of the IPv6 subnet");
-    command.add_option("--dns", flags.dns, "DNS server of the guests (default: those of this host)")
-        ->type_name("ADDRESS")
-        ->allow_extra_args(false);
+    add_dns(command, flags.dns, "DNS server of the guests (default: those of this host)");
     command.add_flag("--isolate", flags.isolate, "Its VMs do not reach each other");
-    text("--egress", flags.egress, "full|none|dns-icmp|LIST",
-         "What VMs may reach outside, nat only (default: full)");
+    add_egress(command, flags.egress, "What VMs may reach outside, nat only (default: full)");
     command.add_flag("--dhcp", flags.dhcp, "Serve DHCP, for guests without cloud-init; nat only");
     command.add_flag("--no-start", flags.no_start, "Make it, but do not start it");
     command.add_flag("--no-autostart", flags.no_autostart, "Do not start it when the host boots");
@@ -144,6 +191,21 @@ void add_network_create(CLI::App& parent, Session& session) {
     add_options(command, *flags);
     prints_table<Network>(session, command, network_columns());
     command.callback([&session, flags] { create(session, *flags); });
+}
+
+void add_network_set(CLI::App& parent, Session& session) {
+    CLI::App& command = add_command(
+        parent, "set", "Change a network, also while VMs run on it",
+        "capsulctl network set lan --egress none             # at once\n"
+        "capsulctl network set lan --egress full --dns 9.9.9.9\n"
+        "capsulctl network set lan --host-dns                # for VMs that are made from now on");
+    auto flags = std::make_shared<SetFlags>();
+    command.add_option("NAME", flags->name, "The network")->required()->type_name("NETWORK");
+    add_egress(command, flags->egress, "What VMs may reach outside, nat only");
+    add_dns(command, flags->dns, "DNS server of VMs that are made from now on");
+    command.add_flag("--host-dns", flags->host_dns, "Those VMs get the DNS servers of this host");
+    prints_table<Network>(session, command, network_columns(), true);
+    command.callback([&session, flags] { set(session, *flags); });
 }
 
 } // namespace capsul::cli

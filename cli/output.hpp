@@ -176,6 +176,17 @@ void print_one(Output& out, const OutputOptions& options, const T& object, std::
     }
 }
 
+/// What was made: the object for a program that reads JSON, else its row.
+template <class T>
+void print_made(Output& out, const OutputOptions& options, const T& object,
+                std::span<const Column<T>> columns) {
+    if (options.format == Format::json) {
+        out.write(render_object(encode(object), options));
+    } else {
+        print_list<T>(out, options, {object}, columns);
+    }
+}
+
 /// A label and its value, as `show` lists them; one without a value is left out.
 struct Line {
     std::string label;

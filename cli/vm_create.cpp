@@ -143,15 +143,6 @@ Vm create_or_show(Session& session, const VmCreate& call, bool if_not_exists) {
     return vm;
 }
 
-/// The data of one VM: a row for a person, the object for a program.
-void print_created(Session& session, const Vm& vm) {
-    if (session.output_options().format == Format::json) {
-        print_vm(session, vm);
-    } else {
-        print_vms(session, {vm});
-    }
-}
-
 /// What is waited for when the VM is there.
 std::optional<VmWait> wait_call(const CreateFlags& flags) {
     if (flags.wait.empty()) {
@@ -178,11 +169,12 @@ void create(Session& session, const CreateFlags& flags) {
         try {
             vm = session.run(*wait, "vm " + vm.name.to_string());
         } catch (const Error&) {
-            print_created(session, vm); // it stays, and its name may be known to nobody else
+            print_made<Vm>(session.out(), session.output_options(), vm,
+                           vm_columns()); // it stays, and its name may be known to nobody else
             throw;
         }
     }
-    print_created(session, vm);
+    print_made<Vm>(session.out(), session.output_options(), vm, vm_columns());
 }
 
 void add_options(CLI::App& command, CreateFlags& flags) {

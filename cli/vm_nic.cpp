@@ -1,70 +1,59 @@
 // The NICs of a VM: vm nic add, list, rm.
 #include "cli/commands.hpp"
+#include "cli/nic_view.hpp"
 #include "cli/targets.hpp"
-#include "cli/vm_view.hpp"
 #include "lib/vm.hpp"
 
 #include <algorithm>
-#include <array>
 #include <fmt/format.h>
 #include <memory>
 
 namespace capsul::cli {
 namespace {
 
-constexpr std::array<Column<Nic>, 6> columns{{
-    {"slot", [](const Nic& nic) { return std::to_string(nic.slot); }, Shown::always, true},
-    {"network", [](const Nic& nic) { return nic.network.to_string(); }},
-    {"mac", [](const Nic& nic) { return nic.mac.to_string(); }},
-    {"ip", [](const Nic& nic) { return optional_text(nic.ip); }},
-    {"ip6", [](const Nic& nic) { return optional_text(nic.ip6); }, Shown::filled},
-    {"tap", [](const Nic& nic) { return optional_text(nic.tap); }},
-}};
-
 struct NicFlags {
     std::string vm;
     std::string nic; ///< add: as NicSpec has it; rm: the slot
 };
 
-std::vector<Nic> nics_of(const Vm& vm) {
+std::vector<NicView> nics_of(const Vm& vm) {
     if (!vm.spec) {
         throw Error(ErrorCode::wrong_state, "is broken: " + vm.reason.value_or("its record cannot be used"));
     }
-    return vm.spec->nics;
-}
-
-/// Tells a person, and prints the NIC where data is wanted; nothing of one that is not known.
-void tell(Session& session, const Name& vm, const char* what, const std::vector<Nic>& nics) {
-    for (const Nic& nic : nics) {
-        session.note(fmt::format("vm {}: {} NIC {}, {}", vm.to_string(), what, nic.slot, nic_text(nic)));
-    }
-    print_results<Nic>(session, nics, true, columns);
+    return nic_views(vm);
 }
 
 void list(Session& session, const NicFlags& flags) {
     const Name name = Name::parse(flags.vm);
     about("vm " + flags.vm, [&] {
-        const std::vector<Nic> nics = nics_of(session.client().call(VmShow{name}));
-        print_list<Nic>(session.out(), session.output_options(), nics, columns);
+        const std::vector<NicView> nics = nics_of(session.client().call(VmShow{name}));
+        print_list<NicView>(session.out(), session.output_options(), nics, nic_columns());
         if (nics.empty() && !session.wants_data()) {
             session.note(fmt::format("vm {}: has no NIC", flags.vm));
         }
     });
 }
 
+/// The NIC that was added; the answer has them all. Nothing when it is gone again.
+std::optional<NicView> new_nic(const std::vector<NicView>& before, const std::vector<NicView>& now,
+                               const Name& network) {
+    const auto found = std::ranges::find_if(now, [&](const NicView& nic) {
+        return nic.network == network && std::ranges::find(before, nic.mac, &NicView::mac) == before.end();
+    });
+    return found == now.end() ? std::nullopt : std::optional(*found);
+}
+
 void add(Session& session, const NicFlags& flags) {
     const VmNicAdd call{Name::parse(flags.vm), parse_option<NicSpec>("NETWORK", flags.nic)};
     const std::string subject = "vm " + flags.vm;
     about(subject, [&] {
-        const std::vector<Nic> before = nics_of(session.client().call(VmShow{call.name}));
+        const std::vector<NicView> before = nics_of(session.client().call(VmShow{call.name}));
         const Vm vm = session.run(call, subject);
-        std::vector<Nic> added = nics_of(vm);
-        std::erase_if(added, [&](const Nic& nic) {
-            return nic.network != call.nic.network || std::ranges::find(before, nic) != before.end();
-        });
-        added.resize(std::min<std::size_t>(added.size(), 1)); // more: someone else added one meanwhile
-        const bool is_up = vm.state == VmState::running || vm.state == VmState::paused;
-        tell(session, call.name, is_up ? "plugged in" : "added", added);
+        if (const auto nic = new_nic(before, nics_of(vm), call.nic.network)) {
+            const bool is_up = vm.state == VmState::running || vm.state == VmState::paused;
+            session.note(fmt::format("{}: NIC {} {}", subject, nic->slot, is_up ? "plugged in" : "added"));
+            print_made<NicView>(session.out(), session.output_options(), *nic, nic_columns());
+        }
     });
 }
 
@@ -72,10 +61,11 @@ void remove(Session& session, const NicFlags& flags) {
     const VmNicRemove call{Name::parse(flags.vm), parse_number("SLOT", flags.nic, 0, 255)};
     const std::string subject = "vm " + flags.vm;
     about(subject, [&] {
-        std::vector<Nic> removed = nics_of(session.client().call(VmShow{call.name}));
-        std::erase_if(removed, [&](const Nic& nic) { return nic.slot != call.slot; });
+        std::vector<NicView> nics = nics_of(session.client().call(VmShow{call.name}));
+        std::erase_if(nics, [&](const NicView& nic) { return nic.slot != call.slot; });
         session.run(call, subject);
-        tell(session, call.name, "removed", removed);
+        session.note(fmt::format("{}: NIC {} removed", subject, call.slot));
+        print_results<NicView>(session, nics, true, nic_columns());
     });
 }
 
@@ -91,7 +81,7 @@ void add_list(CLI::App& group, Session& session) {
                                     "capsulctl vm nic list web\n"
                                     "capsulctl vm nic list web --json | jq -r '.[0].mac'");
     auto flags = add_vm(command);
-    prints_table<Nic>(session, command, columns);
+    prints_table<NicView>(session, command, nic_columns());
     command.callback([&session, flags] { list(session, *flags); });
 }
 
@@ -104,7 +94,7 @@ void add_add(CLI::App& group, Session& session) {
     command.add_option("NETWORK", flags->nic, "The network, and the addresses if they matter")
         ->required()
         ->type_name(nic_type);
-    prints_table<Nic>(session, command, columns, true);
+    prints_table<NicView>(session, command, nic_columns());
     command.callback([&session, flags] { add(session, *flags); });
 }
 
@@ -113,7 +103,7 @@ void add_remove(CLI::App& group, Session& session) {
                                     "capsulctl vm nic rm web 1    # SLOT 1 of `capsulctl vm nic list web`");
     auto flags = add_vm(command);
     command.add_option("SLOT", flags->nic, "Its slot")->required()->type_name("N");
-    prints_table<Nic>(session, command, columns, true);
+    prints_table<NicView>(session, command, nic_columns(), true);
     command.callback([&session, flags] { remove(session, *flags); });
 }
 

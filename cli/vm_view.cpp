@@ -1,5 +1,7 @@
 #include "cli/vm_view.hpp"
 
+#include "cli/nic_view.hpp"
+
 #include <algorithm>
 #include <array>
 #include <fmt/format.h>
@@ -123,14 +125,6 @@ std::string endpoint_text(const std::optional<Endpoint>& endpoint) {
     return fmt::format(fmt::runtime(ipv6 ? "[{}]:{}" : "{}:{}"), endpoint->address, endpoint->port);
 }
 
-std::string nic_text(const Nic& nic) {
-    std::string text = "on " + nic.network.to_string();
-    for (const auto& ip : {nic.ip, nic.ip6}) {
-        text += ip ? ", " + ip->to_string() : "";
-    }
-    return text + ", MAC " + nic.mac.to_string() + (nic.tap ? ", TAP " + nic.tap->to_string() : "");
-}
-
 std::string render_vm(const Vm& vm, const OutputOptions& options) {
     const std::string up = vm.since ? fmt::format("{} ({})", vm.since->to_string(), uptime(vm)) : "";
     std::vector<Line> lines{{"Name", vm.name.to_string()},
@@ -143,9 +137,7 @@ std::string render_vm(const Vm& vm, const OutputOptions& options) {
                             {"QEMU's PID", vm.pid ? std::to_string(*vm.pid) : ""}};
     if (vm.spec) {
         std::ranges::move(spec_lines(*vm.spec), std::back_inserter(lines));
-        for (const Nic& nic : vm.spec->nics) {
-            lines.push_back({fmt::format("NIC {}", nic.slot), nic_text(nic)});
-        }
+        std::ranges::move(nic_lines(vm, options.format == Format::wide), std::back_inserter(lines));
     }
     return render_lines(lines, options);
 }

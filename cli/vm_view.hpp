@@ -22,9 +22,6 @@ void print_vm(Session& session, const Vm& vm);
 /// That for a person.
 [[nodiscard]] std::string render_vm(const Vm& vm, const OutputOptions& options);
 
-/// "on lan, 10.80.0.2, MAC 02:00:00:00:00:01, TAP cap-web-0"
-[[nodiscard]] std::string nic_text(const Nic& nic);
-
 /// "127.0.0.1:22001", "[2001:db8::2]:22"; empty for none.
 [[nodiscard]] std::string endpoint_text(const std::optional<Endpoint>& endpoint);
 

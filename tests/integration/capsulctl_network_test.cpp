@@ -187,6 +187,35 @@ TEST(NetworkCreate, ExcusesNoOtherFailureOfOneThatMayExist) {
     EXPECT_EQ(outcome.err, "capsulctl: network lan: 10.80.0.0/24 overlaps with a route of this host\n");
 }
 
+TEST(NetworkSet, SendsOnlyWhatIsToChange) {
+    MadeUpDaemon daemon;
+    Asked asked;
+    daemon.add_work<NetworkSet>([&](const NetworkSet& call) {
+        asked.note(call);
+        return made_up_network("lan");
+    });
+    daemon.serve();
+    const Outcome told = run_capsulctl(daemon, {"network", "set", "lan", "--egress", "none"});
+    EXPECT_EQ(told.err, "network lan: changed\n");
+    EXPECT_EQ(told.out, "");
+    EXPECT_EQ(asked.last(), Json::parse(R"({"name": "lan", "egress": "none", "dns": null})"));
+    run_capsulctl(daemon, {"network", "set", "lan", "--dns", "9.9.9.9"});
+    EXPECT_EQ(asked.last(), Json::parse(R"({"name": "lan", "egress": null, "dns": ["9.9.9.9"]})"));
+    run_capsulctl(daemon, {"network", "set", "lan", "--host-dns"});
+    EXPECT_EQ(asked.last(), Json::parse(R"({"name": "lan", "egress": null, "dns": []})"));
+    const int calls = daemon.calls;
+    for (const Words& options : std::vector<Words>{{},
+                                                   {"--egress", ""},
+                                                   {"--egress", "open"},
+                                                   {"--dns", "x"},
+                                                   {"--dns", "9.9.9.9", "--host-dns"}}) {
+        Words words{"network", "set", "lan"};
+        words.insert(words.end(), options.begin(), options.end());
+        EXPECT_EQ(run_capsulctl(daemon, words).code, 2);
+    }
+    EXPECT_EQ(daemon.calls, calls);
+}
+
 TEST(NetworkList, GivesEachForm) {
     MadeUpDaemon daemon;
     daemon.router.add<NetworkList>([](const NetworkList&) {
@@ -394,8 +423,9 @@ TEST(VmNic, IsListed) {
               "SLOT  NETWORK  MAC                IP         TAP\n"
               "   0  lan      02:00:00:00:00:00  10.80.0.2  cap-web-0\n");
     EXPECT_EQ(run_capsulctl(daemon, {"vm", "nic", "list", "web", "-q"}).out, "0\n");
-    EXPECT_EQ(Json::parse(run_capsulctl(daemon, {"vm", "nic", "list", "web", "--json"}).out).at(0).at("tap"),
-              "cap-web-0");
+    const Json nic = Json::parse(run_capsulctl(daemon, {"vm", "nic", "list", "web", "--json"}).out).at(0);
+    EXPECT_EQ(nic.at("tap"), "cap-web-0");
+    EXPECT_TRUE(nic.at("counters").is_null());
 }
 
 TEST(VmNic, IsNotLookedForInABrokenVm) {
@@ -424,9 +454,9 @@ TEST(VmNic, IsAddedAndPrinted) {
     daemon.serve();
     const Outcome told = run_capsulctl(daemon, {"vm", "nic", "add", "web", "lan,ip=10.80.0.9"});
     EXPECT_EQ(told.code, 0);
-    EXPECT_EQ(told.out, "");
-    EXPECT_EQ(told.err,
-              "vm web: plugged in NIC 1, on lan, 10.80.0.9, MAC 02:00:00:00:00:01, TAP cap-web-1\n");
+    EXPECT_EQ(told.out, "SLOT  NETWORK  MAC                IP         TAP\n"
+                        "   1  lan      02:00:00:00:00:01  10.80.0.9  cap-web-1\n");
+    EXPECT_EQ(told.err, "vm web: NIC 1 plugged in\n");
     EXPECT_EQ(asked.last().at("nic").at("ip"), "10.80.0.9");
     EXPECT_EQ(run_capsulctl(daemon, {"vm", "nic", "add", "web", "lan", "-q"}).out, "1\n");
     const Outcome json = run_capsulctl(daemon, {"vm", "nic", "add", "web", "lan", "--json"});
@@ -450,8 +480,10 @@ TEST(VmNic, IsRemovedUnasked) {
     daemon.serve();
     const Outcome told = run_capsulctl(daemon, {"vm", "nic", "rm", "web", "1"});
     EXPECT_EQ(told.code, 0);
-    EXPECT_EQ(told.err, "vm web: removed NIC 1, on lan, 10.80.0.2, MAC 02:00:00:00:00:01, TAP cap-web-1\n");
+    EXPECT_EQ(told.err, "vm web: NIC 1 removed\n");
     EXPECT_EQ(asked.last(), Json::parse(R"({"name": "web", "slot": 1})"));
+    EXPECT_EQ(told.out, "");
+    EXPECT_EQ(run_capsulctl(daemon, {"vm", "nic", "rm", "web", "1", "-o", "name"}).out, "1\n");
     EXPECT_EQ(run_capsulctl(daemon, {"vm", "nic", "rm", "web", "3"}).code, 3);
     const int calls = daemon.calls;
     for (const char* slot : {"net1", "-1", "", "1x", "999"}) {

@@ -149,6 +149,36 @@ TEST(VmView, ShowsEachNic) {
         << text;
 }
 
+TEST(VmView, ShowsWhatHoldsANicWhileItsVmIsUp) {
+    Vm vm = vm_with_nics();
+    EXPECT_EQ(render_vm(vm, {}).find("Protection"), std::string::npos);
+    NicStatus status;
+    status.protections = {"mac", "ip", "isolated", "later"};
+    vm.nics = {status};
+    EXPECT_NE(
+        render_vm(vm, {}).find("TAP cap-web-0\n"
+                               "  Protection:    bound to its MAC, bound to its addresses, isolated from "
+                               "other VMs, later\n"
+                               "NIC 2:"),
+        std::string::npos)
+        << render_vm(vm, {});
+    vm.nics.front().protections.clear();
+    EXPECT_NE(render_vm(vm, {}).find("  Protection:    none\n"), std::string::npos);
+}
+
+TEST(VmView, ShowsWhatANicHasCarriedInTheWideForm) {
+    Vm vm = vm_with_nics();
+    NicStatus status;
+    status.counters = {2048, 3, 1, 0, 0, 0};
+    vm.nics = {status};
+    EXPECT_EQ(render_vm(vm, {}).find("Received"), std::string::npos);
+    OutputOptions wide;
+    wide.format = Format::wide;
+    const std::string text = render_vm(vm, wide);
+    EXPECT_NE(text.find("  Received:      2.0 KiB in 3 packets, 1 dropped\n"), std::string::npos) << text;
+    EXPECT_NE(text.find("  Sent:          0"), std::string::npos) << text;
+}
+
 TEST(VmView, ListsNetworksAndAddressesInTheOrderOfTheNics) {
     OutputOptions options;
     options.columns = {"network", "ip", "mac"};

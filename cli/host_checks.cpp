@@ -109,7 +109,7 @@ Finding check_tun() {
         return {"tun", Severity::ok, "/dev/net/tun can be opened", ""};
     }
     return {"tun", Severity::warning,
-            fmt::format("/dev/net/tun: {}; all networks but `user` need it",
+            fmt::format("/dev/net/tun: {}; bridge and nat networks need it",
                         std::generic_category().message(errno)),
             "sudo modprobe tun"};
 }

@@ -22,7 +22,6 @@ struct CreateFlags {
     std::vector<std::string> dns;
     bool isolate = false;
     std::string egress;
-    bool dhcp = false;
     bool no_start = false;
     bool no_autostart = false;
     bool if_not_exists = false;
@@ -70,7 +69,6 @@ NetworkCreate make_call(const CreateFlags& flags) {
     call.dns = parse_servers(flags.dns);
     call.isolate = flags.isolate;
     call.egress = parse_given<Egress>("--egress", flags.egress);
-    call.dhcp = flags.dhcp;
     call.start = !flags.no_start;
     call.autostart = !flags.no_autostart;
     return call;
@@ -167,7 +165,6 @@ void add_options(CLI::App& command, CreateFlags& flags) {
     add_dns(command, flags.dns, "DNS server of the guests (default: those of this host)");
     command.add_flag("--isolate", flags.isolate, "Its VMs do not reach each other");
     add_egress(command, flags.egress, "What VMs may reach outside, nat only (default: full)");
-    command.add_flag("--dhcp", flags.dhcp, "Serve DHCP, for guests without cloud-init; nat only");
     command.add_flag("--no-start", flags.no_start, "Make it, but do not start it");
     command.add_flag("--no-autostart", flags.no_autostart, "Do not start it when the host boots");
     command.add_flag("--if-not-exists", flags.if_not_exists, "Success, and no change, when it exists");

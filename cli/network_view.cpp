@@ -58,7 +58,7 @@ std::string field_text(const Network& network) {
     });
 }
 
-constexpr std::array<Column<Network>, 18> columns{{
+constexpr std::array<Column<Network>, 17> columns{{
     {"name", [](const Network& network) { return network.name.to_string(); }},
     {"type",
      [](const Network& network) {
@@ -80,7 +80,6 @@ constexpr std::array<Column<Network>, 18> columns{{
     {"dns", [](const Network& network) { return of_spec(network, dns_text); }, Shown::wide},
     {"isolate", field_text<&NetworkRecord::isolate>, Shown::wide},
     {"egress", [](const Network& network) { return of_spec(network, egress_text); }, Shown::wide},
-    {"dhcp", field_text<&NetworkRecord::dhcp>, Shown::wide},
     {"boot", [](const Network& network) { return yes_or_no(network.enabled); }, Shown::wide},
     {"unit", [](const Network& network) { return network.unit; }, Shown::wide},
     {"reason", [](const Network& network) { return network.reason.value_or(""); }, Shown::filled},
@@ -119,7 +118,6 @@ std::vector<Line> spec_lines(const NetworkRecord& record) {
     std::ranges::move(address_lines(record), std::back_inserter(lines));
     lines.push_back({"Isolated", record.isolate ? "yes: its VMs do not reach each other" : "no"});
     lines.push_back({"Egress", egress_text(record)});
-    lines.push_back({"DHCP", record.type == NetworkType::nat ? yes_or_no(record.dhcp) : ""});
     lines.push_back({"Created", record.created.to_string()});
     return lines;
 }

@@ -114,9 +114,8 @@ NetworkRecord network_record(const NetworkCreate& call) {
                                             ? "bridge: a network of type bridge needs the bridge's name"
                                             : "bridge: a nat network has a bridge of its own; leave it out");
     }
-    if (is_bridge && (call.egress || call.dhcp)) {
-        throw Error(ErrorCode::invalid,
-                    fmt::format("{}: is of nat networks only", call.egress ? "egress" : "dhcp"));
+    if (is_bridge && call.egress) {
+        throw Error(ErrorCode::invalid, "egress: is of nat networks only");
     }
     NetworkRecord network;
     network.name = call.name;
@@ -132,7 +131,6 @@ NetworkRecord network_record(const NetworkCreate& call) {
     network.dns = call.dns;
     network.isolate = call.isolate;
     network.egress = call.egress.value_or(Egress());
-    network.dhcp = call.dhcp;
     network.autostart = call.autostart;
     return network;
 }

@@ -26,7 +26,8 @@ usage() {
 		  --bridge NAME        lets USER plug VMs into this bridge; makes it if it is not there
 		  --uplink INTERFACE   the network card that becomes a port of a new bridge; it keeps its addresses by DHCP
 		                       on the bridge. Without: a bridge without a port
-		  --guest-ips CIDR     the addresses that guests on the bridge may have; may be given again
+		  --guest-ips CIDR     the addresses that guests on the bridge may have; may be given again. 0.0.0.0/0: any, also
+	                       what the bridge's network gives them by DHCP
 		  --dry-run            print what would be done, and do nothing
 
 		For example:

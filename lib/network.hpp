@@ -118,7 +118,6 @@ struct NetworkRecord {
     std::vector<IpAddress> dns; ///< of the guests; the host's own servers when empty
     bool isolate = false;       ///< VMs of this network do not reach each other
     Egress egress;              ///< nat only
-    bool dhcp = false;          ///< for guests without cloud-init
     bool autostart = true;      ///< whether `start` also enables the unit
     std::vector<Reservation> reservations;
 
@@ -137,7 +136,6 @@ struct NetworkRecord {
                           optional("dns", &NetworkRecord::dns),
                           optional("isolate", &NetworkRecord::isolate),
                           optional("egress", &NetworkRecord::egress),
-                          optional("dhcp", &NetworkRecord::dhcp),
                           optional("autostart", &NetworkRecord::autostart),
                           optional("reservations", &NetworkRecord::reservations)};
     }
@@ -268,21 +266,19 @@ struct NetworkCreate {
     std::vector<IpAddress> dns;
     bool isolate = false;
     std::optional<Egress> egress;
-    bool dhcp = false;
     bool start = true;
     bool autostart = true;
     using Result = Network;
     static constexpr Route route{Method::post, "/v1/networks", Answer::operation};
     static constexpr auto fields() {
         return std::tuple{
-            required("name", &NetworkCreate::name),          required("type", &NetworkCreate::type),
-            optional("bridge", &NetworkCreate::bridge),      optional("subnet", &NetworkCreate::subnet),
-            optional("subnet6", &NetworkCreate::subnet6),    optional("gateway", &NetworkCreate::gateway),
-            optional("gateway6", &NetworkCreate::gateway6),  optional("range", &NetworkCreate::range),
-            optional("range6", &NetworkCreate::range6),      optional("dns", &NetworkCreate::dns),
-            optional("isolate", &NetworkCreate::isolate),    optional("egress", &NetworkCreate::egress),
-            optional("dhcp", &NetworkCreate::dhcp),          optional("start", &NetworkCreate::start),
-            optional("autostart", &NetworkCreate::autostart)};
+            required("name", &NetworkCreate::name),         required("type", &NetworkCreate::type),
+            optional("bridge", &NetworkCreate::bridge),     optional("subnet", &NetworkCreate::subnet),
+            optional("subnet6", &NetworkCreate::subnet6),   optional("gateway", &NetworkCreate::gateway),
+            optional("gateway6", &NetworkCreate::gateway6), optional("range", &NetworkCreate::range),
+            optional("range6", &NetworkCreate::range6),     optional("dns", &NetworkCreate::dns),
+            optional("isolate", &NetworkCreate::isolate),   optional("egress", &NetworkCreate::egress),
+            optional("start", &NetworkCreate::start),       optional("autostart", &NetworkCreate::autostart)};
     }
 };
 

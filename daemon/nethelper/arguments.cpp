@@ -197,6 +197,8 @@ const char* take_options(const Verb& verb, Words words, Positionals& positionals
         const std::string_view word = words[i];
         if (verb.takes_isolated && word == "--isolated") {
             result.isolated = true;
+        } else if (verb.takes_ip && word == "--any-ip") {
+            result.any_ip = true;
         } else if (verb.takes_ip && word == "--ip") {
             if (const char* problem = add_ip(result, ++i < words.size() ? words[i] : "")) {
                 return problem;

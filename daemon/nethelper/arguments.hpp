@@ -42,6 +42,8 @@ struct Arguments {
     Name bridge;
     Mac mac{};
     bool isolated = false;
+    /// tap-add: the guest's addresses are not known, since the bridge's network gives them out itself.
+    bool any_ip = false;
     Bounded<Address, 32> ips;
     Cidr address;
     Egress egress = Egress::none;

@@ -75,8 +75,10 @@ void print_ips(const Facts& facts, const Name& tap, const Mac& mac) {
     print(" ips=");
     ValueList values;
     for (const Element& element : facts.tap_elements) {
-        if (element.set != Set::trunks && element.interface() == tap &&
-            element.address() != link_local_of(mac)) {
+        const bool has_address = element.set == Set::known4 || element.set == Set::known6;
+        if (element.set == Set::unpinned && element.interface() == tap) {
+            print("any");
+        } else if (has_address && element.interface() == tap && element.address() != link_local_of(mac)) {
             values.add(element.address());
         }
     }

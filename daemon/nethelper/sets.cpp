@@ -16,9 +16,10 @@ struct SetName {
 };
 
 /// In the order of `Set`.
-constexpr std::array<SetName, 8> set_names{{{NFPROTO_BRIDGE, "known4"},
+constexpr std::array<SetName, 9> set_names{{{NFPROTO_BRIDGE, "known4"},
                                             {NFPROTO_BRIDGE, "known6"},
                                             {NFPROTO_BRIDGE, "trunks"},
+                                            {NFPROTO_BRIDGE, "unpinned"},
                                             {NFPROTO_INET, "full"},
                                             {NFPROTO_INET, "dns_icmp"},
                                             {NFPROTO_INET, "inside"},
@@ -124,6 +125,13 @@ Element known(const Name& tap, const Mac& mac, const Address& address) {
     Element element;
     element.set = address.family == AF_INET ? Set::known4 : Set::known6;
     element.size = KeyWriter(element.key).add(tap).add(mac).add(address).size();
+    return element;
+}
+
+Element unpinned(const Name& tap, const Mac& mac) {
+    Element element;
+    element.set = Set::unpinned;
+    element.size = KeyWriter(element.key).add(tap).add(mac).size();
     return element;
 }
 

@@ -11,9 +11,9 @@
 
 namespace capsul::nethelper {
 
-enum class Set : std::uint8_t { known4, known6, trunks, full, dns_icmp, inside, allow4, allow6 };
+enum class Set : std::uint8_t { known4, known6, trunks, unpinned, full, dns_icmp, inside, allow4, allow6 };
 
-inline constexpr std::array tap_sets{Set::known4, Set::known6, Set::trunks};
+inline constexpr std::array tap_sets{Set::known4, Set::known6, Set::trunks, Set::unpinned};
 inline constexpr std::array bridge_sets{Set::full, Set::dns_icmp, Set::inside, Set::allow4, Set::allow6};
 
 /// An element: its parts one after the other, each filled up to four bytes, the first one an interface's
@@ -35,6 +35,8 @@ struct Element {
 
 /// known4 or known6: what a TAP may send from.
 [[nodiscard]] Element known(const Name& tap, const Mac& mac, const Address& address);
+/// A TAP whose guest may send from any address, but only with this MAC.
+[[nodiscard]] Element unpinned(const Name& tap, const Mac& mac);
 /// trunks, full, dns_icmp: only a name.
 [[nodiscard]] Element only_name(Set set, const Name& interface);
 [[nodiscard]] Element inside(const Name& bridge);

@@ -51,6 +51,15 @@ void require_allowed(const Caller& caller, const Link& bridge, const Address& ad
     }
 }
 
+/// What may be pinned to every address need not be pinned.
+void require_any_allowed(const Caller& caller, const Link& bridge) {
+    const Cidr every = parse_cidr("0.0.0.0/0").value_or(Cidr{});
+    if (bridge.belongs_to(caller.uid) ||
+        !caller.policy.covers(caller.uid, Grant::ip, bridge.name.view(), every)) {
+        die(Exit::refused, "the policy has no \"ip %s 0.0.0.0/0\" line for you", bridge.name.text.data());
+    }
+}
+
 [[noreturn]] void refuse_quota(const Caller& caller, const Plug& plug) {
     const bool own = plug.bridge.belongs_to(caller.uid);
     die(Exit::refused, "the policy allows %u TAPs on %s", caller.tap_quota(plug.bridge),
@@ -254,6 +263,10 @@ void add_tap(const Caller& caller, Links& links, Sets& sets, const Arguments& ar
     }
     if (!arguments.ips.empty()) {
         add(link_local_of(arguments.mac));
+    }
+    if (arguments.any_ip) {
+        require_any_allowed(caller, plug.bridge);
+        static_cast<void>(plug.elements.push_back(unpinned(plug.name, arguments.mac)));
     }
     plug_in(caller, links, sets, plug);
 }

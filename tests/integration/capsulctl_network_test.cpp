@@ -99,14 +99,13 @@ TEST(NetworkCreate, SendsWhatTheOptionsSay) {
                                                    "--isolate",
                                                    "--egress",
                                                    "192.0.2.0/24",
-                                                   "--dhcp",
                                                    "--no-start",
                                                    "--no-autostart"});
     EXPECT_EQ(outcome.code, 0) << outcome.err;
     EXPECT_EQ(asked.last(), Json::parse(R"({"name": "lan", "type": "nat", "bridge": null,
         "subnet": "10.80.0.0/24", "subnet6": "fd00::/64", "gateway": "10.80.0.254", "gateway6": "fd00::fe",
         "range": "10.80.0.9-10.80.0.20", "range6": "fd00::9-fd00::20", "dns": ["9.9.9.9", "2620:fe::fe"],
-        "isolate": true, "egress": "192.0.2.0/24", "dhcp": true, "start": false, "autostart": false})"));
+        "isolate": true, "egress": "192.0.2.0/24", "start": false, "autostart": false})"));
     EXPECT_EQ(outcome.err, "network lan: created\n");
     EXPECT_THAT(outcome.out, HasSubstr("cap-lan"));
 }

@@ -6,7 +6,7 @@ packages_of() {
 	case $1 in
 	build)
 		echo g++ cmake ninja-build ccache pkg-config scdoc libboost1.81-dev nlohmann-json3-dev libcli11-dev \
-			libsystemd-dev libtomlplusplus-dev libfmt-dev libsmartcols-dev libarchive-dev libssl-dev libyaml-dev
+			libsystemd-dev libtomlplusplus-dev libfmt-dev libsmartcols-dev libarchive-dev libssl-dev libyaml-dev libseccomp-dev
 		;;
 	run) echo qemu-system-x86 qemu-utils openssh-client nftables dnsmasq-base ;;
 	image) echo mmdebstrap e2fsprogs uidmap ;;

@@ -29,6 +29,8 @@ LIBRARIES = {
     "libsmartcols/": ["cli/table.cpp"],
     "archive": ["daemon/seed_iso.cpp"],
     "openssl/": ["daemon/digest.cpp"],
+    "seccomp.h": ["daemon/launcher/call_filter.cpp"],
+    "linux/landlock.h": ["daemon/launcher/file_rules.cpp"],
     "systemd/sd-bus.h": ["daemon/systemd_*.?pp"],
     "systemd/sd-journal.h": ["daemon/journal.cpp", "daemon/main.cpp"],
     "systemd/sd-daemon.h": ["daemon/main.cpp"],

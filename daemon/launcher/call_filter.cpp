@@ -1,0 +1,103 @@
+#include "daemon/launcher/call_filter.hpp"
+
+#include <cerrno>
+#include <cstdint>
+#include <fcntl.h>
+#include <initializer_list>
+#include <linux/if_tun.h>
+#include <linux/sockios.h>
+#include <memory>
+#include <seccomp.h>
+#include <sys/ioctl.h>
+#include <system_error>
+#include <unistd.h>
+
+namespace capsul::launcher {
+namespace {
+
+constexpr std::uint32_t refuse = SCMP_ACT_ERRNO(EPERM);
+
+void check(int result, const char* what) {
+    if (result < 0) {
+        throw std::system_error(-result, std::generic_category(), what);
+    }
+}
+
+/// Everything is allowed but what is refused here.
+class CallFilter {
+  public:
+    CallFilter() : context_(::seccomp_init(SCMP_ACT_ALLOW), &::seccomp_release) {
+        if (context_ == nullptr) {
+            check(-ENOMEM, "seccomp");
+        }
+        check(::seccomp_attr_set(context_.get(), SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS), "seccomp");
+    }
+
+    void refuse_call(int call) {
+        check(::seccomp_rule_add_array(context_.get(), refuse, call, 0, nullptr), "seccomp");
+    }
+
+    void refuse_when(int call, const scmp_arg_cmp& argument) {
+        check(::seccomp_rule_add_array(context_.get(), refuse, call, 1, &argument), "seccomp");
+    }
+
+    /// The kernel reads 32 bits of such an argument: a filter on 64 would be passed by setting any of the
+    /// others.
+    void refuse_commands(int call, std::initializer_list<scmp_datum_t> commands) {
+        for (const scmp_datum_t command : commands) {
+            refuse_when(call, {1, SCMP_CMP_MASKED_EQ, 0xffffffffU, command});
+        }
+    }
+
+    void load() { check(::seccomp_load(context_.get()), "seccomp"); }
+
+  private:
+    std::unique_ptr<void, decltype(&::seccomp_release)> context_;
+};
+
+/// The owner of a TAP may do these without privilege, and so take another VM's place on the bridge, or give
+/// its own TAP to another user. QEMU needs none of them.
+void refuse_tap_settings(CallFilter& filter) {
+    filter.refuse_commands(SCMP_SYS(ioctl), {SIOCSIFHWADDR, TUNSETOWNER, TUNSETGROUP, TUNSETPERSIST,
+                                             TUNSETLINK, TUNSETTXFILTER, TUNSETCARRIER});
+}
+
+void refuse_terminal_input(CallFilter& filter) {
+    filter.refuse_commands(SCMP_SYS(ioctl), {TIOCSTI, TIOCLINUX});
+}
+
+/// Processes of one user may signal each other across user namespaces.
+void refuse_signals_to_others(CallFilter& filter) {
+    for (const int call : {SCMP_SYS(kill), SCMP_SYS(tkill), SCMP_SYS(rt_sigqueueinfo),
+                           SCMP_SYS(rt_tgsigqueueinfo), SCMP_SYS(pidfd_send_signal)}) {
+        filter.refuse_call(call);
+    }
+    // This process keeps its number when it becomes QEMU.
+    filter.refuse_when(SCMP_SYS(tgkill), {0, SCMP_CMP_NE, static_cast<scmp_datum_t>(::getpid()), 0});
+    // Whom a descriptor signals when it is ready, and by which signal.
+    filter.refuse_commands(SCMP_SYS(fcntl), {F_SETOWN, F_SETOWN_EX, F_SETSIG});
+    filter.refuse_commands(SCMP_SYS(ioctl), {FIOSETOWN, SIOCSPGRP});
+}
+
+/// One process of a user may do so to any other, and end it by a limit on its time or files.
+void refuse_limits_of_others(CallFilter& filter) {
+    filter.refuse_when(SCMP_SYS(prlimit64), {0, SCMP_CMP_NE, 0, 0});
+}
+
+} // namespace
+
+void filter_calls(const Options& options) {
+    CallFilter filter;
+    refuse_tap_settings(filter);
+    refuse_terminal_input(filter);
+    refuse_signals_to_others(filter);
+    refuse_limits_of_others(filter);
+    if (!options.internet) {
+        // QEMU itself only listens. Sockets without a file, such as X11's, are not hidden by the mount
+        // namespace.
+        filter.refuse_call(SCMP_SYS(connect));
+    }
+    filter.load();
+}
+
+} // namespace capsul::launcher

@@ -1,0 +1,111 @@
+// capsul-run: ExecStart of every VM unit. Looks from inside whether the sandbox of the unit is there, narrows
+// it, and becomes QEMU. Without privilege, and it never goes on without a sandbox.
+#include "daemon/launcher/call_filter.hpp"
+#include "daemon/launcher/file_rules.hpp"
+#include "daemon/launcher/sandbox.hpp"
+
+#include <cerrno>
+#include <cstdio>
+#include <exception>
+#include <poll.h>
+#include <stdexcept>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <system_error>
+#include <unistd.h>
+
+namespace capsul::launcher {
+namespace {
+
+constexpr int wrong_usage = 2;
+constexpr int no_sandbox = 78;         // EX_CONFIG (sysexits.h)
+constexpr int journal_patience = 1000; // ms
+
+std::string joined(const std::vector<std::string>& words) {
+    std::string line;
+    for (const std::string& word : words) {
+        line += (line.empty() ? "" : ", ") + word;
+    }
+    return line;
+}
+
+int check(const Options& options) {
+    const auto missing = missing_directives(options);
+    std::printf("sandbox: %s\n", missing.empty() ? "complete" : ("not in force: " + joined(missing)).c_str());
+    const int version = landlock_version();
+    if (version > 0) {
+        std::printf("landlock: version %d\n", version);
+    } else {
+        std::puts("landlock: not in this kernel; the unit's mount namespace alone hides files");
+    }
+    return missing.empty() ? 0 : no_sandbox;
+}
+
+/// Says goodbye to the journal, and waits until it has read all: it finds out whose lines they are by looking
+/// at the process.
+void finish_output() {
+    std::fflush(stdout);
+    pollfd journal{STDERR_FILENO, 0, 0};
+    if (::shutdown(STDERR_FILENO, SHUT_WR) == 0) {
+        ::poll(&journal, 1, journal_patience);
+    }
+}
+
+/// Nothing that QEMU could inherit is left but its standard streams.
+void drop_inheritance() {
+    const rlimit none{0, 0};
+    if (::close_range(3, ~0U, 0) != 0 || ::setrlimit(RLIMIT_CORE, &none) != 0) {
+        throw std::system_error(errno, std::generic_category(), "descriptors and limits");
+    }
+}
+
+/// Returns only when the program cannot be run. Its environment is empty.
+[[noreturn]] void become(std::vector<std::string> command) {
+    std::vector<char*> argv;
+    for (std::string& word : command) {
+        argv.push_back(word.data());
+    }
+    argv.push_back(nullptr);
+    char* const environment = nullptr;
+    ::execve(argv.front(), argv.data(), &environment);
+    throw std::system_error(errno, std::generic_category(), command.front());
+}
+
+int run(const Options& options) {
+    if (options.check) {
+        return check(options);
+    }
+    if (const auto missing = missing_directives(options); !missing.empty()) {
+        std::fprintf(
+            stderr,
+            "capsul-run: QEMU is not started without its sandbox; not in force: %s (a drop-in of the unit "
+            "may have switched it off: systemctl --user cat)\n",
+            joined(missing).c_str());
+        return no_sandbox;
+    }
+    drop_inheritance();
+    confine_files(options);
+    filter_calls(options);
+    become(options.command);
+}
+
+int run_or_explain(const std::vector<std::string>& words) {
+    try {
+        return run(parse_options(words));
+    } catch (const std::invalid_argument& error) {
+        std::fprintf(stderr, "capsul-run: %s\n%s", error.what(), usage);
+        return wrong_usage;
+    } catch (const std::exception& error) {
+        std::fprintf(stderr, "capsul-run: %s\n", error.what());
+        return 1;
+    }
+}
+
+} // namespace
+} // namespace capsul::launcher
+
+int main(int argc, char** argv) {
+    const int status = capsul::launcher::run_or_explain({argv + (argc > 0 ? 1 : 0), argv + argc});
+    capsul::launcher::finish_output();
+    return status;
+}

@@ -1,0 +1,36 @@
+// The command line of capsul-run. Pure.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace capsul::launcher {
+
+constexpr const char* usage = R"(usage: capsul-run [OPTION]... -- PROGRAM [ARGUMENT]...
+       capsul-run [OPTION]... --check
+
+Runs PROGRAM, the QEMU of a VM, if the sandbox of the VM's unit is there, and narrows that sandbox.
+
+  --ro PATH    a file or folder it may read
+  --rw PATH    a file or folder it may read and write
+  --net user   it may use internet sockets (user-mode networking)
+  --net tap    it may attach to TAP interfaces
+  --check      runs nothing, tells what of the sandbox is missing here, and what the kernel can add to it
+Options may be repeated. Exit status: 2 wrong usage, 78 the sandbox is not there, 1 another failure.
+)";
+
+/// What QEMU is started with and what it may use.
+struct Options {
+    std::vector<std::string> read_only;
+    std::vector<std::string> writable;
+    bool internet = false;
+    bool taps = false;
+    bool check = false;
+    std::vector<std::string> command; ///< its first word is an absolute path; empty only with `check`
+};
+
+/// From the words after the program's name. Throws std::invalid_argument with a sentence for whoever typed
+/// them.
+[[nodiscard]] Options parse_options(const std::vector<std::string>& words);
+
+} // namespace capsul::launcher

@@ -20,14 +20,77 @@ int task_limit(const VmRecord& vm) {
     return vm.cpus.number() + 128;
 }
 
-std::string read_only_files(const VmFiles& files) {
-    std::string paths = unit_path(files.base);
+std::vector<fs::path> read_only(const VmFiles& files) {
+    std::vector<fs::path> paths{files.folder, files.base};
     for (const auto& file : {files.kernel, files.initrd}) {
         if (file) {
-            paths += " " + unit_path(*file);
+            paths.push_back(*file);
         }
     }
     return paths;
+}
+
+std::vector<fs::path> writable(const VmFiles& files) {
+    return {files.disk(), files.serial_log(), files.runtime};
+}
+
+/// capsul-run sees that the sandbox below is there, narrows it to the same files, and becomes QEMU.
+std::vector<std::string> start_command(const VmRecord& vm, const VmFiles& files, const fs::path& programs,
+                                       const NicRights& nics) {
+    std::vector<std::string> argv{(programs / "capsul-run").string()};
+    const auto add = [&](const char* option, const std::string& value) {
+        argv.insert(argv.end(), {option, value});
+    };
+    if (nics.internet) {
+        add("--net", "user");
+    }
+    if (nics.taps) {
+        add("--net", "tap");
+    }
+    for (const fs::path& path : read_only(files)) {
+        add("--ro", path.string());
+    }
+    for (const fs::path& path : writable(files)) {
+        add("--rw", path.string());
+    }
+    argv.emplace_back("--");
+    const std::vector<std::string> qemu = qemu_command(vm, files);
+    argv.insert(argv.end(), qemu.begin(), qemu.end());
+    return argv;
+}
+
+/// The user's home, other VMs and other images are not there, wherever they are. Below an inaccessible folder
+/// nothing could be shown.
+std::string hidden_lines(const VmFiles& files) {
+    const std::string vms = unit_path(files.folder.parent_path());
+    const std::string images = unit_path(files.base.parent_path());
+    std::string lines =
+        fmt::format("TemporaryFileSystem=%h:ro {}:ro {}:ro\nInaccessiblePaths=-/boot", vms, images);
+    for (const std::string folder : {"/srv", "/mnt", "/media"}) {
+        if (!vms.starts_with(folder + "/") && !images.starts_with(folder + "/")) {
+            lines += " -" + folder;
+        }
+    }
+    return lines + "\n";
+}
+
+std::string path_line(std::string_view directive, const std::vector<fs::path>& paths) {
+    std::string line = fmt::format("{}=", directive);
+    for (const fs::path& path : paths) {
+        line += (line.ends_with('=') ? "" : " ") + unit_path(path);
+    }
+    return line + "\n";
+}
+
+std::string network_lines(const NicRights& nics) {
+    std::string lines = nics.internet ? R"(RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
+BindReadOnlyPaths=-/run/systemd/resolve -/run/resolvconf -/run/NetworkManager/resolv.conf
+)"
+                                      : "RestrictAddressFamilies=AF_UNIX\n";
+    if (nics.taps) {
+        lines += "BindPaths=/dev/net/tun\n";
+    }
+    return lines;
 }
 
 /// Programs outside /usr (an installation in a home) must be seen through the sandbox.
@@ -42,7 +105,10 @@ std::string program_lines(const fs::path& programs) {
 // What this systemd (252) really enforces for a user unit: without PrivateUsers= it ignores most of it
 // silently. No MemoryDenyWriteExecute=, since QEMU may fall back to emulation, which writes the code that it
 // runs. No PrivateIPC=: with PrivateUsers= it keeps ExecStop from starting (the IPC namespace belongs to the
-// first command's user namespace), and a stop would be a power cut.
+// first command's user namespace), and a stop would be a power cut; so the calls are refused instead, and
+// what PrivateDevices= leaves of the host's /dev is covered. /proc is read-only since any process may set the
+// OOM score of others of its user. ExecPaths= makes a writable mount of /usr: hence BindReadOnlyPaths=. And
+// NoExecPaths= reaches no mount that the unit itself makes: so each writable one is named.
 constexpr std::string_view sandbox = R"(
 # The sandbox
 PrivateUsers=yes
@@ -53,33 +119,35 @@ LockPersonality=yes
 RestrictRealtime=yes
 RestrictSUIDSGID=yes
 RestrictNamespaces=yes
-RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
 SystemCallArchitectures=native
 SystemCallFilter=@system-service
 SystemCallFilter=~@privileged @resources @mount @obsolete @swap @reboot @raw-io @clock @cpu-emulation @debug @module @keyring
 SystemCallFilter=seccomp landlock_create_ruleset landlock_add_rule landlock_restrict_self
 SystemCallFilter=~io_uring_setup io_uring_enter io_uring_register ptrace process_vm_readv process_vm_writev pidfd_getfd userfaultfd bpf perf_event_open
+SystemCallFilter=~shmget shmat shmctl shmdt semget semop semtimedop semctl msgget msgsnd msgrcv msgctl mq_open mq_unlink
 SystemCallErrorNumber=EPERM
+PrivateMounts=yes
 ProtectSystem=strict
 ProtectHome=tmpfs
-TemporaryFileSystem=/var:ro /run:ro
-InaccessiblePaths=-/srv -/mnt -/media -/boot
+TemporaryFileSystem=/home:ro /root:ro /run:ro /run/user:ro /var:ro /dev/shm:ro /dev/mqueue:ro
+ReadOnlyPaths=/proc
+BindReadOnlyPaths=/usr
 PrivateTmp=yes
 PrivateDevices=yes
 BindPaths=-/dev/kvm
-BindReadOnlyPaths=-/run/systemd/resolve -/run/resolvconf -/run/NetworkManager/resolv.conf
 ProtectKernelTunables=yes
 ProtectKernelModules=yes
 ProtectKernelLogs=yes
 ProtectControlGroups=yes
 ProtectHostname=yes
 ProtectClock=yes
-NoExecPaths=/
+NoExecPaths=/ -/tmp -/var/tmp
 )";
 
 } // namespace
 
-std::string vm_unit(const VmRecord& vm, const VmFiles& files, const fs::path& programs) {
+std::string vm_unit(const VmRecord& vm, const VmFiles& files, const fs::path& programs,
+                    const NicRights& nics) {
     const auto stop_seconds = std::chrono::ceil<std::chrono::seconds>(vm.stop_timeout.value()).count();
     const std::vector<std::string> stop{(programs / "capsul-powerdown").string(),
                                         std::to_string(stop_seconds), (files.runtime / "stop.sock").string()};
@@ -118,14 +186,16 @@ OOMScoreAdjust=200
 )",
                     fmt::arg("name", vm.name.to_string()), fmt::arg("unit", vm_unit_name(vm.name)),
                     fmt::arg("config", files.config().string()),
-                    fmt::arg("start", quote_exec_line(qemu_command(vm, files))),
+                    fmt::arg("start", quote_exec_line(start_command(vm, files, programs, nics))),
                     fmt::arg("stop", quote_exec_line(stop)), fmt::arg("timeout", stop_seconds + 10),
                     fmt::arg("memory", memory_limit(vm)), fmt::arg("tasks", task_limit(vm)));
     text += sandbox;
+    text += network_lines(nics);
     text += program_lines(programs);
-    text += fmt::format("BindReadOnlyPaths={} {}\n", unit_path(files.folder), read_only_files(files));
-    text += fmt::format("BindPaths={} {} {}\n", unit_path(files.disk()), unit_path(files.serial_log()),
-                        unit_path(files.runtime));
+    text += hidden_lines(files);
+    text += path_line("BindReadOnlyPaths", read_only(files));
+    text += path_line("BindPaths", writable(files));
+    text += path_line("NoExecPaths", writable(files));
     text += "\n[Install]\nWantedBy=default.target\n";
     return seal(std::move(text));
 }

@@ -44,12 +44,21 @@ class TemporaryFolder {
     fs::path path_;
 };
 
+/// capsul's own programs. Its capsul-run looks for no sandbox, since the fake systemd makes none.
+void make_programs(const fs::path& folder) {
+    make_folders(folder);
+    fs::create_symlink(CAPSUL_POWERDOWN, folder / "capsul-powerdown");
+    replace_file(folder / "capsul-run",
+                 "#!/bin/sh\nuntil [ \"$1\" = -- ]; do shift; done; shift; exec \"$@\"\n", 0755);
+}
+
 Paths paths_in(const fs::path& base) {
     Paths paths{base / "data", base / "state", base / "config", base / "units", base / "run"};
     for (const fs::path& folder :
          {paths.state, paths.units, paths.wants(), paths.images(), paths.vms(), paths.runtime / "systemd"}) {
         make_folders(folder);
     }
+    make_programs(base / "programs");
     // The probe runs /proc/self/exe, which is this test.
     make_folders(paths.runtime / "capsul");
     replace_file(paths.runtime / "capsul/kvm", "emulated in tests");
@@ -75,7 +84,7 @@ struct Daemon {
                           monitors.unit_changed(*name, unit.active_state);
                       }
                   }),
-          host{paths,   config,  fs::path(CAPSUL_POWERDOWN).parent_path(), store, images, operations, events,
+          host{paths,   config,  paths.data.parent_path() / "programs", store, images, operations, events,
                systemd, monitors},
           view(host), power(host, view), guest(host, view), vms(host, view, power), machine(paths, systemd),
           router(make_router({host, view, power, guest, vms, machine})) {}

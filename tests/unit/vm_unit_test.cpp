@@ -57,6 +57,33 @@ TEST(VmUnit, ShowsKernelAndProgramsOutsideUsrThroughTheSandbox) {
                   vm_unit(web(), kernel_files(), "/home/alice/.local/libexec/capsul"));
 }
 
+TEST(VmUnit, GivesAVmOnlyWhatItsNicsNeed) {
+    const auto unit = [](const NicRights& nics) {
+        return vm_unit(web(), plain_files(), "/usr/libexec/capsul", nics);
+    };
+    const std::string taps = unit({.internet = false, .taps = true});
+    EXPECT_NE(taps.find("\nRestrictAddressFamilies=AF_UNIX\n"), std::string::npos);
+    EXPECT_NE(taps.find("\nBindPaths=/dev/net/tun\n"), std::string::npos);
+    EXPECT_NE(taps.find("capsul-run --net tap --ro"), std::string::npos);
+    EXPECT_EQ(taps.find("/run/systemd/resolve"), std::string::npos);
+    const std::string none = unit({.internet = false, .taps = false});
+    EXPECT_NE(none.find("capsul-run --ro"), std::string::npos);
+    EXPECT_EQ(none.find("/dev/net/tun"), std::string::npos);
+    const std::string both = unit({.internet = true, .taps = true});
+    EXPECT_NE(both.find("capsul-run --net user --net tap --ro"), std::string::npos);
+    EXPECT_NE(both.find("\nRestrictAddressFamilies=AF_UNIX AF_INET AF_INET6\n"), std::string::npos);
+}
+
+TEST(VmUnit, HidesOtherVmsWhereverTheyAre) {
+    VmFiles files = plain_files();
+    files.folder = "/srv/alice/capsul/vms/web";
+    files.base = "/srv/alice/capsul/images/sha256-aa.qcow2";
+    const std::string text = vm_unit(web(), files, "/usr/libexec/capsul");
+    EXPECT_NE(text.find("\nTemporaryFileSystem=%h:ro /srv/alice/capsul/vms:ro /srv/alice/capsul/images:ro\n"),
+              std::string::npos);
+    EXPECT_NE(text.find("\nInaccessiblePaths=-/boot -/mnt -/media\n"), std::string::npos);
+}
+
 TEST(VmUnit, HasNoTrailingComments) {
     // systemd takes "yes # why" for a bad value and drops the directive.
     const std::string text = vm_unit(web(), kernel_files(), "/usr/libexec/capsul");

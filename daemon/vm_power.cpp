@@ -48,6 +48,22 @@ void require_unmasked(const Name& name, const fs::path& unit) {
     }
 }
 
+/// Why a unit failed that printed nothing. Statuses from 200 on are those of systemd's own steps before it
+/// runs a program (systemd.exec(5), "Process Exit Codes").
+std::string silent_failure(const ServiceStatus& status) {
+    const bool was_run = status.exec_main_status < 200;
+    return fmt::format("{} (status {})",
+                       was_run ? "systemd says: " + status.result
+                               : "systemd could not do what its unit says, such as its sandbox",
+                       status.exec_main_status);
+}
+
+std::string drop_in_hint(const ServiceStatus& status) {
+    return status.drop_in_paths.empty()
+               ? ""
+               : fmt::format("its unit is changed by {}; ", fmt::join(status.drop_in_paths, ", "));
+}
+
 } // namespace
 
 void require_qemu() {
@@ -150,10 +166,11 @@ void VmPower::fail_start(const Name& name) const {
     const auto lines = journal_lines(vm_unit_name(name), status.invocation_id, 5, 1s);
     std::string why = fmt::format("{}", fmt::join(lines, "; "));
     if (why.empty()) {
-        why = fmt::format("systemd says: {} (status {})", status.result, status.exec_main_status);
+        why = silent_failure(status);
     }
     throw Error(ErrorCode::internal, about(name, "QEMU did not start: " + why),
-                "`capsulctl logs --source unit " + name.to_string() + "` and `capsulctl doctor` tell more");
+                drop_in_hint(status) + "`capsulctl logs --source unit " + name.to_string() +
+                    "` and `capsulctl doctor` tell more");
 }
 
 StopResult VmPower::stop(const Name& name, std::optional<Duration> timeout, bool force, bool disable,

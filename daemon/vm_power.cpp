@@ -178,7 +178,8 @@ void VmPower::await_qemu(const Name& name, unsigned endings) const {
     try {
         static_cast<void>(host_.monitors.connection(name, host_.config.vm.start_timeout.value(), ended));
     } catch (const Error& error) {
-        if (ended() || is_down(host_.systemd.status(vm_unit_name(name)).active_state)) {
+        // One that hangs up is mostly about to end, and has said why.
+        if (ended() || host_.systemd.wait_until_stopped(vm_unit_name(name), 1s)) {
             fail_start(name);
         }
         end_qemu(name, SIGKILL);

@@ -3,9 +3,9 @@
 
     sandbox_probe.py TARGETS RESULT [ATTEMPT]...
 
-TARGETS is a file with a JSON object of what there is to attack (Targets, below); RESULT gets a JSON object: the name of each
-attempt, and either "got through" or the error. test_sandbox.py runs this inside the unit of a VM, where nothing may get through, and
-outside of it, where everything must: so every attempt is known to work.
+TARGETS is a file with a JSON object of what there is to attack (Targets, below). RESULT gets a JSON object: the name of each
+attempt, and either "got through" or the error. test_sandbox.py runs this inside the unit of a VM, where nothing may get
+through, and outside of it, where everything must: so every attempt is known to work.
 """
 
 import contextlib

@@ -151,8 +151,7 @@ NoExecPaths=/ -/tmp -/var/tmp
 
 } // namespace
 
-std::string vm_unit(const VmRecord& vm, const VmFiles& files, const fs::path& programs,
-                    const NicRights& nics) {
+std::string vm_unit(const VmRecord& vm, const VmFiles& files, const fs::path& programs) {
     const auto stop_seconds = std::chrono::ceil<std::chrono::seconds>(vm.stop_timeout.value()).count();
     const std::vector<std::string> stop{(programs / "capsul-powerdown").string(),
                                         std::to_string(stop_seconds), (files.runtime / "stop.sock").string()};

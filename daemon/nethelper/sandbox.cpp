@@ -140,7 +140,9 @@ bool enter_sandbox() {
     ::umask(077);
     open_standard_descriptors();
     const bool privileged = is_permitted();
-    const bool closed = ::prctl(PR_SET_DUMPABLE, 0) == 0 && set_capabilities(privileged ? net_admin : 0) &&
+    // A caller's own filter may forbid to give up what there is none of.
+    const bool only_this = set_capabilities(privileged ? net_admin : 0) || !privileged;
+    const bool closed = ::prctl(PR_SET_DUMPABLE, 0) == 0 && only_this &&
                         ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && filter_system_calls();
     if (!closed) {
         die_errno(errno, "the sandbox cannot be set up");

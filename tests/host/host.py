@@ -60,7 +60,8 @@ TOOLS = {
 
 KMSG_UNIT = """\
 # nspawn mounts a deleted file over /proc/kmsg. Nothing can be mounted over that in turn, so every unit
-# with ProtectKernelLogs=yes would fail in its sandbox (226/NAMESPACE).
+# with ProtectKernelLogs=yes would fail in its sandbox (226/NAMESPACE). And it makes all of /proc/sys read-only,
+# also the part that is of the host's own network namespace.
 [Unit]
 DefaultDependencies=no
 Before=sysinit.target
@@ -68,6 +69,8 @@ Before=sysinit.target
 Type=oneshot
 RemainAfterExit=yes
 ExecStart=/bin/umount /proc/kmsg
+ExecStart=/bin/mount --bind /proc/sys/net /proc/sys/net
+ExecStart=/bin/mount -o remount,bind,rw /proc/sys/net
 """
 
 # The top-level folders a host sees of this machine. Any other is absent or empty in it.

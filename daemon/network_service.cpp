@@ -373,6 +373,7 @@ void NetworkService::require_no_running_vm(const Name& name) {
             running.push_back(vm->to_string());
         }
     }
+    std::ranges::sort(running);
     if (!running.empty()) {
         throw Error(ErrorCode::in_use,
                     about(name, fmt::format("VMs run on it: {}", fmt::join(running, ", "))),

@@ -86,6 +86,18 @@ VmRecord asked_for(const VmCreate& call, const ImageRecord& image) {
     return vm;
 }
 
+/// The first NIC that has a way out is the way out: the last one keeps no gateway of a family that an earlier
+/// one has.
+void keep_one_default_route(std::vector<SeedNic>& nics) {
+    std::erase_if(nics.back().gateways, [&](const IpAddress& gateway) {
+        return std::any_of(nics.begin(), nics.end() - 1, [&](const SeedNic& earlier) {
+            return std::ranges::any_of(earlier.gateways, [&](const IpAddress& other) {
+                return other.is_ipv6() == gateway.is_ipv6();
+            });
+        });
+    });
+}
+
 /// sockaddr_un bounds a socket's path (unix(7)).
 void check_socket_path(const fs::path& runtime) {
     const fs::path longest = runtime / "console.sock";
@@ -259,6 +271,7 @@ void VmService::write_files(const VmCreate& call, const VmRecord& vm) const {
     Seed seed{vm.uuid, vm.name, call.ssh_keys, call.user_data, call.init_script, {}};
     for (const Nic& nic : vm.nics) {
         seed.nics.push_back(host_.networks.seed_nic(nic));
+        keep_one_default_route(seed.nics);
     }
     replace_file(files.seed(), seed_iso(seed_files(seed)));
     replace_file(files.serial_log(), "");

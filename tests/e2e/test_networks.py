@@ -295,7 +295,7 @@ def test_a_reboot_brings_back_networks_and_vms_with_the_same_addresses(guests):
     capsul = guests.capsul
     before = {vm: addresses(capsul, vm)["assigned"] for vm in "abc"}
     capsul.ctl("stop", "b", "--force", timeout=60)
-    capsul.host.reboot()
+    capsul.host.reboot(timeout=180)
     capsul.ctl("vm", "wait", "a", "c", "--for", "agent", "--timeout", f"{BOOT}s", timeout=BOOT + 30)
     assert [network["state"] for network in capsul.json("network", "list")] == ["running", "running"]
     assert capsul.state("b") == "stopped"

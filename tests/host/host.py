@@ -300,12 +300,12 @@ class Host:
         self._spawn_keeper()
         self._wait_up()
 
-    def reboot(self):
-        """A clean reboot; returns when it is up again."""
+    def reboot(self, timeout=STOP_TIMEOUT):
+        """A clean reboot; returns when it is up again. `timeout` is for going down: guests take their time."""
         before = self.leader()
         self.run("systemctl reboot", check=False)
         wait_until(lambda: self.find_leader() not in (before, None) or not self.is_running(),
-                   STOP_TIMEOUT, f"rebooting {self.name}")
+                   timeout, f"rebooting {self.name}")
         self._wait_up()
 
     def shutdown(self):

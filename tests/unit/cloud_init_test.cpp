@@ -59,6 +59,21 @@ TEST(CloudInit, WritesValidSeedWithoutKeysAndUserData) {
     expect_golden("cloud_init/small.txt", joined(small_seed()));
 }
 
+TEST(CloudInit, TellsAGuestItsAddresses) {
+    Seed seed = full_seed();
+    seed.nics.push_back({Mac::parse("02:00:00:00:00:02"),
+                         {"10.80.0.2/24", "fd80::2/64"},
+                         {IpAddress::parse("10.80.0.1"), IpAddress::parse("fd80::1")},
+                         {IpAddress::parse("192.0.2.53")}});
+    const Json nic = parse_json(seed_files(seed).at("network-config")).at("ethernets").at("nic1");
+    EXPECT_EQ(nic.at("match").at("macaddress"), "02:00:00:00:00:02");
+    EXPECT_EQ(nic.at("addresses").size(), 2U);
+    EXPECT_EQ(nic.at("gateway4"), "10.80.0.1");
+    EXPECT_EQ(nic.at("gateway6"), "fd80::1");
+    EXPECT_EQ(nic.at("nameservers").at("addresses").at(0), "192.0.2.53");
+    EXPECT_FALSE(nic.contains("dhcp4"));
+}
+
 TEST(CloudInit, LeavesUserDataUntouched) {
     Seed seed = full_seed();
     seed.user_data = "#!/bin/sh\r\necho \xff\n";

@@ -1,0 +1,108 @@
+// The network interfaces of the host, as rtnetlink(7) tells and changes them.
+#pragma once
+
+#include "daemon/nethelper/array.hpp"
+#include "daemon/nethelper/netlink.hpp"
+#include "daemon/nethelper/values.hpp"
+
+#include <optional>
+#include <sys/types.h>
+
+namespace capsul::nethelper {
+
+enum class Kind : std::uint8_t { other, bridge, tap };
+
+constexpr std::uint32_t nobody = 0xffffffff;
+
+struct Link {
+    Name name;
+    int index = 0;
+    Kind kind = Kind::other;
+    /// It has an alias; `owner` is whose, when it is one of this program's.
+    bool marked = false;
+    uid_t owner = nobody;
+    /// The index of the bridge that it is plugged into, or 0.
+    int master = 0;
+    unsigned mtu = 0;
+    Mac mac{};
+    // Of a TAP: whether it stays when nobody has it open, and who may open it.
+    bool persistent = false;
+    uid_t tap_user = nobody;
+    gid_t tap_group = nobody;
+    // Of a bridge's port.
+    bool locked = false;
+    bool learning = false;
+    bool isolated = false;
+
+    /// Made by this program for `uid`, as the kernel has it: only with cap_net_admin can the alias be set.
+    [[nodiscard]] bool belongs_to(uid_t uid) const { return owner == uid && kind != Kind::other; }
+    /// A TAP that its maker has not committed yet.
+    [[nodiscard]] bool is_tap_in_flight() const { return kind == Kind::tap && !persistent; }
+};
+
+/// How a port of a bridge treats frames: of a guest (locked: it sends from the MAC that is fixed to it, and
+/// from no other), or of a trunk, behind which there are many.
+struct Port {
+    bool locked = true;
+    bool isolated = false;
+
+    [[nodiscard]] bool is_in_force(const Link& link) const {
+        return link.locked == locked && link.learning != locked && link.isolated == isolated;
+    }
+};
+
+struct InterfaceAddress {
+    int index = 0;
+    Cidr address;
+    bool link_scope = false;
+};
+
+struct FdbEntry {
+    int index = 0;
+    Mac mac{};
+};
+
+/// What fails otherwise than documented ends the program (Exit::kernel).
+class Links {
+  public:
+    Links();
+
+    [[nodiscard]] std::optional<Link> find(const Name& name);
+    [[nodiscard]] std::optional<Link> find(int index);
+    /// Of one that is sure to be there; ends the program when it is not.
+    [[nodiscard]] int index_of(const Name& name);
+    void list(Array<Link>& links);
+    void list_addresses(Array<InterfaceAddress>& addresses);
+    /// The MACs that were fixed to ports, of one bridge or (0) of all.
+    void list_fixed_macs(int bridge, Array<FdbEntry>& entries);
+    /// Whether the bridge knows the MAC, fixed or learnt.
+    [[nodiscard]] bool knows_mac(int bridge, const Mac& mac);
+
+    /// Without alias and down. EEXIST when there is such a name.
+    [[nodiscard]] int create_bridge(const Name& name, const Mac& mac);
+    /// Marks it as `owner`'s, STP and multicast snooping off, up.
+    void configure_bridge(int index, uid_t owner);
+    /// Marks it as `owner`'s; no IPv6 link-local address; plugged in when `bridge` is not 0: EXFULL for one
+    /// too many.
+    [[nodiscard]] int configure_tap(int index, uid_t owner, const Mac& mac, unsigned mtu, int bridge);
+    /// What a guest's port has learnt is forgotten.
+    void set_port(int index, const Port& port);
+    /// EEXIST when the bridge knows it.
+    [[nodiscard]] int fix_mac(int port, const Mac& mac);
+    void forget_mac(int port, const Mac& mac);
+    void set_up(int index);
+    void remove(int index);
+    /// EEXIST when it is there.
+    [[nodiscard]] int add_address(int index, const Cidr& address);
+
+  private:
+    [[nodiscard]] std::optional<Link> find_one(Messages& question);
+    template <class T>
+    void list_all(Messages& question, Array<T>& result, bool (*read)(const Message&, T&));
+    [[nodiscard]] int without_link_local(int index);
+    void require(Messages& message, const char* what);
+
+    Netlink netlink_;
+};
+
+} // namespace capsul::nethelper

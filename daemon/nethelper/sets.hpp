@@ -1,0 +1,89 @@
+// The elements of the packaged nftables sets (capsul.nft), by nfnetlink.
+#pragma once
+
+#include "daemon/nethelper/arguments.hpp"
+#include "daemon/nethelper/array.hpp"
+#include "daemon/nethelper/netlink.hpp"
+#include "daemon/nethelper/values.hpp"
+
+#include <algorithm>
+#include <iterator>
+
+namespace capsul::nethelper {
+
+enum class Set : std::uint8_t { known4, known6, trunks, full, dns_icmp, inside, allow4, allow6 };
+
+inline constexpr std::array tap_sets{Set::known4, Set::known6, Set::trunks};
+inline constexpr std::array bridge_sets{Set::full, Set::dns_icmp, Set::inside, Set::allow4, Set::allow6};
+
+/// An element: its parts one after the other, each filled up to four bytes, the first one an interface's
+/// name.
+struct Element {
+    using Key = std::array<std::byte, 40>;
+
+    Set set = Set::known4;
+    std::uint8_t size = 0;
+    /// Of a set with ranges; equal to `key` otherwise.
+    bool ranged = false;
+    Key key{};
+    Key key_end{};
+
+    [[nodiscard]] Name interface() const;
+    /// known4, known6: the address.
+    [[nodiscard]] Address address() const;
+};
+
+/// known4 or known6: what a TAP may send from.
+[[nodiscard]] Element known(const Name& tap, const Mac& mac, const Address& address);
+/// trunks, full, dns_icmp: only a name.
+[[nodiscard]] Element only_name(Set set, const Name& interface);
+[[nodiscard]] Element inside(const Name& bridge);
+/// allow4 or allow6.
+[[nodiscard]] Element allowed(const Name& bridge, const Item& item);
+
+/// Ends the program: what was asked for cannot be had without the tables.
+[[noreturn]] void die_without_tables();
+
+class Sets {
+  public:
+    Sets();
+
+    /// 0, or ENOENT when the tables are not loaded, EPERM without cap_net_admin, EINTR when they changed
+    /// meanwhile.
+    [[nodiscard]] int list(std::span<const Set> sets, Array<Element>& elements);
+
+    /// In one transaction: what `is_old` says of `sets` goes, `wanted` comes. When somebody else changed
+    /// anything meanwhile, all over again. ENOENT when the tables are not loaded, EEXIST when ranges of
+    /// `wanted` overlap in part; other errors end the program.
+    template <class IsOld>
+    [[nodiscard]] int replace(std::span<const Set> sets, const IsOld& is_old,
+                              std::span<const Element> wanted) {
+        Array<Element> present;
+        Array<Element> old;
+        for (unsigned attempt = 0; attempt < attempts; ++attempt) {
+            const std::uint32_t generation = current_generation();
+            int error = list(sets, present);
+            if (error == 0) {
+                old.clear();
+                std::copy_if(present.begin(), present.end(), std::back_inserter(old), is_old);
+                error = change(generation, {old.begin(), old.end()}, wanted);
+            }
+            if (error != ERESTART && error != EINTR) {
+                return known_error(error);
+            }
+        }
+        die(Exit::kernel, "the nftables rules change all the time");
+    }
+
+  private:
+    static constexpr unsigned attempts = 1000;
+
+    [[nodiscard]] static int known_error(int error);
+    [[nodiscard]] std::uint32_t current_generation();
+    [[nodiscard]] int change(std::uint32_t generation, std::span<const Element> old,
+                             std::span<const Element> wanted);
+
+    Netlink netlink_;
+};
+
+} // namespace capsul::nethelper

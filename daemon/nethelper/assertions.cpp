@@ -1,4 +1,5 @@
-// What libstdc++'s headers call when a precondition is broken, for a program that is not linked with it: the end.
+// What libstdc++'s headers call when a precondition is broken: the end. The program is not linked with
+// libstdc++.
 #include <string_view>
 
 namespace std {

@@ -12,7 +12,7 @@ packages_of() {
 	image) echo mmdebstrap e2fsprogs uidmap ;;
 	host)
 		echo systemd-container systemd-sysv libpam-systemd dbus-user-session iproute2 util-linux bsdutils mount \
-			passwd sudo procps python3
+			passwd sudo procps python3 nftables libcap2-bin uidmap
 		;;
 	test)
 		# Debian's plain clang-tidy (14) cannot read libstdc++ 12's <ranges> and coroutines.

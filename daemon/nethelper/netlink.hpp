@@ -77,10 +77,13 @@ struct Attribute {
     std::uint16_t type = 0;
     Bytes value;
 
+    /// Zeros in the place of what is missing.
     template <class T>
     [[nodiscard]] T as() const {
         T result{};
-        std::memcpy(&result, value.data(), value.size() < sizeof result ? value.size() : sizeof result);
+        if (!value.empty()) {
+            std::memcpy(&result, value.data(), std::min(value.size(), sizeof result));
+        }
         return result;
     }
     [[nodiscard]] std::string_view text() const;

@@ -72,6 +72,60 @@ def test_a_bridge_is_made_and_has_addresses(net):
     assert [one["local"] for one in json.loads(said)[0]["addr_info"] if one.get("nodad")] == ["fd00:80::1"]
 
 
+# Opens TAPs, sends frames, each by the TAP that is named first, and prints for each which of the others got it.
+EXCHANGE = """
+import fcntl, json, os, struct, sys, time
+names, frames = json.load(sys.stdin)
+taps = {}
+for name in names:
+    taps[name] = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
+    fcntl.ioctl(taps[name], 0x400454ca, struct.pack("16sH22x", name.encode(), 0x1002))
+while any(open(f"/sys/class/net/{name}/brport/state").read() != "3\\n" for name in names):
+    time.sleep(0.02)
+for number, (name, to, sender) in enumerate(frames):
+    addresses = bytes.fromhex((to + sender).replace(":", ""))
+    os.write(taps[name], addresses + bytes([0x88, 0xb5, number]) + bytes(46))
+time.sleep(0.2)
+got = [[] for _ in frames]
+for name, tap in taps.items():
+    while True:
+        try:
+            frame = os.read(tap, 2000)
+        except BlockingIOError:
+            break
+        if frame[12:14] == bytes([0x88, 0xb5]):
+            got[frame[14]].append(name)
+print(json.dumps(got))
+"""
+
+
+def exchange(net, names, frames):
+    return json.loads(net.run(["python3", "-c", EXCHANGE], user="alice", input=json.dumps([names, frames])).stdout)
+
+
+def test_frames_go_only_where_they_should(net):
+    everybody, nobody, mac3 = "ff:ff:ff:ff:ff:ff", "02:00:00:00:00:99", "02:00:00:00:00:03"
+    net.helper("bridge-add", "cap-n1")
+    net.helper("tap-add", "cap-t1", "cap-n1", MAC, "--isolated")
+    net.helper("tap-add", "cap-t2", "cap-n1", MAC2, "--isolated")
+    net.helper("tap-add", "cap-t3", "cap-n1", mac3)
+    net.helper("trunk-add", "cap-v1", "cap-n1")
+    frames = [
+        (["cap-t1", everybody, MAC], ["cap-t3", "cap-v1"]),  # the isolated do not see each other
+        (["cap-t3", everybody, mac3], ["cap-t1", "cap-t2", "cap-v1"]),
+        (["cap-t1", everybody, nobody], []),  # another's address as the sender: dropped
+        (["cap-t1", everybody, mac3], []),
+        (["cap-t1", everybody, "fe:00:00:00:00:01"], []),
+        (["cap-t3", MAC, mac3], ["cap-t1"]),
+        (["cap-t3", nobody, mac3], ["cap-v1"]),  # what is for somebody unknown goes to no guest
+        (["cap-v1", everybody, MAC], ["cap-t1", "cap-t2", "cap-t3"]),  # from behind the trunk, as if it were the first
+        (["cap-t3", MAC, mac3], ["cap-t1"]),  # which has not lost its address by that
+        (["cap-t1", everybody, MAC], ["cap-t3", "cap-v1"]),
+    ]
+    got = exchange(net, ["cap-t1", "cap-t2", "cap-t3", "cap-v1"], [frame for frame, _ in frames])
+    assert got == [receivers for _, receivers in frames]
+
+
 def test_egress_replaces_what_was(net):
     net.helper("bridge-add", "cap-n1")
     for words, elements, told in [
@@ -372,6 +426,19 @@ def test_under_no_new_privileges_it_has_no_capability_and_says_so(net):
         net.helper("bridge-add", "cap-n1")
         assert net.run([*unit, "list"], user="alice").stdout == "bridge cap-n1 addresses=- egress=? isolated=?\n"
         net.helper("bridge-del", "cap-n1")
+
+
+def test_the_capability_may_be_only_permitted(net):
+    """Then it can run, without it, where a unit takes all capabilities away."""
+    bounded = (f"setpriv --reuid={net.uid['alice']} --regid={net.uid['alice']} --init-groups --bounding-set=-all "
+               f"bash -c 'exec {HELPER} check-policy'")
+    assert "not permitted" in net.run(bounded, check=False).stderr
+    try:
+        net.run(["setcap", "cap_net_admin=p", HELPER])
+        net.helper("bridge-add", "cap-n1")
+        assert "prefix" in net.run(bounded).stdout
+    finally:
+        net.run(["setcap", "cap_net_admin=ep", HELPER])
 
 
 def test_an_unprivileged_debugger_takes_the_capability_away(net):

@@ -18,7 +18,7 @@ Fields split(std::string_view line) {
     while (true) {
         line.remove_prefix(std::min(line.find_first_not_of(blanks), line.size()));
         const std::size_t length = std::min(line.find_first_of(blanks), line.size());
-        if (length == 0 || !fields.push_back({line.data(), length})) {
+        if (length == 0 || !fields.push_back(line.substr(0, length))) {
             return fields;
         }
         line.remove_prefix(length);

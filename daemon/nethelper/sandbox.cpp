@@ -136,7 +136,7 @@ bool filter_system_calls() {
 } // namespace
 
 bool enter_sandbox() {
-    ::clearenv();
+    ::clearenv(); // NOLINT(concurrency-mt-unsafe): there is one thread
     ::umask(077);
     open_standard_descriptors();
     const bool privileged = is_permitted();

@@ -153,7 +153,7 @@ AddressText to_text(const Address& address) {
 
 std::string_view take_field(std::string_view& text, char separator) {
     const std::size_t at = std::min(text.find(separator), text.size());
-    const std::string_view field(text.data(), at);
+    const std::string_view field = text.substr(0, at);
     text.remove_prefix(std::min(at + 1, text.size()));
     return field;
 }

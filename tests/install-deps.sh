@@ -8,11 +8,11 @@ packages_of() {
 		echo g++ cmake ninja-build ccache pkg-config scdoc libboost1.81-dev nlohmann-json3-dev libcli11-dev \
 			libsystemd-dev libtomlplusplus-dev libfmt-dev libsmartcols-dev libarchive-dev libssl-dev libyaml-dev libseccomp-dev
 		;;
-	run) echo qemu-system-x86 qemu-utils openssh-client nftables dnsmasq-base ;;
+	run) echo qemu-system-x86 qemu-utils openssh-client nftables libcap2-bin dnsmasq-base ;;
 	image) echo mmdebstrap e2fsprogs uidmap ;;
 	host)
 		echo systemd-container systemd-sysv libpam-systemd dbus-user-session iproute2 util-linux bsdutils mount \
-			passwd sudo procps python3 nftables libcap2-bin uidmap
+			passwd sudo procps python3
 		;;
 	test)
 		# Debian's plain clang-tidy (14) cannot read libstdc++ 12's <ranges> and coroutines.

@@ -9,22 +9,6 @@ from conftest import STAGE_IN_HOST
 HELPER = "/usr/libexec/capsul/capsul-net"
 POLICY = "/etc/capsul/net.policy"
 
-# Only the sets of the packaged tables, none of their rules.
-SETS = """
-table bridge capsul {
-    set known4 { type ifname . ether_addr . ipv4_addr; }
-    set known6 { type ifname . ether_addr . ipv6_addr; }
-    set trunks { type ifname; }
-}
-table inet capsul {
-    set full     { type ifname; }
-    set dns_icmp { type ifname; }
-    set inside   { type ifname . ifname; }
-    set allow4   { type ifname . ipv4_addr . inet_proto . inet_service; flags interval; }
-    set allow6   { type ifname . ipv6_addr . inet_proto . inet_service; flags interval; }
-}
-"""
-
 DONE, REFUSED, USAGE, UNSAFE, KERNEL = range(5)
 MAC = "02:00:00:00:00:01"
 MAC2 = "02:00:00:00:00:02"
@@ -132,11 +116,11 @@ def written(element):
 
 
 def make_surroundings(net):
-    """br0 and br1 of the administrator's, cards that are no bridges, and the sets."""
+    """br0 and br1 of the administrator's, cards that are no bridges, and the tables."""
     net.write_policy(net.policy)
     net.run("ip link add br0 type bridge && ip link set br0 address 02:00:00:00:ff:00 up && "
             "ip link add br1 type bridge && ip link add link br0 name br0.5 type macvlan && "
-            "ip link add card0 type ifb && nft -f -", input=SETS)
+            "ip link add card0 type ifb && nft -f /usr/share/capsul/capsul.nft")
 
 
 def remove_all(net):

@@ -132,7 +132,7 @@ step_units() {
 	local folder status=0
 	folder=$(mktemp -d)
 	while read -r golden; do
-		cp "$golden" "$folder/capsul-vm-$(basename "$golden" | sed 's/^capsul-vm-//')"
+		cp "$golden" "$folder"
 	done < <(find tests/unit/golden -name '*.service')
 	if [ -n "$(ls -A "$folder")" ]; then
 		verify_units --user "$folder"/*.service || status=1

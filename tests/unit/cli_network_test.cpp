@@ -79,10 +79,10 @@ TEST(NetworkView, ListsIpv6WhereThereIsAny) {
 
 TEST(NetworkView, TellsNoEgressOfABridgeThatIsNotCapsuls) {
     EXPECT_EQ(table({bridge_network(), nat_network()}, Format::csv),
-              "name,type,state,bridge,subnet,subnet6,vms,gateway,range,dns,isolate,egress,dhcp,boot,unit,"
+              "name,type,state,bridge,subnet,subnet6,vms,gateway,range,dns,isolate,egress,boot,unit,"
               "reason\n"
-              "pub,bridge,stopped,br0,,,,,,,no,,no,no,capsul-net-pub.service,\n"
-              "lan,nat,running,cap-lan,10.80.0.0/24,,\"db,web\",10.80.0.1,,,yes,dns-icmp,no,yes,"
+              "pub,bridge,stopped,br0,,,,,,,no,,no,capsul-net-pub.service,\n"
+              "lan,nat,running,cap-lan,10.80.0.0/24,,\"db,web\",10.80.0.1,,,yes,dns-icmp,yes,"
               "capsul-net-lan.service,\n");
 }
 
@@ -101,14 +101,13 @@ TEST(NetworkView, ShowsANatNetwork) {
                                                  "Reserved:        10.80.0.9 for web, 10.80.0.8 for db\n"
                                                  "Isolated:        yes: its VMs do not reach each other\n"
                                                  "Egress:          dns-icmp\n"
-                                                 "DHCP:            no\n"
                                                  "Created:         2026-11-22T06:00:00Z\n");
 }
 
 TEST(NetworkView, ShowsWhoGivesOutTheAddressesOfABridge) {
     const std::string text = render_network(bridge_network(), {});
     EXPECT_NE(text.find("Addresses:       capsul gives out none"), std::string::npos) << text;
-    for (const char* absent : {"Subnet", "DNS", "Egress", "DHCP:"}) {
+    for (const char* absent : {"Subnet", "DNS", "Egress"}) {
         EXPECT_EQ(text.find(absent), std::string::npos) << text;
     }
 }

@@ -72,6 +72,8 @@ TEST(NetworkScript, OfTapsIsAsGolden) {
 
 TEST(NetworkUnit, IsAsGolden) {
     expect_golden("capsul-net-lan.service", network_unit(Name::parse("lan"), "/home/alice/networks/lan"));
+    expect_golden("capsul-net-public.service",
+                  network_unit(Name::parse("public"), "/home/alice/networks/public"));
     expect_golden(
         "capsul-tap-web.service",
         tap_unit(Name::parse("web"), {Name::parse("lan"), Name::parse("public")}, "/home/alice/vms/web"));

@@ -39,6 +39,8 @@ REFUSALS = {
     "an address outside the policy": ["tap-add", "cap-x", "br0", MAC2, "--ip", "203.0.113.32"],
     "one good address and one bad": ["tap-add", "cap-x", "br0", MAC2, "--ip", "203.0.113.17", "--ip", "2001:db9::1"],
     "an own subnet's address on another bridge": ["tap-add", "cap-x", "br0", MAC2, "--ip", "10.80.0.3"],
+    "any address, where the policy has some": ["tap-add", "cap-x", "br0", MAC2, "--any-ip"],
+    "any address on an own bridge": ["tap-add", "cap-x", "cap-n1", MAC2, "--any-ip"],
     "an address outside the own subnets": ["tap-add", "cap-x", "cap-n1", MAC2, "--ip", "203.0.113.17"],
     "a bad address for a TAP that is there": ["tap-add", "cap-t1", "cap-n1", MAC, "--ip", "192.0.2.1"],
     "another TAP's MAC for a TAP that is there": ["tap-add", "cap-t2", "cap-n1", MAC],

@@ -216,6 +216,25 @@ def test_is_dropped_from_a_tap_of_which_nothing_is_known(net, name):
         assert not net.arrives(net.a, HONEST[name], net.b)
 
 
+# Where the bridge's network gives out the addresses, a guest may have any, but no other MAC and no other part to play.
+LIES_WITHOUT_AN_ADDRESS = [
+    "arp with another's MAC inside", "arp probe with another's MAC inside", "arp in a VLAN", "spanning tree", "dhcp offer",
+    "dhcp in another's name", "icmp redirect", "igmp query", "router advertisement", "redirect", "dhcpv6 reply",
+    "solicitation that tells another's MAC", "advertisement that tells another's MAC"]
+
+
+@pytest.mark.parametrize("name", HONEST)
+def test_passes_from_a_tap_that_may_have_any_address(net, name):
+    with net.unknown(net.a), net.elements("bridge", unpinned=f"cap-a . {A}"):
+        assert net.arrives(net.a, HONEST[name], net.b)
+
+
+@pytest.mark.parametrize("name", LIES_WITHOUT_AN_ADDRESS)
+def test_is_dropped_from_a_tap_that_may_have_any_address(net, name):
+    with net.unknown(net.a), net.elements("bridge", unpinned=f"cap-a . {A}"):
+        assert not net.arrives(net.a, LIES[name], net.b, lambda got: got[6:12] in GUESTS)
+
+
 @pytest.mark.parametrize("name", ["arp request", "arp probe for its own address", "udp", "udp, IPv6"])
 def test_another_mac_is_dropped_even_by_an_unlocked_port(net, name):
     frame = HONEST[name][:6] + frames.mac_bytes("02:00:00:00:00:77") + HONEST[name][12:]

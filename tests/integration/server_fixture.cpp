@@ -210,9 +210,14 @@ TestServer::TestServer(const ServerConfig& config, const Patience& patience, uid
     }
     folder_ = name;
     add_routes();
-    std::vector<UniqueFd> listeners;
-    listeners.push_back(listen_unix(socket()));
-    server_ = std::make_unique<Server>(router_, config, std::move(listeners), owner_uid, patience);
+    try {
+        std::vector<UniqueFd> listeners;
+        listeners.push_back(listen_unix(socket()));
+        server_ = std::make_unique<Server>(router_, config, std::move(listeners), owner_uid, patience);
+    } catch (...) {
+        std::filesystem::remove_all(folder_); // no destructor will
+        throw;
+    }
     thread_ = std::thread([this] { server_->run(10ms, [this] { ++ticks; }); });
 }
 

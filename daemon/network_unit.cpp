@@ -34,7 +34,7 @@ TasksMax=32
 } // namespace
 
 std::string network_unit(const Name& network, const std::filesystem::path& folder) {
-    const std::string name = network.to_string();
+    const std::string& name = network.to_string();
     return seal(fmt::format(R"(# The network {0}, written by capsul. What it does is in {1}.
 [Unit]
 Description=Network {0}
@@ -49,7 +49,7 @@ WantedBy=default.target
 }
 
 std::string tap_unit(const Name& vm, const std::vector<Name>& networks, const std::filesystem::path& folder) {
-    const std::string name = vm.to_string();
+    const std::string& name = vm.to_string();
     std::string needs;
     for (const Name& network : networks) {
         needs += fmt::format("Requires={0}\nAfter={0}\n", network_unit_name(network));

@@ -121,7 +121,7 @@ EgressRule EgressRule::parse(std::string_view text) {
 }
 
 std::string EgressRule::to_string() const {
-    const std::string subnet = destination_.to_string();
+    std::string subnet = destination_.to_string();
     if (protocol_.empty()) {
         return subnet;
     }

@@ -136,7 +136,7 @@ ps -u "$(id -u)" -o comm= | grep -vxE 'systemd|\(sd-pam\)|dbus-daemon|capsuld|sh
 
 
 def install_capsul(host, user="alice"):
-    host.run(f"cp -rT {STAGE_IN_HOST} /")
+    host.run(f"cp --remove-destination -rT {STAGE_IN_HOST} /")
     host.run("systemctl --user daemon-reload && systemctl --user enable --now capsuld.socket", user=user)
     return Capsul(host, user)
 

@@ -130,7 +130,7 @@ def remove_all(net):
 
 
 def install(host):
-    host.run(f"cp -rT {STAGE_IN_HOST} / && groupadd --system capsul-net && usermod -aG capsul-net alice && "
+    host.run(f"cp --remove-destination -rT {STAGE_IN_HOST} / && groupadd --system capsul-net && usermod -aG capsul-net alice && "
              "usermod -aG capsul-net bob && install -d /etc/capsul && "
              f"chown root:capsul-net {HELPER} && chmod 0750 {HELPER} && setcap cap_net_admin=ep {HELPER}")
     host.run("systemctl restart user@$(id -u alice)")  # or it would not be in the group

@@ -199,6 +199,6 @@ class NetLab:
 
 @pytest.fixture(scope="module")
 def net(host):
-    host.run(f"cp -rT {STAGE_IN_HOST} / && systemctl daemon-reload && systemctl start capsul-nft.service")
+    host.run(f"cp --remove-destination -rT {STAGE_IN_HOST} / && systemctl daemon-reload && systemctl start capsul-nft.service")
     with NetLab(host) as lab:
         yield lab

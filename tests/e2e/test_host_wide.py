@@ -9,7 +9,7 @@ from conftest import EXAMPLES_IN_HOST, STAGE_IN_HOST
 @pytest.fixture
 def wide(make_host):
     host = make_host("wide", users=("bob", "mallory"), linger=False)
-    host.run(f"cp -rT {STAGE_IN_HOST} /")
+    host.run(f"cp --remove-destination -rT {STAGE_IN_HOST} /")
     for _ in range(2):  # the second time changes nothing
         host.run([EXAMPLES_IN_HOST / "host-wide.sh"])
     host.run("usermod --append --groups capsul bob")

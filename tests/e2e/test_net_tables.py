@@ -8,7 +8,7 @@ OURS = "bridge capsul", "inet capsul"
 
 @pytest.fixture(scope="module")
 def root(host):
-    host.run(f"cp -rT {STAGE_IN_HOST} / && systemctl daemon-reload")
+    host.run(f"cp --remove-destination -rT {STAGE_IN_HOST} / && systemctl daemon-reload")
     yield lambda command: host.run(command).stdout
     host.run("systemctl stop capsul-nft.service nftables.service")
 
@@ -69,7 +69,7 @@ def test_stopping_with_the_tables_gone_is_no_failure(root):
 
 def test_they_are_there_after_a_reboot(make_host):
     host = make_host("tables")
-    host.run(f"cp -rT {STAGE_IN_HOST} / && systemctl daemon-reload && systemctl enable nftables.service capsul-nft.service")
+    host.run(f"cp --remove-destination -rT {STAGE_IN_HOST} / && systemctl daemon-reload && systemctl enable nftables.service capsul-nft.service")
     host.reboot()
     assert tables(lambda command: host.run(command).stdout) == {*OURS, "inet filter"}
     order = host.run("systemctl show --property=ActiveEnterTimestampMonotonic --value "

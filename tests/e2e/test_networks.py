@@ -11,7 +11,6 @@ import pytest
 from conftest import EXAMPLES_IN_HOST, import_debian, install_capsul
 
 BOOT = 600  # seconds, of three emulated guests at once on a busy machine
-OUTSIDE = {4: "10.77.0.2", 6: "fd77::2"}
 WEB = 8000
 
 # The administrator's bridge: the second card is its port. It is made at boot, by root.
@@ -24,7 +23,7 @@ RemainAfterExit=yes
 ExecStart=/sbin/ip link add br0 type bridge
 ExecStart=/sbin/ip link set eth1 master br0
 ExecStart=/sbin/ip addr flush dev eth1
-ExecStart=/sbin/ip addr add 10.77.1.1/24 dev br0
+ExecStart=/sbin/ip addr add {address}/24 dev br0
 ExecStart=/sbin/ip link set br0 up
 [Install]
 WantedBy=multi-user.target
@@ -35,7 +34,7 @@ WantedBy=multi-user.target
 def inside(lab, host_binds):
     import conftest
     with conftest.hosts.Host.boot("inside", binds=host_binds, links=2, lab=lab, tied=True) as host:
-        host.run("cat >/etc/systemd/system/br0.service && systemctl enable --now br0.service", input=BRIDGE_UNIT)
+        host.run("cat >/etc/systemd/system/br0.service && systemctl enable --now br0.service", input=BRIDGE_UNIT.format(address=host.address(1)))
         yield host
 
 
@@ -96,6 +95,12 @@ class Guests:
 
 
 @pytest.fixture(scope="module")
+def servers(outside):
+    """The web server outside, by IPv4 and by IPv6."""
+    return {4: outside.address(), 6: outside.address6()}
+
+
+@pytest.fixture(scope="module")
 def guests(networks, debian_image):
     capsul = networks
     image = import_debian(capsul, debian_image)
@@ -132,10 +137,10 @@ def test_ssh_goes_to_the_guests_own_address(guests):
 
 
 @pytest.mark.parametrize("family", [4, 6])
-def test_nat_leads_outside_in_the_hosts_name(guests, outside, family):
-    assert guests.fetch("a", OUTSIDE[family]) == "hello from outside\n"
+def test_nat_leads_outside_in_the_hosts_name(guests, inside, outside, servers, family):
+    assert guests.fetch("a", servers[family]) == "hello from outside\n"
     seen = outside.run("journalctl --unit=www --output=cat").stdout
-    assert {4: "10.77.0.1", 6: "fd77::1"}[family] in seen
+    assert {4: inside.address(), 6: inside.address6()}[family] in seen
     assert "10.80.5.2" not in seen and "fd80:ca95" not in seen
 
 
@@ -144,8 +149,8 @@ def test_a_guest_on_a_bridge_is_reached_by_its_own_address(guests, outside):
     assert "SSH-" in outside.run(["bash", "-c", "exec 3<>/dev/tcp/10.77.1.96/22; head -1 <&3"]).stdout
 
 
-def test_nobody_outside_reaches_a_guest_behind_nat(guests, outside):
-    outside.run("ip route add 10.80.5.0/24 via 10.77.0.1")
+def test_nobody_outside_reaches_a_guest_behind_nat(guests, inside, outside):
+    outside.run(f"ip route add 10.80.5.0/24 via {inside.address()}")
     try:
         assert outside.run("ping -c1 -W2 10.80.5.2", check=False).returncode != 0
     finally:
@@ -155,14 +160,14 @@ def test_nobody_outside_reaches_a_guest_behind_nat(guests, outside):
 @pytest.mark.parametrize("egress, open_, closed", [
     ("none", [], ["tcp4", "tcp6", "ping4", "ping6"]),
     ("dns-icmp", ["ping4", "ping6"], ["tcp4", "tcp6"]),
-    (f"10.77.0.2:{WEB}/tcp", ["tcp4"], ["tcp6", "ping4", "ping6"]),
+    ("{server}:8000/tcp", ["tcp4"], ["tcp6", "ping4", "ping6"]),
     ("[fd77::/64]:8000-8001/tcp,10.77.0.0/24", ["tcp4", "tcp6", "ping4"], ["ping6"]),
     ("full", ["tcp4", "tcp6", "ping4", "ping6"], []),
 ])
-def test_egress_is_enforced_on_the_host(guests, egress, open_, closed):
-    guests.capsul.ctl("network", "set", "lan", "--egress", egress)
-    probes = {"tcp4": lambda: guests.reaches("a", OUTSIDE[4]), "tcp6": lambda: guests.reaches("a", OUTSIDE[6]),
-              "ping4": lambda: guests.pings("a", OUTSIDE[4]), "ping6": lambda: guests.pings("a", OUTSIDE[6])}
+def test_egress_is_enforced_on_the_host(guests, servers, egress, open_, closed):
+    guests.capsul.ctl("network", "set", "lan", "--egress", egress.format(server=servers[4]))
+    probes = {"tcp4": lambda: guests.reaches("a", servers[4]), "tcp6": lambda: guests.reaches("a", servers[6]),
+              "ping4": lambda: guests.pings("a", servers[4]), "ping6": lambda: guests.pings("a", servers[6])}
     assert {name for name in probes if probes[name]()} == set(open_)
     assert set(open_) | set(closed) == set(probes)
     assert guests.reaches("a", "10.80.5.40", 22)  # the network itself is not concerned
@@ -291,7 +296,7 @@ def test_a_bridge_that_is_gone_is_told_in_words(guests):
     assert capsul.state("c") == "running"
 
 
-def test_a_reboot_brings_back_networks_and_vms_with_the_same_addresses(guests):
+def test_a_reboot_brings_back_networks_and_vms_with_the_same_addresses(guests, servers):
     capsul = guests.capsul
     before = {vm: addresses(capsul, vm)["assigned"] for vm in "abc"}
     capsul.ctl("stop", "b", "--force", timeout=60)
@@ -302,7 +307,7 @@ def test_a_reboot_brings_back_networks_and_vms_with_the_same_addresses(guests):
     for vm in "ac":
         assert addresses(capsul, vm)["assigned"] == before[vm]
         assert addresses(capsul, vm)["missing"] == []
-    assert guests.fetch("a", OUTSIDE[4]) == "hello from outside\n"
+    assert guests.fetch("a", servers[4]) == "hello from outside\n"
 
 
 def test_deleting_all_leaves_nothing(guests):

@@ -70,8 +70,8 @@ class Asked {
 };
 
 TEST(NetworkCreate, SendsWhatTheOptionsSay) {
+    Asked asked; // before the daemon, whose threads use it until it has ended
     MadeUpDaemon daemon;
-    Asked asked;
     daemon.add_work<NetworkCreate>([&](const NetworkCreate& call) {
         asked.note(call);
         return made_up_network("lan");
@@ -111,8 +111,8 @@ TEST(NetworkCreate, SendsWhatTheOptionsSay) {
 }
 
 TEST(NetworkCreate, TakesTheTypeFromTheBridge) {
+    Asked asked; // before the daemon, whose threads use it until it has ended
     MadeUpDaemon daemon;
-    Asked asked;
     daemon.add_work<NetworkCreate>([&](const NetworkCreate& call) {
         asked.note(call);
         return made_up_network("pub");
@@ -187,8 +187,8 @@ TEST(NetworkCreate, ExcusesNoOtherFailureOfOneThatMayExist) {
 }
 
 TEST(NetworkSet, SendsOnlyWhatIsToChange) {
+    Asked asked; // before the daemon, whose threads use it until it has ended
     MadeUpDaemon daemon;
-    Asked asked;
     daemon.add_work<NetworkSet>([&](const NetworkSet& call) {
         asked.note(call);
         return made_up_network("lan");
@@ -341,8 +341,8 @@ TEST(NetworkDelete, ForgivesAMissingOneWhenTold) {
 }
 
 TEST(NetworkReserve, KeepsAndReleasesAnAddress) {
+    Asked asked; // before the daemon, whose threads use it until it has ended
     MadeUpDaemon daemon;
-    Asked asked;
     const auto answer = [&](const auto& call) {
         asked.note(call);
         return made_up_network("lan");
@@ -394,8 +394,8 @@ TEST(NetworkLeases, ListsWhoHasWhat) {
 }
 
 TEST(VmCreate, GivesOneNicForEachNetworkInTheirOrder) {
+    Asked asked; // before the daemon, whose threads use it until it has ended
     MadeUpDaemon daemon;
-    Asked asked;
     daemon.add_work<VmCreate>([&](const VmCreate& call) {
         asked.note(call);
         return made_up_vm("web", VmState::running);
@@ -441,12 +441,12 @@ TEST(VmNic, IsNotLookedForInABrokenVm) {
 }
 
 TEST(VmNic, IsAddedAndPrinted) {
+    Asked asked; // before the daemon, whose threads use it until it has ended
     MadeUpDaemon daemon;
-    Asked asked;
     const Nic first = made_up_nic(0, "lan", "10.80.0.2");
     const Nic second = made_up_nic(1, "lan", "10.80.0.9");
     daemon.router.add<VmShow>([=](const VmShow&) { return vm_with({first}); });
-    daemon.add_work<VmNicAdd>([&](const VmNicAdd& call) {
+    daemon.add_work<VmNicAdd>([&asked, first, second](const VmNicAdd& call) {
         asked.note(call);
         return vm_with({first, second});
     });
@@ -465,8 +465,8 @@ TEST(VmNic, IsAddedAndPrinted) {
 }
 
 TEST(VmNic, IsRemovedUnasked) {
+    Asked asked; // before the daemon, whose threads use it until it has ended
     MadeUpDaemon daemon;
-    Asked asked;
     const Nic nic = made_up_nic(1, "lan", "10.80.0.2");
     daemon.router.add<VmShow>([=](const VmShow&) { return vm_with({nic}, VmState::stopped); });
     daemon.add_work<VmNicRemove>([&](const VmNicRemove& call) {

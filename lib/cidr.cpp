@@ -57,11 +57,6 @@ IpAddress IpAddress::plus(std::uint64_t count) const {
     return sum;
 }
 
-bool IpAddress::bit(int index) const {
-    const unsigned byte = bytes_.at(static_cast<std::size_t>(index / 8));
-    return ((byte >> static_cast<unsigned>(7 - index % 8)) & 1U) != 0;
-}
-
 IpAddress IpAddress::with_rest(int first, bool ones) const {
     IpAddress result = *this;
     for (int index = first; index < bits(); ++index) {
@@ -70,10 +65,6 @@ IpAddress IpAddress::with_rest(int first, bool ones) const {
         byte = static_cast<unsigned char>(ones ? byte | mask : byte & ~mask);
     }
     return result;
-}
-
-std::string IpAddress::bytes() const {
-    return {bytes_.begin(), bytes_.begin() + bits() / 8};
 }
 
 Cidr Cidr::parse(std::string_view text) {

@@ -23,12 +23,8 @@ class IpAddress {
     [[nodiscard]] int bits() const noexcept { return is_ipv6_ ? 128 : 32; }
     /// The address `count` after this one; wraps at the end of the address space.
     [[nodiscard]] IpAddress plus(std::uint64_t count) const;
-    /// Bit `index` from the most significant, 0 to bits() - 1.
-    [[nodiscard]] bool bit(int index) const;
     /// With the bits from `first` on all zero or all one.
     [[nodiscard]] IpAddress with_rest(int first, bool ones) const;
-    /// 4 or 16 bytes in network order.
-    [[nodiscard]] std::string bytes() const;
     auto operator<=>(const IpAddress&) const = default;
 
   private:

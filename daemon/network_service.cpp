@@ -95,7 +95,7 @@ std::vector<Network> NetworkService::list() {
 Network NetworkService::show(const Name& name) {
     const auto stored = store_.networks.find(name);
     if (!stored) {
-        static_cast<void>(usable(name)); // tells
+        throw no_such_network(name);
     }
     const std::string unit = network_unit_name(name);
     const ServiceStatus status = systemd_.status(unit);
@@ -162,13 +162,18 @@ NetworkRecord NetworkService::usable(const Name& name) {
     if (stored) {
         throw Error(ErrorCode::wrong_state, about(name, "its record cannot be used: " + stored->broken));
     }
+    throw no_such_network(name);
+}
+
+/// The error (not_found) about a network that there is not.
+Error NetworkService::no_such_network(const Name& name) {
     std::vector<std::string> names;
     for (const auto& other : store_.networks.list()) {
         names.push_back(other.name.to_string());
     }
-    throw Error(ErrorCode::not_found, about(name, "does not exist"),
-                names.empty() ? "`capsulctl network create " + name.to_string() + "` makes it"
-                              : fmt::format("networks there are: {}", fmt::join(names, ", ")));
+    return {ErrorCode::not_found, about(name, "does not exist"),
+            names.empty() ? "`capsulctl network create " + name.to_string() + "` makes it"
+                          : fmt::format("networks there are: {}", fmt::join(names, ", "))};
 }
 
 /// All actions on networks run one after the other: so two cannot get the same subnet or bridge.

@@ -59,6 +59,7 @@ class NetworkService {
   private:
     template <class Work>
     Operation submit(const char* kind, const Name& name, Work work);
+    [[nodiscard]] Error no_such_network(const Name& name);
     Json make(const NetworkCreate& call, Progress& progress);
     [[nodiscard]] NetworkRecord plan(const NetworkCreate& call);
     void write_files(const NetworkRecord& network);

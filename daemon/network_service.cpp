@@ -414,11 +414,7 @@ void NetworkService::erase(const Name& name) {
     store_.networks.remove(name);
     store_.networks.forget(name);
     units_.remove(network_unit_name(name));
-    std::error_code failure;
-    fs::remove_all(paths_.network(name), failure);
-    if (failure) {
-        throw_errno(failure.value(), paths_.network(name).string());
-    }
+    remove_whole(paths_.network(name));
 }
 
 Operation NetworkService::reserve(const NetworkReserve& call) {

@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 namespace capsul {
-namespace {
 
 void remove_whole(const fs::path& path) {
     std::error_code failure;
@@ -19,8 +18,6 @@ void remove_whole(const fs::path& path) {
         throw_errno(failure.value(), path.string());
     }
 }
-
-} // namespace
 
 Written refresh_file(const fs::path& file, const std::string& wanted, unsigned mode) {
     if (!fs::exists(file)) {

@@ -17,6 +17,9 @@ enum class Written {
 /// Brings a sealed file of capsul's up to date. Throws Error (wrong_state) when it is no regular file.
 Written refresh_file(const fs::path& file, const std::string& wanted, unsigned mode = 0600);
 
+/// Removes a file, or a folder with all that is in it; nothing when it is not there.
+void remove_whole(const fs::path& path);
+
 class UserUnits {
   public:
     explicit UserUnits(const Paths& paths) : folder_(paths.units), wants_(paths.wants()) {}

@@ -18,15 +18,6 @@ bool is_missing(const fs::path& path) {
     return fs::symlink_status(path, unknown).type() == fs::file_type::not_found;
 }
 
-/// A file or a folder with all that is in it; nothing when it is not there.
-void remove_whole(const fs::path& path) {
-    std::error_code failure;
-    fs::remove_all(path, failure);
-    if (failure) {
-        throw_errno(failure.value(), path.string());
-    }
-}
-
 /// Durable before anything else goes, since a unit without a VM would start at boot.
 void remove_unit(const VmHost& host, const Name& name) {
     host.units().remove(vm_unit_name(name));

@@ -373,8 +373,7 @@ void NetworkService::require_no_running_vm(const Name& name) {
     std::vector<std::string> running;
     for (const UnitStatus& unit : systemd_.list("capsul-vm-*.service")) {
         const auto vm = vm_of_unit(unit.name);
-        const bool is_down = unit.active_state == "inactive" || unit.active_state == "failed";
-        if (vm && !is_down && std::ranges::find(on_it, vm->to_string()) != on_it.end()) {
+        if (vm && !is_stopped(unit.active_state) && std::ranges::find(on_it, vm->to_string()) != on_it.end()) {
             running.push_back(vm->to_string());
         }
     }

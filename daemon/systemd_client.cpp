@@ -149,7 +149,7 @@ void SystemdClient::Connection::recheck_waiter(const StopWaiterPtr& waiter) {
     systemd_call::get_active_state(
         bus_, waiter->unit,
         [this, waiter](const std::string& state) {
-            if (systemd_message::is_stopped(state) && !reloading_) {
+            if (is_stopped(state) && !reloading_) {
                 settle_waiters(waiter->unit);
             }
         },
@@ -238,7 +238,7 @@ void SystemdClient::Connection::on_properties_changed(sd_bus_message* message) {
     }
     if (const auto change = systemd_message::read_state_change(message, *unit)) {
         report(*change);
-        if (systemd_message::is_stopped(change->active_state)) {
+        if (is_stopped(change->active_state)) {
             settle_waiters(*unit);
         }
     }

@@ -8,9 +8,15 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace capsul {
+
+/// Whether an ActiveState is that of a unit that does not run.
+[[nodiscard]] inline bool is_stopped(std::string_view active_state) {
+    return active_state == "inactive" || active_state == "failed";
+}
 
 /// One row of ListUnitsByPatterns (org.freedesktop.systemd1(5)).
 struct UnitStatus {

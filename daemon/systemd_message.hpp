@@ -15,10 +15,6 @@ namespace capsul::systemd_message {
 [[nodiscard]] std::string unit_path(const std::string& unit);
 [[nodiscard]] std::optional<std::string> unit_of_path(const char* path);
 
-[[nodiscard]] inline bool is_stopped(std::string_view active_state) {
-    return active_state == "inactive" || active_state == "failed";
-}
-
 /// The next value of that type.
 [[nodiscard]] std::string read_string(sd_bus_message* message);
 [[nodiscard]] std::string read_object_path(sd_bus_message* message);

@@ -17,10 +17,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-bool is_down(const std::string& active_state) {
-    return active_state == "inactive" || active_state == "failed";
-}
-
 /// A VM with TAPs first waits for its units of the host's side.
 std::chrono::milliseconds start_patience(const VmHost& host, const VmRecord& vm) {
     return host.config.vm.start_timeout.value() + (has_taps(vm) ? 90s : 0s);
@@ -229,7 +225,7 @@ StopResult VmPower::stop(const Name& name, std::optional<Duration> timeout, bool
     }
     const std::string unit = vm_unit_name(name);
     const ServiceStatus status = host_.systemd.status(unit);
-    if (is_down(status.active_state)) {
+    if (is_stopped(status.active_state)) {
         if (status.active_state == "failed") {
             host_.systemd.reset_failed(unit);
         }
@@ -296,7 +292,7 @@ void VmPower::end_qemu(const Name& name, int signal) const {
 Vm VmPower::kill(const Name& name) const {
     host_.require(name);
     host_.set_enabled(name, false);
-    if (!is_down(host_.systemd.status(vm_unit_name(name)).active_state)) {
+    if (!is_stopped(host_.systemd.status(vm_unit_name(name)).active_state)) {
         end_qemu(name, SIGKILL);
     }
     take_down_taps(name);

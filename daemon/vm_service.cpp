@@ -353,7 +353,7 @@ void VmService::recover() {
     std::set<Name> running;
     for (const UnitStatus& unit : host_.systemd.list("capsul-vm-*.service")) {
         const auto name = vm_of_unit(unit.name);
-        if (!name || unit.active_state == "inactive" || unit.active_state == "failed") {
+        if (!name || is_stopped(unit.active_state)) {
             continue;
         }
         running.insert(*name);

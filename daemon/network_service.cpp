@@ -257,8 +257,10 @@ OccupiedNetwork NetworkService::occupied() {
 
 void NetworkService::write_files(const NetworkRecord& network) {
     const fs::path folder = paths_.network(network.name);
-    make_folders(folder);
-    sync_folder(paths_.networks());
+    if (!fs::exists(folder)) { // else each start of a VM would cost an fsync
+        make_folders(folder);
+        sync_folder(paths_.networks());
+    }
     refresh_file(folder / "setup.sh", network_setup(network, helper_), 0700);
     refresh_file(folder / "teardown.sh", network_teardown(network, helper_), 0700);
     if (units_.write(network_unit_name(network.name), network_unit(network.name, folder)) ==

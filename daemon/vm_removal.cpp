@@ -21,7 +21,9 @@ bool is_missing(const fs::path& path) {
 /// Durable before anything else goes, since a unit without a VM would start at boot.
 void remove_unit(const VmHost& host, const Name& name) {
     host.units().remove(vm_unit_name(name));
-    host.units().remove(tap_unit_name(name));
+    if (!is_missing(host.units().file(tap_unit_name(name)))) {
+        host.units().remove(tap_unit_name(name));
+    }
 }
 
 /// A folder in vms/ that is no VM: one whose making or removal was cut short.

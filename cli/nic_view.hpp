@@ -17,8 +17,8 @@ struct NicView : Nic {
     std::optional<std::vector<std::string>> protections;
 
     static constexpr auto fields() {
-        return std::tuple_cat(Nic::fields(), std::tuple{optional("counters", &NicView::counters),
-                                                        optional("protections", &NicView::protections)});
+        return field_list(Nic::fields(), optional("counters", &NicView::counters),
+                          optional("protections", &NicView::protections));
     }
 };
 

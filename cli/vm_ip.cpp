@@ -15,7 +15,7 @@ struct AddressRow {
     std::string kind;
     std::string address;
     static constexpr auto fields() {
-        return std::tuple{required("kind", &AddressRow::kind), required("address", &AddressRow::address)};
+        return field_list(required("kind", &AddressRow::kind), required("address", &AddressRow::address));
     }
 };
 constexpr std::array<Column<AddressRow>, 2> address_columns{{

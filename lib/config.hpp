@@ -18,11 +18,11 @@ struct ServerConfig {
     Bytes max_body{std::uint64_t{1} << 20U}; ///< of a JSON request
 
     static constexpr auto fields() {
-        return std::tuple{optional("group", &ServerConfig::group),
+        return field_list(optional("group", &ServerConfig::group),
                           optional("threads", &ServerConfig::threads),
                           optional("connections", &ServerConfig::connections),
                           optional("connections_per_user", &ServerConfig::connections_per_user),
-                          optional("max_body", &ServerConfig::max_body)};
+                          optional("max_body", &ServerConfig::max_body));
     }
 };
 
@@ -33,16 +33,16 @@ struct VmConfig {
     Bytes serial_log{std::uint64_t{4} << 20U};        ///< a longer serial.log loses its beginning
 
     static constexpr auto fields() {
-        return std::tuple{optional("ssh_port_first", &VmConfig::ssh_port_first),
+        return field_list(optional("ssh_port_first", &VmConfig::ssh_port_first),
                           optional("ssh_port_last", &VmConfig::ssh_port_last),
                           optional("start_timeout", &VmConfig::start_timeout),
-                          optional("serial_log", &VmConfig::serial_log)};
+                          optional("serial_log", &VmConfig::serial_log));
     }
 };
 
 struct ImageConfig {
     Bytes max_size{std::uint64_t{2} << 40U}; ///< of a disk as the guest sees it, and of an upload
-    static constexpr auto fields() { return std::tuple{optional("max_size", &ImageConfig::max_size)}; }
+    static constexpr auto fields() { return field_list(optional("max_size", &ImageConfig::max_size)); }
 };
 
 struct Config {
@@ -51,8 +51,8 @@ struct Config {
     ImageConfig image;
 
     static constexpr auto fields() {
-        return std::tuple{optional("server", &Config::server), optional("vm", &Config::vm),
-                          optional("image", &Config::image)};
+        return field_list(optional("server", &Config::server), optional("vm", &Config::vm),
+                          optional("image", &Config::image));
     }
 };
 

@@ -5,13 +5,12 @@
 //         Name name;
 //         std::optional<Duration> timeout;
 //         static constexpr auto fields() {
-//             return std::tuple{required("name", &VmStop::name), optional("timeout", &VmStop::timeout)};
+//             return field_list(required("name", &VmStop::name), optional("timeout", &VmStop::timeout));
 //         }
 //     };
 #pragma once
 
 #include <nlohmann/json.hpp>
-#include <tuple>
 
 namespace capsul {
 
@@ -37,6 +36,39 @@ constexpr Field<Struct, Member> optional(const char* key, Member Struct::*member
     return {key, member, false};
 }
 
+/// A list of fields, each of a type of its own. Not a std::tuple, whose constructors cost the compiler a
+/// second for every file that knows all nouns.
+struct NoFields {};
+template <class First, class Rest>
+struct FieldList {
+    First first;
+    Rest rest;
+};
+
+constexpr NoFields field_list() {
+    return {};
+}
+
+/// Of fields; instead of one, the list of a base class may stand.
+template <class First, class... Others>
+constexpr auto field_list(First first, Others... others) {
+    return FieldList<First, decltype(field_list(others...))>{first, field_list(others...)};
+}
+
+template <class Visit>
+constexpr void visit_fields(NoFields, Visit&) {}
+
+template <class Struct, class Member, class Visit>
+constexpr void visit_fields(const Field<Struct, Member>& field, Visit& visit) {
+    visit(field);
+}
+
+template <class First, class Rest, class Visit>
+constexpr void visit_fields(const FieldList<First, Rest>& list, Visit& visit) {
+    visit_fields(list.first, visit);
+    visit_fields(list.rest, visit);
+}
+
 /// A struct that lists its fields.
 template <class T>
 concept Described = requires {
@@ -46,7 +78,7 @@ concept Described = requires {
 /// Calls `visit(field)` for each field of T, in order.
 template <Described T, class Visit>
 constexpr void for_each_field(Visit&& visit) {
-    std::apply([&](const auto&... field) { (visit(field), ...); }, T::fields());
+    visit_fields(T::fields(), visit);
 }
 
 } // namespace capsul

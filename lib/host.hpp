@@ -15,15 +15,15 @@ struct HostInfo {
     std::string user;
 
     static constexpr auto fields() {
-        return std::tuple{required("version", &HostInfo::version), required("api", &HostInfo::api),
-                          required("user", &HostInfo::user)};
+        return field_list(required("version", &HostInfo::version), required("api", &HostInfo::api),
+                          required("user", &HostInfo::user));
     }
 };
 
 struct HostShow {
     using Result = HostInfo;
     static constexpr Route route{Method::get, "/v1", Answer::value};
-    static constexpr auto fields() { return std::tuple{}; }
+    static constexpr auto fields() { return field_list(); }
 };
 
 enum class Severity { ok, warning, failure };
@@ -41,15 +41,15 @@ struct Finding {
     std::string hint; ///< the command that mends it, or empty
 
     static constexpr auto fields() {
-        return std::tuple{required("check", &Finding::check), required("severity", &Finding::severity),
-                          required("message", &Finding::message), optional("hint", &Finding::hint)};
+        return field_list(required("check", &Finding::check), required("severity", &Finding::severity),
+                          required("message", &Finding::message), optional("hint", &Finding::hint));
     }
 };
 
 struct HostDoctor {
     using Result = std::vector<Finding>;
     static constexpr Route route{Method::get, "/v1/doctor", Answer::value};
-    static constexpr auto fields() { return std::tuple{}; }
+    static constexpr auto fields() { return field_list(); }
 };
 
 } // namespace capsul

@@ -19,9 +19,9 @@ struct DirectKernel {
     std::string cmdline;
 
     static constexpr auto fields() {
-        return std::tuple{required("kernel", &DirectKernel::kernel),
+        return field_list(required("kernel", &DirectKernel::kernel),
                           optional("initrd", &DirectKernel::initrd),
-                          required("cmdline", &DirectKernel::cmdline)};
+                          required("cmdline", &DirectKernel::cmdline));
     }
 };
 
@@ -35,9 +35,9 @@ struct ImageRecord {
     std::optional<DirectKernel> boot;
 
     static constexpr auto fields() {
-        return std::tuple{required("format", &ImageRecord::format),     required("name", &ImageRecord::name),
-                          required("digest", &ImageRecord::digest),     required("size", &ImageRecord::size),
-                          required("imported", &ImageRecord::imported), optional("boot", &ImageRecord::boot)};
+        return field_list(required("format", &ImageRecord::format), required("name", &ImageRecord::name),
+                          required("digest", &ImageRecord::digest), required("size", &ImageRecord::size),
+                          required("imported", &ImageRecord::imported), optional("boot", &ImageRecord::boot));
     }
 };
 
@@ -53,28 +53,24 @@ struct Image {
     std::vector<Name> vms; ///< that are made from it
 
     static constexpr auto fields() {
-        return std::tuple{required("name", &Image::name),
-                          optional("broken", &Image::broken),
-                          optional("digest", &Image::digest),
-                          optional("size", &Image::size),
-                          optional("disk_usage", &Image::disk_usage),
-                          optional("imported", &Image::imported),
-                          optional("boot", &Image::boot),
-                          optional("vms", &Image::vms)};
+        return field_list(required("name", &Image::name), optional("broken", &Image::broken),
+                          optional("digest", &Image::digest), optional("size", &Image::size),
+                          optional("disk_usage", &Image::disk_usage), optional("imported", &Image::imported),
+                          optional("boot", &Image::boot), optional("vms", &Image::vms));
     }
 };
 
 struct ImageList {
     using Result = std::vector<Image>;
     static constexpr Route route{Method::get, "/v1/images", Answer::value};
-    static constexpr auto fields() { return std::tuple{}; }
+    static constexpr auto fields() { return field_list(); }
 };
 
 struct ImageShow {
     Name name;
     using Result = Image;
     static constexpr Route route{Method::get, "/v1/images/{name}", Answer::value};
-    static constexpr auto fields() { return std::tuple{required("name", &ImageShow::name)}; }
+    static constexpr auto fields() { return field_list(required("name", &ImageShow::name)); }
 };
 
 /// A file the daemon has received; kept for an hour for the call that uses it.
@@ -84,8 +80,8 @@ struct Upload {
     Digest digest;
 
     static constexpr auto fields() {
-        return std::tuple{required("id", &Upload::id), required("size", &Upload::size),
-                          required("digest", &Upload::digest)};
+        return field_list(required("id", &Upload::id), required("size", &Upload::size),
+                          required("digest", &Upload::digest));
     }
 };
 
@@ -96,7 +92,7 @@ struct UploadFile {
     using Result = Upload;
     static constexpr Route route{Method::post, "/v1/uploads", Answer::upload};
     static constexpr auto fields() {
-        return std::tuple{optional("sha256", &UploadFile::sha256), optional("sha512", &UploadFile::sha512)};
+        return field_list(optional("sha256", &UploadFile::sha256), optional("sha512", &UploadFile::sha512));
     }
 };
 
@@ -110,9 +106,9 @@ struct ImageImport {
     using Result = Image;
     static constexpr Route route{Method::post, "/v1/images", Answer::operation};
     static constexpr auto fields() {
-        return std::tuple{required("name", &ImageImport::name), required("disk", &ImageImport::disk),
+        return field_list(required("name", &ImageImport::name), required("disk", &ImageImport::disk),
                           optional("kernel", &ImageImport::kernel), optional("initrd", &ImageImport::initrd),
-                          optional("cmdline", &ImageImport::cmdline)};
+                          optional("cmdline", &ImageImport::cmdline));
     }
 };
 
@@ -121,7 +117,7 @@ struct ImageRemove {
     Name name;
     using Result = Image;
     static constexpr Route route{Method::delete_, "/v1/images/{name}", Answer::operation};
-    static constexpr auto fields() { return std::tuple{required("name", &ImageRemove::name)}; }
+    static constexpr auto fields() { return field_list(required("name", &ImageRemove::name)); }
 };
 
 } // namespace capsul

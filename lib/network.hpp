@@ -97,7 +97,7 @@ struct Reservation {
     IpAddress ip;
     Name vm;
     static constexpr auto fields() {
-        return std::tuple{required("ip", &Reservation::ip), required("vm", &Reservation::vm)};
+        return field_list(required("ip", &Reservation::ip), required("vm", &Reservation::vm));
     }
     auto operator<=>(const Reservation&) const = default;
 };
@@ -122,22 +122,16 @@ struct NetworkRecord {
     std::vector<Reservation> reservations;
 
     static constexpr auto fields() {
-        return std::tuple{required("format", &NetworkRecord::format),
-                          required("name", &NetworkRecord::name),
-                          required("type", &NetworkRecord::type),
-                          required("created", &NetworkRecord::created),
-                          required("bridge", &NetworkRecord::bridge),
-                          optional("subnet", &NetworkRecord::subnet),
-                          optional("subnet6", &NetworkRecord::subnet6),
-                          optional("gateway", &NetworkRecord::gateway),
-                          optional("gateway6", &NetworkRecord::gateway6),
-                          optional("range", &NetworkRecord::range),
-                          optional("range6", &NetworkRecord::range6),
-                          optional("dns", &NetworkRecord::dns),
-                          optional("isolate", &NetworkRecord::isolate),
-                          optional("egress", &NetworkRecord::egress),
-                          optional("autostart", &NetworkRecord::autostart),
-                          optional("reservations", &NetworkRecord::reservations)};
+        return field_list(
+            required("format", &NetworkRecord::format), required("name", &NetworkRecord::name),
+            required("type", &NetworkRecord::type), required("created", &NetworkRecord::created),
+            required("bridge", &NetworkRecord::bridge), optional("subnet", &NetworkRecord::subnet),
+            optional("subnet6", &NetworkRecord::subnet6), optional("gateway", &NetworkRecord::gateway),
+            optional("gateway6", &NetworkRecord::gateway6), optional("range", &NetworkRecord::range),
+            optional("range6", &NetworkRecord::range6), optional("dns", &NetworkRecord::dns),
+            optional("isolate", &NetworkRecord::isolate), optional("egress", &NetworkRecord::egress),
+            optional("autostart", &NetworkRecord::autostart),
+            optional("reservations", &NetworkRecord::reservations));
     }
 };
 
@@ -152,10 +146,10 @@ struct Network {
     std::optional<NetworkRecord> spec;
 
     static constexpr auto fields() {
-        return std::tuple{required("name", &Network::name),     required("state", &Network::state),
+        return field_list(required("name", &Network::name), required("state", &Network::state),
                           optional("reason", &Network::reason), required("enabled", &Network::enabled),
-                          required("unit", &Network::unit),     required("vms", &Network::vms),
-                          optional("spec", &Network::spec)};
+                          required("unit", &Network::unit), required("vms", &Network::vms),
+                          optional("spec", &Network::spec));
     }
 };
 
@@ -167,8 +161,8 @@ struct NicSpec {
     std::optional<Mac> mac;
 
     static constexpr auto fields() {
-        return std::tuple{required("network", &NicSpec::network), optional("ip", &NicSpec::ip),
-                          optional("ip6", &NicSpec::ip6), optional("mac", &NicSpec::mac)};
+        return field_list(required("network", &NicSpec::network), optional("ip", &NicSpec::ip),
+                          optional("ip6", &NicSpec::ip6), optional("mac", &NicSpec::mac));
     }
     /// From the text form; throws Error (invalid).
     [[nodiscard]] static NicSpec from_text(std::string_view text);
@@ -185,9 +179,9 @@ struct Nic {
     std::optional<IpAddress> ip6;
 
     static constexpr auto fields() {
-        return std::tuple{required("slot", &Nic::slot), required("network", &Nic::network),
-                          required("mac", &Nic::mac),   optional("tap", &Nic::tap),
-                          optional("ip", &Nic::ip),     optional("ip6", &Nic::ip6)};
+        return field_list(required("slot", &Nic::slot), required("network", &Nic::network),
+                          required("mac", &Nic::mac), optional("tap", &Nic::tap), optional("ip", &Nic::ip),
+                          optional("ip6", &Nic::ip6));
     }
     auto operator<=>(const Nic&) const = default;
 };
@@ -202,12 +196,11 @@ struct LinkCounters {
     std::uint64_t tx_dropped = 0;
 
     static constexpr auto fields() {
-        return std::tuple{required("rx_bytes", &LinkCounters::rx_bytes),
-                          required("rx_packets", &LinkCounters::rx_packets),
-                          required("rx_dropped", &LinkCounters::rx_dropped),
-                          required("tx_bytes", &LinkCounters::tx_bytes),
-                          required("tx_packets", &LinkCounters::tx_packets),
-                          required("tx_dropped", &LinkCounters::tx_dropped)};
+        return field_list(
+            required("rx_bytes", &LinkCounters::rx_bytes), required("rx_packets", &LinkCounters::rx_packets),
+            required("rx_dropped", &LinkCounters::rx_dropped), required("tx_bytes", &LinkCounters::tx_bytes),
+            required("tx_packets", &LinkCounters::tx_packets),
+            required("tx_dropped", &LinkCounters::tx_dropped));
     }
 };
 
@@ -220,8 +213,8 @@ struct NicStatus {
     std::vector<std::string> protections;
 
     static constexpr auto fields() {
-        return std::tuple{required("slot", &NicStatus::slot), required("counters", &NicStatus::counters),
-                          required("protections", &NicStatus::protections)};
+        return field_list(required("slot", &NicStatus::slot), required("counters", &NicStatus::counters),
+                          required("protections", &NicStatus::protections));
     }
 };
 
@@ -233,22 +226,22 @@ struct Lease {
     std::optional<Mac> mac;
 
     static constexpr auto fields() {
-        return std::tuple{required("ip", &Lease::ip), required("use", &Lease::use),
-                          optional("vm", &Lease::vm), optional("mac", &Lease::mac)};
+        return field_list(required("ip", &Lease::ip), required("use", &Lease::use),
+                          optional("vm", &Lease::vm), optional("mac", &Lease::mac));
     }
 };
 
 struct NetworkList {
     using Result = std::vector<Network>;
     static constexpr Route route{Method::get, "/v1/networks", Answer::value};
-    static constexpr auto fields() { return std::tuple{}; }
+    static constexpr auto fields() { return field_list(); }
 };
 
 struct NetworkShow {
     Name name;
     using Result = Network;
     static constexpr Route route{Method::get, "/v1/networks/{name}", Answer::value};
-    static constexpr auto fields() { return std::tuple{required("name", &NetworkShow::name)}; }
+    static constexpr auto fields() { return field_list(required("name", &NetworkShow::name)); }
 };
 
 /// Makes a network and, unless told otherwise, starts it. A nat network without a subnet gets a free one of
@@ -271,14 +264,14 @@ struct NetworkCreate {
     using Result = Network;
     static constexpr Route route{Method::post, "/v1/networks", Answer::operation};
     static constexpr auto fields() {
-        return std::tuple{
-            required("name", &NetworkCreate::name),         required("type", &NetworkCreate::type),
-            optional("bridge", &NetworkCreate::bridge),     optional("subnet", &NetworkCreate::subnet),
-            optional("subnet6", &NetworkCreate::subnet6),   optional("gateway", &NetworkCreate::gateway),
+        return field_list(
+            required("name", &NetworkCreate::name), required("type", &NetworkCreate::type),
+            optional("bridge", &NetworkCreate::bridge), optional("subnet", &NetworkCreate::subnet),
+            optional("subnet6", &NetworkCreate::subnet6), optional("gateway", &NetworkCreate::gateway),
             optional("gateway6", &NetworkCreate::gateway6), optional("range", &NetworkCreate::range),
-            optional("range6", &NetworkCreate::range6),     optional("dns", &NetworkCreate::dns),
-            optional("isolate", &NetworkCreate::isolate),   optional("egress", &NetworkCreate::egress),
-            optional("start", &NetworkCreate::start),       optional("autostart", &NetworkCreate::autostart)};
+            optional("range6", &NetworkCreate::range6), optional("dns", &NetworkCreate::dns),
+            optional("isolate", &NetworkCreate::isolate), optional("egress", &NetworkCreate::egress),
+            optional("start", &NetworkCreate::start), optional("autostart", &NetworkCreate::autostart));
     }
 };
 
@@ -290,8 +283,8 @@ struct NetworkSet {
     using Result = Network;
     static constexpr Route route{Method::post, "/v1/networks/{name}", Answer::operation};
     static constexpr auto fields() {
-        return std::tuple{required("name", &NetworkSet::name), optional("egress", &NetworkSet::egress),
-                          optional("dns", &NetworkSet::dns)};
+        return field_list(required("name", &NetworkSet::name), optional("egress", &NetworkSet::egress),
+                          optional("dns", &NetworkSet::dns));
     }
 };
 
@@ -299,7 +292,7 @@ struct NetworkStart {
     Name name;
     using Result = Network;
     static constexpr Route route{Method::post, "/v1/networks/{name}/start", Answer::operation};
-    static constexpr auto fields() { return std::tuple{required("name", &NetworkStart::name)}; }
+    static constexpr auto fields() { return field_list(required("name", &NetworkStart::name)); }
 };
 
 /// Refused (in_use) while VMs run on it. It no longer starts at boot.
@@ -307,7 +300,7 @@ struct NetworkStop {
     Name name;
     using Result = Network;
     static constexpr Route route{Method::post, "/v1/networks/{name}/stop", Answer::operation};
-    static constexpr auto fields() { return std::tuple{required("name", &NetworkStop::name)}; }
+    static constexpr auto fields() { return field_list(required("name", &NetworkStop::name)); }
 };
 
 /// Refused (in_use) while a VM has a NIC on it.
@@ -315,7 +308,7 @@ struct NetworkDelete {
     Name name;
     using Result = Network; ///< as it was
     static constexpr Route route{Method::delete_, "/v1/networks/{name}", Answer::operation};
-    static constexpr auto fields() { return std::tuple{required("name", &NetworkDelete::name)}; }
+    static constexpr auto fields() { return field_list(required("name", &NetworkDelete::name)); }
 };
 
 /// Keeps an address for a VM.
@@ -326,8 +319,8 @@ struct NetworkReserve {
     using Result = Network;
     static constexpr Route route{Method::post, "/v1/networks/{name}/reservations", Answer::operation};
     static constexpr auto fields() {
-        return std::tuple{required("name", &NetworkReserve::name), required("ip", &NetworkReserve::ip),
-                          required("vm", &NetworkReserve::vm)};
+        return field_list(required("name", &NetworkReserve::name), required("ip", &NetworkReserve::ip),
+                          required("vm", &NetworkReserve::vm));
     }
 };
 
@@ -338,7 +331,7 @@ struct NetworkRelease {
     using Result = Network;
     static constexpr Route route{Method::delete_, "/v1/networks/{name}/reservations/{ip}", Answer::operation};
     static constexpr auto fields() {
-        return std::tuple{required("name", &NetworkRelease::name), required("ip", &NetworkRelease::ip)};
+        return field_list(required("name", &NetworkRelease::name), required("ip", &NetworkRelease::ip));
     }
 };
 
@@ -346,11 +339,14 @@ struct NetworkLeases {
     Name name;
     using Result = std::vector<Lease>;
     static constexpr Route route{Method::get, "/v1/networks/{name}/leases", Answer::value};
-    static constexpr auto fields() { return std::tuple{required("name", &NetworkLeases::name)}; }
+    static constexpr auto fields() { return field_list(required("name", &NetworkLeases::name)); }
 };
 
 /// The name of QEMU's own user-mode network, which needs no record.
 inline constexpr std::string_view user_network = "user";
+
+/// "network lan: TEXT": how every error about a network begins.
+[[nodiscard]] std::string about_network(const Name& name, const std::string& text);
 
 /// "capsul-net-NAME.service".
 [[nodiscard]] std::string network_unit_name(const Name& name);

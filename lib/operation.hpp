@@ -29,8 +29,8 @@ struct Problem {
     std::string hint;
 
     static constexpr auto fields() {
-        return std::tuple{required("title", &Problem::title), required("status", &Problem::status),
-                          required("code", &Problem::code), optional("hint", &Problem::hint)};
+        return field_list(required("title", &Problem::title), required("status", &Problem::status),
+                          required("code", &Problem::code), optional("hint", &Problem::hint));
     }
     [[nodiscard]] static Problem from(const Error& error);
     [[nodiscard]] Error to_error() const;
@@ -49,11 +49,11 @@ struct Operation {
     std::optional<Problem> error; ///< once failed
 
     static constexpr auto fields() {
-        return std::tuple{required("id", &Operation::id),           required("kind", &Operation::kind),
-                          required("target", &Operation::target),   required("state", &Operation::state),
+        return field_list(required("id", &Operation::id), required("kind", &Operation::kind),
+                          required("target", &Operation::target), required("state", &Operation::state),
                           required("created", &Operation::created), optional("message", &Operation::message),
                           optional("percent", &Operation::percent), optional("result", &Operation::result),
-                          optional("error", &Operation::error)};
+                          optional("error", &Operation::error));
     }
     [[nodiscard]] bool finished() const {
         return state == OperationState::done || state == OperationState::failed;
@@ -63,21 +63,21 @@ struct Operation {
 struct OperationList {
     using Result = std::vector<Operation>;
     static constexpr Route route{Method::get, "/v1/operations", Answer::value};
-    static constexpr auto fields() { return std::tuple{}; }
+    static constexpr auto fields() { return field_list(); }
 };
 
 struct OperationShow {
     Uuid id;
     using Result = Operation;
     static constexpr Route route{Method::get, "/v1/operations/{id}", Answer::value};
-    static constexpr auto fields() { return std::tuple{required("id", &OperationShow::id)}; }
+    static constexpr auto fields() { return field_list(required("id", &OperationShow::id)); }
 };
 
 /// Streams the operation as NDJSON, a line whenever it changes, the last one finished.
 struct OperationFollow {
     Uuid id;
     static constexpr Route route{Method::get, "/v1/operations/{id}/follow", Answer::stream};
-    static constexpr auto fields() { return std::tuple{required("id", &OperationFollow::id)}; }
+    static constexpr auto fields() { return field_list(required("id", &OperationFollow::id)); }
 };
 
 /// Something that happened.
@@ -89,9 +89,9 @@ struct Event {
     Json data = Json::object();
 
     static constexpr auto fields() {
-        return std::tuple{required("id", &Event::id), required("time", &Event::time),
+        return field_list(required("id", &Event::id), required("time", &Event::time),
                           required("type", &Event::type), required("target", &Event::target),
-                          optional("data", &Event::data)};
+                          optional("data", &Event::data));
     }
 };
 
@@ -102,7 +102,7 @@ struct EventList {
     bool follow = false;
     static constexpr Route route{Method::get, "/v1/events", Answer::stream};
     static constexpr auto fields() {
-        return std::tuple{optional("since", &EventList::since), optional("follow", &EventList::follow)};
+        return field_list(optional("since", &EventList::since), optional("follow", &EventList::follow));
     }
 };
 

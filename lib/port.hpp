@@ -15,7 +15,7 @@ struct Endpoint {
     std::uint16_t port = 0;
 
     static constexpr auto fields() {
-        return std::tuple{required("address", &Endpoint::address), required("port", &Endpoint::port)};
+        return field_list(required("address", &Endpoint::address), required("port", &Endpoint::port));
     }
     auto operator<=>(const Endpoint&) const = default;
 };

@@ -96,15 +96,15 @@ struct VmRecord {
     Duration stop_timeout{std::chrono::seconds(90)};
 
     static constexpr auto fields() {
-        return std::tuple{
-            required("format", &VmRecord::format),       required("name", &VmRecord::name),
-            required("uuid", &VmRecord::uuid),           required("created", &VmRecord::created),
-            required("image", &VmRecord::image),         required("image_digest", &VmRecord::image_digest),
-            optional("boot", &VmRecord::boot),           required("cpus", &VmRecord::cpus),
-            required("memory", &VmRecord::memory),       required("disk", &VmRecord::disk),
-            required("nics", &VmRecord::nics),           optional("ssh_port", &VmRecord::ssh_port),
-            optional("publish", &VmRecord::publish),     optional("labels", &VmRecord::labels),
-            optional("autostart", &VmRecord::autostart), optional("stop_timeout", &VmRecord::stop_timeout)};
+        return field_list(
+            required("format", &VmRecord::format), required("name", &VmRecord::name),
+            required("uuid", &VmRecord::uuid), required("created", &VmRecord::created),
+            required("image", &VmRecord::image), required("image_digest", &VmRecord::image_digest),
+            optional("boot", &VmRecord::boot), required("cpus", &VmRecord::cpus),
+            required("memory", &VmRecord::memory), required("disk", &VmRecord::disk),
+            required("nics", &VmRecord::nics), optional("ssh_port", &VmRecord::ssh_port),
+            optional("publish", &VmRecord::publish), optional("labels", &VmRecord::labels),
+            optional("autostart", &VmRecord::autostart), optional("stop_timeout", &VmRecord::stop_timeout));
     }
 };
 
@@ -122,11 +122,11 @@ struct Vm {
     std::optional<VmRecord> spec;
 
     static constexpr auto fields() {
-        return std::tuple{required("name", &Vm::name),     required("state", &Vm::state),
+        return field_list(required("name", &Vm::name), required("state", &Vm::state),
                           optional("reason", &Vm::reason), required("enabled", &Vm::enabled),
-                          optional("since", &Vm::since),   optional("pid", &Vm::pid),
-                          optional("ssh", &Vm::ssh),       required("unit", &Vm::unit),
-                          optional("nics", &Vm::nics),     optional("spec", &Vm::spec)};
+                          optional("since", &Vm::since), optional("pid", &Vm::pid), optional("ssh", &Vm::ssh),
+                          required("unit", &Vm::unit), optional("nics", &Vm::nics),
+                          optional("spec", &Vm::spec));
     }
 };
 
@@ -138,7 +138,7 @@ struct VmList {
     using Result = std::vector<Vm>;
     static constexpr Route route{Method::get, "/v1/vms", Answer::value};
     static constexpr auto fields() {
-        return std::tuple{optional("label", &VmList::label), optional("state", &VmList::state)};
+        return field_list(optional("label", &VmList::label), optional("state", &VmList::state));
     }
 };
 
@@ -146,7 +146,7 @@ struct VmShow {
     Name name;
     using Result = Vm;
     static constexpr Route route{Method::get, "/v1/vms/{name}", Answer::value};
-    static constexpr auto fields() { return std::tuple{required("name", &VmShow::name)}; }
+    static constexpr auto fields() { return field_list(required("name", &VmShow::name)); }
 };
 
 struct VmCreate {
@@ -167,14 +167,14 @@ struct VmCreate {
     using Result = Vm;
     static constexpr Route route{Method::post, "/v1/vms", Answer::operation};
     static constexpr auto fields() {
-        return std::tuple{
-            optional("name", &VmCreate::name),           required("image", &VmCreate::image),
-            optional("cpus", &VmCreate::cpus),           optional("memory", &VmCreate::memory),
-            optional("disk", &VmCreate::disk),           optional("ssh_keys", &VmCreate::ssh_keys),
+        return field_list(
+            optional("name", &VmCreate::name), required("image", &VmCreate::image),
+            optional("cpus", &VmCreate::cpus), optional("memory", &VmCreate::memory),
+            optional("disk", &VmCreate::disk), optional("ssh_keys", &VmCreate::ssh_keys),
             optional("user_data", &VmCreate::user_data), optional("init_script", &VmCreate::init_script),
-            optional("networks", &VmCreate::networks),   optional("publish", &VmCreate::publish),
-            optional("labels", &VmCreate::labels),       optional("start", &VmCreate::start),
-            optional("autostart", &VmCreate::autostart), optional("stop_timeout", &VmCreate::stop_timeout)};
+            optional("networks", &VmCreate::networks), optional("publish", &VmCreate::publish),
+            optional("labels", &VmCreate::labels), optional("start", &VmCreate::start),
+            optional("autostart", &VmCreate::autostart), optional("stop_timeout", &VmCreate::stop_timeout));
     }
 };
 
@@ -184,7 +184,7 @@ struct VmStart {
     Name name;
     using Result = Vm;
     static constexpr Route route{Method::post, "/v1/vms/{name}/start", Answer::operation};
-    static constexpr auto fields() { return std::tuple{required("name", &VmStart::name)}; }
+    static constexpr auto fields() { return field_list(required("name", &VmStart::name)); }
 };
 
 /// How a stop came about.
@@ -198,7 +198,7 @@ struct StopResult {
     Vm vm;
     StopKind how = StopKind::already;
     static constexpr auto fields() {
-        return std::tuple{required("vm", &StopResult::vm), required("how", &StopResult::how)};
+        return field_list(required("vm", &StopResult::vm), required("how", &StopResult::how));
     }
 };
 
@@ -211,8 +211,8 @@ struct VmStop {
     using Result = StopResult;
     static constexpr Route route{Method::post, "/v1/vms/{name}/stop", Answer::operation};
     static constexpr auto fields() {
-        return std::tuple{required("name", &VmStop::name), optional("timeout", &VmStop::timeout),
-                          optional("force", &VmStop::force)};
+        return field_list(required("name", &VmStop::name), optional("timeout", &VmStop::timeout),
+                          optional("force", &VmStop::force));
     }
 };
 
@@ -224,8 +224,8 @@ struct VmRestart {
     using Result = StopResult;
     static constexpr Route route{Method::post, "/v1/vms/{name}/restart", Answer::operation};
     static constexpr auto fields() {
-        return std::tuple{required("name", &VmRestart::name), optional("timeout", &VmRestart::timeout),
-                          optional("force", &VmRestart::force)};
+        return field_list(required("name", &VmRestart::name), optional("timeout", &VmRestart::timeout),
+                          optional("force", &VmRestart::force));
     }
 };
 
@@ -234,21 +234,21 @@ struct VmKill {
     Name name;
     using Result = Vm;
     static constexpr Route route{Method::post, "/v1/vms/{name}/kill", Answer::operation};
-    static constexpr auto fields() { return std::tuple{required("name", &VmKill::name)}; }
+    static constexpr auto fields() { return field_list(required("name", &VmKill::name)); }
 };
 
 struct VmPause {
     Name name;
     using Result = Vm;
     static constexpr Route route{Method::post, "/v1/vms/{name}/pause", Answer::operation};
-    static constexpr auto fields() { return std::tuple{required("name", &VmPause::name)}; }
+    static constexpr auto fields() { return field_list(required("name", &VmPause::name)); }
 };
 
 struct VmResume {
     Name name;
     using Result = Vm;
     static constexpr Route route{Method::post, "/v1/vms/{name}/resume", Answer::operation};
-    static constexpr auto fields() { return std::tuple{required("name", &VmResume::name)}; }
+    static constexpr auto fields() { return field_list(required("name", &VmResume::name)); }
 };
 
 /// Ends it if it runs (not gracefully) and removes everything of it.
@@ -256,7 +256,7 @@ struct VmDelete {
     Name name;
     using Result = Vm; ///< as it was
     static constexpr Route route{Method::delete_, "/v1/vms/{name}", Answer::operation};
-    static constexpr auto fields() { return std::tuple{required("name", &VmDelete::name)}; }
+    static constexpr auto fields() { return field_list(required("name", &VmDelete::name)); }
 };
 
 /// Waits until the VM has reached a stage. On time-out the error's hint holds the last lines of the serial
@@ -268,8 +268,8 @@ struct VmWait {
     using Result = Vm;
     static constexpr Route route{Method::post, "/v1/vms/{name}/wait", Answer::operation};
     static constexpr auto fields() {
-        return std::tuple{required("name", &VmWait::name), required("for", &VmWait::stage),
-                          optional("timeout", &VmWait::timeout)};
+        return field_list(required("name", &VmWait::name), required("for", &VmWait::stage),
+                          optional("timeout", &VmWait::timeout));
     }
 };
 
@@ -281,9 +281,9 @@ struct VmAddresses {
     std::vector<std::string> guest; ///< what the guest agent says, with prefix; empty when it does not answer
     std::vector<IpAddress> missing; ///< assigned, but not among what the guest says
     static constexpr auto fields() {
-        return std::tuple{required("ssh", &VmAddresses::ssh), required("published", &VmAddresses::published),
+        return field_list(required("ssh", &VmAddresses::ssh), required("published", &VmAddresses::published),
                           required("assigned", &VmAddresses::assigned),
-                          required("guest", &VmAddresses::guest), required("missing", &VmAddresses::missing)};
+                          required("guest", &VmAddresses::guest), required("missing", &VmAddresses::missing));
     }
 };
 /// Asks the guest, which takes a while when it does not answer: an operation.
@@ -291,7 +291,7 @@ struct VmIp {
     Name name;
     using Result = VmAddresses;
     static constexpr Route route{Method::post, "/v1/vms/{name}/addresses", Answer::operation};
-    static constexpr auto fields() { return std::tuple{required("name", &VmIp::name)}; }
+    static constexpr auto fields() { return field_list(required("name", &VmIp::name)); }
 };
 
 /// What ssh(1) needs to reach a guest and know it.
@@ -300,8 +300,8 @@ struct SshTarget {
     std::string user;                   ///< the guest's first ordinary user (uid 1000), else root
     std::vector<std::string> host_keys; ///< public keys that the guest's agent reported
     static constexpr auto fields() {
-        return std::tuple{required("endpoint", &SshTarget::endpoint), required("user", &SshTarget::user),
-                          required("host_keys", &SshTarget::host_keys)};
+        return field_list(required("endpoint", &SshTarget::endpoint), required("user", &SshTarget::user),
+                          required("host_keys", &SshTarget::host_keys));
     }
 };
 /// Asks the guest, as VmIp does.
@@ -309,7 +309,7 @@ struct VmSsh {
     Name name;
     using Result = SshTarget;
     static constexpr Route route{Method::post, "/v1/vms/{name}/ssh", Answer::operation};
-    static constexpr auto fields() { return std::tuple{required("name", &VmSsh::name)}; }
+    static constexpr auto fields() { return field_list(required("name", &VmSsh::name)); }
 };
 
 struct ExecResult {
@@ -318,10 +318,10 @@ struct ExecResult {
     std::string stderr_base64;
     bool truncated = false; ///< only the first MiB of each is kept
     static constexpr auto fields() {
-        return std::tuple{required("exit_code", &ExecResult::exit_code),
+        return field_list(required("exit_code", &ExecResult::exit_code),
                           required("stdout_base64", &ExecResult::stdout_base64),
                           required("stderr_base64", &ExecResult::stderr_base64),
-                          required("truncated", &ExecResult::truncated)};
+                          required("truncated", &ExecResult::truncated));
     }
 };
 /// Runs a command in the guest through its agent, as the agent's user (root).
@@ -333,9 +333,9 @@ struct VmExec {
     using Result = ExecResult;
     static constexpr Route route{Method::post, "/v1/vms/{name}/exec", Answer::operation};
     static constexpr auto fields() {
-        return std::tuple{required("name", &VmExec::name), required("command", &VmExec::command),
+        return field_list(required("name", &VmExec::name), required("command", &VmExec::command),
                           optional("input_base64", &VmExec::input_base64),
-                          optional("timeout", &VmExec::timeout)};
+                          optional("timeout", &VmExec::timeout));
     }
 };
 
@@ -353,8 +353,8 @@ struct VmLogs {
     bool follow = false;
     static constexpr Route route{Method::get, "/v1/vms/{name}/logs", Answer::stream};
     static constexpr auto fields() {
-        return std::tuple{required("name", &VmLogs::name), optional("source", &VmLogs::source),
-                          optional("lines", &VmLogs::lines), optional("follow", &VmLogs::follow)};
+        return field_list(required("name", &VmLogs::name), optional("source", &VmLogs::source),
+                          optional("lines", &VmLogs::lines), optional("follow", &VmLogs::follow));
     }
 };
 
@@ -362,7 +362,7 @@ struct VmLogs {
 struct VmConsole {
     Name name;
     static constexpr Route route{Method::get, "/v1/vms/{name}/console", Answer::tunnel};
-    static constexpr auto fields() { return std::tuple{required("name", &VmConsole::name)}; }
+    static constexpr auto fields() { return field_list(required("name", &VmConsole::name)); }
 };
 
 /// Adds a NIC; to a running VM it is plugged in at once.
@@ -372,7 +372,7 @@ struct VmNicAdd {
     using Result = Vm;
     static constexpr Route route{Method::post, "/v1/vms/{name}/nics", Answer::operation};
     static constexpr auto fields() {
-        return std::tuple{required("name", &VmNicAdd::name), required("nic", &VmNicAdd::nic)};
+        return field_list(required("name", &VmNicAdd::name), required("nic", &VmNicAdd::nic));
     }
 };
 
@@ -383,7 +383,7 @@ struct VmNicRemove {
     using Result = Vm;
     static constexpr Route route{Method::delete_, "/v1/vms/{name}/nics", Answer::operation};
     static constexpr auto fields() {
-        return std::tuple{required("name", &VmNicRemove::name), required("slot", &VmNicRemove::slot)};
+        return field_list(required("name", &VmNicRemove::name), required("slot", &VmNicRemove::slot));
     }
 };
 
@@ -395,29 +395,29 @@ struct UnitView {
     bool enabled = false;
     bool need_daemon_reload = false; ///< systemd runs an older text than the file's
     static constexpr auto fields() {
-        return std::tuple{required("unit", &UnitView::unit), required("text", &UnitView::text),
+        return field_list(required("unit", &UnitView::unit), required("text", &UnitView::text),
                           required("active_state", &UnitView::active_state),
                           required("enabled", &UnitView::enabled),
-                          required("need_daemon_reload", &UnitView::need_daemon_reload)};
+                          required("need_daemon_reload", &UnitView::need_daemon_reload));
     }
 };
 struct VmUnit {
     Name name;
     using Result = UnitView;
     static constexpr Route route{Method::get, "/v1/vms/{name}/unit", Answer::value};
-    static constexpr auto fields() { return std::tuple{required("name", &VmUnit::name)}; }
+    static constexpr auto fields() { return field_list(required("name", &VmUnit::name)); }
 };
 
 /// The QEMU command line with the content of qemu.conf written out as options.
 struct CommandView {
     std::vector<std::string> argv;
-    static constexpr auto fields() { return std::tuple{required("argv", &CommandView::argv)}; }
+    static constexpr auto fields() { return field_list(required("argv", &CommandView::argv)); }
 };
 struct VmCommand {
     Name name;
     using Result = CommandView;
     static constexpr Route route{Method::get, "/v1/vms/{name}/command", Answer::value};
-    static constexpr auto fields() { return std::tuple{required("name", &VmCommand::name)}; }
+    static constexpr auto fields() { return field_list(required("name", &VmCommand::name)); }
 };
 
 [[nodiscard]] bool has_user_nic(const VmRecord& vm);

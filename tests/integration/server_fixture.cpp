@@ -18,15 +18,15 @@ namespace capsul::test {
 namespace {
 
 struct Nothing {
-    static constexpr auto fields() { return std::tuple{}; }
+    static constexpr auto fields() { return field_list(); }
 };
 struct Pong {
     bool pong = true;
-    static constexpr auto fields() { return std::tuple{required("pong", &Pong::pong)}; }
+    static constexpr auto fields() { return field_list(required("pong", &Pong::pong)); }
 };
 struct Text {
     std::string text;
-    static constexpr auto fields() { return std::tuple{required("text", &Text::text)}; }
+    static constexpr auto fields() { return field_list(required("text", &Text::text)); }
 };
 struct Ping : Nothing {
     using Result = Pong;
@@ -36,13 +36,13 @@ struct Echo {
     std::string text;
     using Result = Text;
     static constexpr Route route{Method::post, "/v1/echo", Answer::value};
-    static constexpr auto fields() { return std::tuple{required("text", &Echo::text)}; }
+    static constexpr auto fields() { return field_list(required("text", &Echo::text)); }
 };
 struct Big {
     std::uint32_t size = 0;
     using Result = Text;
     static constexpr Route route{Method::get, "/v1/big", Answer::value};
-    static constexpr auto fields() { return std::tuple{required("size", &Big::size)}; }
+    static constexpr auto fields() { return field_list(required("size", &Big::size)); }
 };
 struct Slow : Nothing {
     using Result = Pong;
@@ -58,7 +58,7 @@ struct Crash : Nothing {
 };
 struct Job {
     std::string id;
-    static constexpr auto fields() { return std::tuple{required("id", &Job::id)}; }
+    static constexpr auto fields() { return field_list(required("id", &Job::id)); }
 };
 struct Jobs : Nothing {
     using Result = Job;

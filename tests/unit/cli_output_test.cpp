@@ -16,7 +16,7 @@ struct Thing {
     std::string name;
     std::string reason;
     static constexpr auto fields() {
-        return std::tuple{required("name", &Thing::name), required("reason", &Thing::reason)};
+        return field_list(required("name", &Thing::name), required("reason", &Thing::reason));
     }
 };
 

@@ -15,8 +15,8 @@ struct Everything {
     std::vector<std::string> labels;
     static constexpr Route route{Method::get, "/v1/things/{name}/all", Answer::value};
     static constexpr auto fields() {
-        return std::tuple{required("name", &Everything::name), optional("force", &Everything::force),
-                          optional("count", &Everything::count), optional("labels", &Everything::labels)};
+        return field_list(required("name", &Everything::name), optional("force", &Everything::force),
+                          optional("count", &Everything::count), optional("labels", &Everything::labels));
     }
 };
 

@@ -11,7 +11,7 @@ struct Thing {
     std::string name;
     int count = 0;
     static constexpr auto fields() {
-        return std::tuple{required("name", &Thing::name), optional("count", &Thing::count)};
+        return field_list(required("name", &Thing::name), optional("count", &Thing::count));
     }
 };
 struct ThingShow : Thing {

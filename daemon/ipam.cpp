@@ -21,10 +21,6 @@ IpRange range_of(const NetworkRecord& network, bool ipv6) {
     return range ? *range : IpRange::hosts_of(*subnet_of(network, ipv6));
 }
 
-std::string about(const NetworkRecord& network, const std::string& text) {
-    return fmt::format("network {}: {}", network.name.to_string(), text);
-}
-
 /// The VM that an address is kept for.
 std::optional<Name> kept_for(const NetworkRecord& network, const IpAddress& ip) {
     const auto found = std::ranges::find(network.reservations, ip, &Reservation::ip);
@@ -82,7 +78,8 @@ std::optional<IpAddress> pick_address(const NetworkRecord& network, bool ipv6, c
             break; // the next one may be the first of the address space
         }
     }
-    throw Error(ErrorCode::in_use, about(network, fmt::format("no address of {} is free", range.to_string())),
+    throw Error(ErrorCode::in_use,
+                about_network(network.name, fmt::format("no address of {} is free", range.to_string())),
                 "`capsulctl network leases " + network.name.to_string() + "` shows who has them");
 }
 
@@ -91,22 +88,25 @@ void check_address(const NetworkRecord& network, const IpAddress& ip, const Name
     const auto& subnet = subnet_of(network, ip.is_ipv6());
     if (!subnet || !subnet->is_host(ip)) {
         throw Error(ErrorCode::invalid,
-                    about(network, subnet ? fmt::format("{} is not an address of a host in {}",
-                                                        ip.to_string(), subnet->to_string())
-                                          : fmt::format("has no {} subnet", ip.is_ipv6() ? "IPv6" : "IPv4")));
+                    about_network(network.name,
+                                  subnet ? fmt::format("{} is not an address of a host in {}", ip.to_string(),
+                                                       subnet->to_string())
+                                         : fmt::format("has no {} subnet", ip.is_ipv6() ? "IPv6" : "IPv4")));
     }
     if (ip == gateway_of(network, ip.is_ipv6())) {
-        throw Error(ErrorCode::invalid, about(network, ip.to_string() + " is its gateway"));
+        throw Error(ErrorCode::invalid, about_network(network.name, ip.to_string() + " is its gateway"));
     }
     const auto holder = taken.find(ip);
     if (holder != taken.end() && holder->second != vm) {
-        throw Error(ErrorCode::in_use, about(network, fmt::format("{} belongs to the VM {}", ip.to_string(),
-                                                                  holder->second.to_string())));
+        throw Error(ErrorCode::in_use,
+                    about_network(network.name, fmt::format("{} belongs to the VM {}", ip.to_string(),
+                                                            holder->second.to_string())));
     }
     const auto keeper = kept_for(network, ip);
     if (keeper && *keeper != vm) {
-        throw Error(ErrorCode::in_use, about(network, fmt::format("{} is kept for the VM {}", ip.to_string(),
-                                                                  keeper->to_string())));
+        throw Error(ErrorCode::in_use,
+                    about_network(network.name, fmt::format("{} is kept for the VM {}", ip.to_string(),
+                                                            keeper->to_string())));
     }
 }
 

@@ -124,11 +124,9 @@ Finding check_bridge(const NetworkRecord& network) {
     const std::string bridge = network.bridge.to_string();
     const auto link = find_link(bridge);
     if (link && link->kind == "bridge") {
-        return good("net-bridge",
-                    fmt::format("network {}: bridge {} is there", network.name.to_string(), bridge));
+        return good("net-bridge", about_network(network.name, fmt::format("bridge {} is there", bridge)));
     }
-    return fail("net-bridge",
-                fmt::format("network {}: bridge {} does not exist", network.name.to_string(), bridge),
+    return fail("net-bridge", about_network(network.name, fmt::format("bridge {} does not exist", bridge)),
                 "the administrator makes it, with systemd-networkd or in /etc/network/interfaces");
 }
 

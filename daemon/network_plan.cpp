@@ -12,10 +12,6 @@ namespace {
 
 constexpr int subnet_length = 24; ///< of one that capsul chooses
 
-std::string about(const NetworkRecord& network, const std::string& text) {
-    return fmt::format("network {}: {}", network.name.to_string(), text);
-}
-
 std::string joined(const std::vector<Cidr>& subnets) {
     std::vector<std::string> texts;
     for (const Cidr& subnet : subnets) {
@@ -37,15 +33,17 @@ std::optional<std::string> occupant(const Cidr& subnet, const OccupiedNetwork& o
 void check_subnet(const NetworkRecord& network, const Cidr& subnet, const NetGrants& grants,
                   const OccupiedNetwork& occupied) {
     if (std::ranges::none_of(grants.subnets, [&](const Cidr& granted) { return granted.contains(subnet); })) {
-        throw Error(ErrorCode::denied,
-                    about(network, fmt::format("{} is not among the subnets that are allowed: {}",
-                                               subnet.to_string(), joined(grants.subnets))),
-                    "an administrator allows more in /etc/capsul/net.policy (net.policy(5))");
+        throw Error(
+            ErrorCode::denied,
+            about_network(network.name, fmt::format("{} is not among the subnets that are allowed: {}",
+                                                    subnet.to_string(), joined(grants.subnets))),
+            "an administrator allows more in /etc/capsul/net.policy (net.policy(5))");
     }
     if (const auto what = occupant(subnet, occupied)) {
-        throw Error(ErrorCode::in_use,
-                    about(network, fmt::format("{} overlaps with {}", subnet.to_string(), *what)),
-                    "choose another with --subnet, or leave it out");
+        throw Error(
+            ErrorCode::in_use,
+            about_network(network.name, fmt::format("{} overlaps with {}", subnet.to_string(), *what)),
+            "choose another with --subnet, or leave it out");
     }
 }
 
@@ -67,7 +65,8 @@ Cidr free_subnet(const NetworkRecord& network, const NetGrants& grants, const Oc
             subnet = Cidr::around(subnet.first().plus(size), length);
         }
     }
-    throw Error(ErrorCode::in_use, about(network, "no subnet is free in " + joined(grants.subnets)),
+    throw Error(ErrorCode::in_use,
+                about_network(network.name, "no subnet is free in " + joined(grants.subnets)),
                 "choose one with --subnet");
 }
 
@@ -85,8 +84,8 @@ void plan_range(const NetworkRecord& network, const NetGrants& grants, const std
     }
     if (granted.empty()) {
         throw Error(ErrorCode::denied,
-                    about(network, fmt::format("no address of {} on {} is allowed", subnet->to_string(),
-                                               network.bridge.to_string())),
+                    about_network(network.name, fmt::format("no address of {} on {} is allowed",
+                                                            subnet->to_string(), network.bridge.to_string())),
                     "an administrator allows them in /etc/capsul/net.policy (net.policy(5))");
     }
     if (!range) {
@@ -100,8 +99,9 @@ void plan_range(const NetworkRecord& network, const NetGrants& grants, const std
         return addresses.contains(range->first()) && addresses.contains(range->last());
     });
     if (!allowed) {
-        throw Error(ErrorCode::denied, about(network, fmt::format("{} is not inside what is allowed: {}",
-                                                                  range->to_string(), joined(granted))));
+        throw Error(ErrorCode::denied,
+                    about_network(network.name, fmt::format("{} is not inside what is allowed: {}",
+                                                            range->to_string(), joined(granted))));
     }
 }
 
@@ -139,11 +139,12 @@ void plan_bridge(NetworkRecord& network, const NetGrants& grants, const std::opt
     const std::string name = network.bridge.to_string();
     if (!bridge || bridge->kind != "bridge") {
         throw Error(ErrorCode::not_found,
-                    about(network, bridge ? name + " is not a bridge" : "bridge " + name + " does not exist"),
+                    about_network(network.name,
+                                  bridge ? name + " is not a bridge" : "bridge " + name + " does not exist"),
                     "`ip -brief link show type bridge` shows those there are");
     }
     if (std::ranges::find(grants.bridges, network.bridge) == grants.bridges.end()) {
-        throw Error(ErrorCode::denied, about(network, "VMs may not be plugged into " + name),
+        throw Error(ErrorCode::denied, about_network(network.name, "VMs may not be plugged into " + name),
                     "an administrator allows it in /etc/capsul/net.policy (net.policy(5))");
     }
     plan_range(network, grants, network.subnet, network.range);
@@ -152,7 +153,8 @@ void plan_bridge(NetworkRecord& network, const NetGrants& grants, const std::opt
 
 void plan_nat(NetworkRecord& network, const NetGrants& grants, const OccupiedNetwork& occupied) {
     if (!grants.own_bridges || !grants.nat) {
-        throw Error(ErrorCode::denied, about(network, "nat networks are not allowed to this user"),
+        throw Error(ErrorCode::denied,
+                    about_network(network.name, "nat networks are not allowed to this user"),
                     "an administrator allows them in /etc/capsul/net.policy (net.policy(5))");
     }
     if (!network.subnet) {

@@ -1,12 +1,10 @@
 #include "daemon/network_service.hpp"
 
-#include "daemon/host_dns.hpp"
 #include "daemon/ipam.hpp"
 #include "daemon/journal.hpp"
 #include "daemon/netlink.hpp"
 #include "daemon/network_plan.hpp"
 #include "daemon/network_unit.hpp"
-#include "lib/fd.hpp"
 
 #include <algorithm>
 #include <fmt/format.h>
@@ -18,25 +16,6 @@ namespace capsul {
 namespace {
 
 using namespace std::chrono_literals;
-
-constexpr std::chrono::seconds patience{90}; // more than the units' own limits
-
-NetworkState state_of(const std::string& active_state) {
-    if (active_state == "active" || active_state == "reloading") {
-        return NetworkState::running;
-    }
-    if (active_state == "activating") {
-        return NetworkState::starting;
-    }
-    if (active_state == "deactivating") {
-        return NetworkState::stopping;
-    }
-    return active_state == "failed" ? NetworkState::failed : NetworkState::stopped;
-}
-
-std::string about(const Name& name, const std::string& text) {
-    return fmt::format("network {}: {}", name.to_string(), text);
-}
 
 std::vector<std::string> texts(const std::vector<Name>& names) {
     std::vector<std::string> result;
@@ -61,8 +40,8 @@ std::vector<Name> vms_on(Records<VmRecord>& vms, const Name& network) {
 
 NetworkService::NetworkService(const Paths& paths, const fs::path& programs, Store& store,
                                OperationService& operations, EventLog& events, SystemdClient& systemd)
-    : paths_(paths), helper_(programs / "capsul-net"), store_(store), operations_(operations),
-      events_(events), systemd_(systemd), units_(paths) {}
+    : paths_(paths), store_(store), operations_(operations), events_(events), systemd_(systemd),
+      units_(paths), power_(paths, programs / "capsul-net", store, systemd) {}
 
 void NetworkService::sweep() {
     std::error_code failure;
@@ -70,8 +49,8 @@ void NetworkService::sweep() {
         try {
             const Name name = Name::parse(entry.path().filename().string());
             if (entry.is_directory() && !fs::exists(entry.path() / "network.toml")) {
-                bring_down(name);
-                erase(name);
+                power_.bring_down(name);
+                power_.erase(name);
             }
         } catch (const std::exception&) {
             // No folder of ours, or one that cannot be removed now: it stays until the next start.
@@ -112,7 +91,7 @@ Network NetworkService::describe(const Stored<NetworkRecord>& stored, const std:
     network.name = stored.name;
     network.unit = network_unit_name(stored.name);
     network.enabled = units_.is_enabled(network.unit);
-    network.state = state_of(active_state);
+    network.state = state_of_unit<NetworkState>(active_state);
     network.vms = vms_on(store_.vms, stored.name);
     if (!stored.record) {
         network.state = NetworkState::broken;
@@ -160,7 +139,8 @@ NetworkRecord NetworkService::usable(const Name& name) {
         return *stored->record;
     }
     if (stored) {
-        throw Error(ErrorCode::wrong_state, about(name, "its record cannot be used: " + stored->broken));
+        throw Error(ErrorCode::wrong_state,
+                    about_network(name, "its record cannot be used: " + stored->broken));
     }
     throw no_such_network(name);
 }
@@ -171,7 +151,7 @@ Error NetworkService::no_such_network(const Name& name) {
     for (const auto& other : store_.networks.list()) {
         names.push_back(other.name.to_string());
     }
-    return {ErrorCode::not_found, about(name, "does not exist"),
+    return {ErrorCode::not_found, about_network(name, "does not exist"),
             names.empty() ? "`capsulctl network create " + name.to_string() + "` makes it"
                           : fmt::format("networks there are: {}", fmt::join(names, ", "))};
 }
@@ -192,14 +172,13 @@ Operation NetworkService::create(const NetworkCreate& call) {
 Json NetworkService::make(const NetworkCreate& call, Progress& progress) {
     const NetworkRecord network = plan(call);
     try {
-        write_files(network);
+        power_.write_files(network);
         store_.networks.save(network);
         if (call.start) {
-            bring_up(network, progress);
+            power_.bring_up(network, progress);
         }
     } catch (...) {
-        bring_down(call.name);
-        erase(call.name);
+        power_.undo(call.name);
         throw;
     }
     events_.add("network.created", call.name.to_string());
@@ -211,77 +190,64 @@ NetworkRecord NetworkService::plan(const NetworkCreate& call) {
         throw Error(ErrorCode::invalid, "name: 'user' is QEMU's own network, which is always there");
     }
     if (store_.networks.exists(call.name) || fs::exists(paths_.network(call.name))) {
-        throw Error(ErrorCode::exists, about(call.name, "exists already"),
+        throw Error(ErrorCode::exists, about_network(call.name, "exists already"),
                     "choose another name, or delete it with `capsulctl network delete " +
                         call.name.to_string() + "`");
     }
     NetworkRecord network = network_record(call);
-    const NetGrants grants = read_net_grants(helper_);
+    const NetGrants grants = read_net_grants(helper());
     if (network.type == NetworkType::bridge) {
         plan_bridge(network, grants, find_link(network.bridge.to_string()));
     } else {
-        plan_nat(network, grants, occupied());
+        plan_nat(network, grants, {taken_interfaces(), taken_subnets()});
     }
     check_addressing(network);
     return network;
 }
 
-OccupiedNetwork NetworkService::occupied() {
-    OccupiedNetwork occupied;
+std::set<std::string> NetworkService::taken_interfaces() {
+    std::set<std::string> names;
     for (const Link& link : all_links()) {
-        occupied.interfaces.insert(link.name);
+        names.insert(link.name);
     }
-    for (const HostRoute& route : host_routes()) {
-        occupied.subnets.emplace_back(route.destination, "a route of this host");
-    }
-    for (const auto& other : store_.networks.list()) {
-        if (!other.record) {
-            continue;
-        }
-        occupied.interfaces.insert(other.record->bridge.to_string());
-        for (const auto& subnet : {other.record->subnet, other.record->subnet6}) {
-            if (subnet) {
-                occupied.subnets.emplace_back(*subnet, "the network " + other.name.to_string());
-            }
+    for (const auto& network : store_.networks.list()) {
+        if (network.record) {
+            names.insert(network.record->bridge.to_string());
         }
     }
     for (const auto& vm : store_.vms.list()) {
         for (const Nic& nic : vm.record ? vm.record->nics : std::vector<Nic>()) {
             if (nic.tap) {
-                occupied.interfaces.insert(nic.tap->to_string());
+                names.insert(nic.tap->to_string());
             }
         }
     }
-    return occupied;
+    return names;
 }
 
-void NetworkService::write_files(const NetworkRecord& network) {
-    const fs::path folder = paths_.network(network.name);
-    if (!fs::exists(folder)) { // else each start of a VM would cost an fsync
-        make_folders(folder);
-        sync_folder(paths_.networks());
+/// And by what each is taken.
+std::vector<std::pair<Cidr, std::string>> NetworkService::taken_subnets() {
+    std::vector<std::pair<Cidr, std::string>> subnets;
+    for (const HostRoute& route : host_routes()) {
+        subnets.emplace_back(route.destination, "a route of this host");
     }
-    refresh_file(folder / "setup.sh", network_setup(network, helper_), 0700);
-    refresh_file(folder / "teardown.sh", network_teardown(network, helper_), 0700);
-    if (units_.write(network_unit_name(network.name), network_unit(network.name, folder)) ==
-        Written::changed) {
-        systemd_.reload();
+    for (const auto& network : store_.networks.list()) {
+        if (!network.record) {
+            continue;
+        }
+        for (const auto& subnet : {network.record->subnet, network.record->subnet6}) {
+            if (subnet) {
+                subnets.emplace_back(*subnet, "the network " + network.name.to_string());
+            }
+        }
     }
+    return subnets;
 }
 
 void NetworkService::prepare(const Name& name) {
     const NetworkRecord network = usable(name);
-    if (network.type == NetworkType::bridge) {
-        const auto link = find_link(network.bridge.to_string());
-        if (!link || link->kind != "bridge") {
-            throw Error(
-                ErrorCode::not_capable,
-                fmt::format("{} {}", link ? "there is no bridge of the name" : "bridge",
-                            network.bridge.to_string() + (link ? "" : " does not exist")),
-                "the administrator makes it; `ip -brief link show type bridge` shows those there are");
-        }
-    }
-    write_files(network);
+    NetworkPower::require_bridge(network);
+    power_.write_files(network);
 }
 
 Operation NetworkService::set(const NetworkSet& call) {
@@ -294,9 +260,9 @@ Operation NetworkService::set(const NetworkSet& call) {
         network.egress = call.egress.value_or(network.egress);
         network.dns = call.dns.value_or(network.dns);
         try {
-            apply(network);
+            power_.apply(network);
         } catch (...) {
-            apply(before);
+            power_.go_back(before);
             throw;
         }
         events_.add("network.changed", call.name.to_string());
@@ -304,49 +270,15 @@ Operation NetworkService::set(const NetworkSet& call) {
     });
 }
 
-/// Makes what is on disk, and what runs, match the record.
-void NetworkService::apply(const NetworkRecord& network) {
-    store_.networks.save(network);
-    write_files(network);
-    const std::string unit = network_unit_name(network.name);
-    if (systemd_.status(unit).active_state != "active") {
-        return;
-    }
-    if (systemd_.reload_unit(unit, patience) != JobResult::done) {
-        throw Error(ErrorCode::internal,
-                    about(network.name, fmt::format("cannot be changed: {}",
-                                                    fmt::join(journal_lines(unit, {}, 2, 1s), "; "))),
-                    "`capsulctl doctor` tells what this host lacks");
-    }
-}
-
 Operation NetworkService::start(const Name& name) {
     static_cast<void>(usable(name));
     return submit("network.start", name, [this, name](Progress& progress) {
         const NetworkRecord network = usable(name);
         prepare(name);
-        bring_up(network, progress);
+        power_.bring_up(network, progress);
         events_.add("network.started", name.to_string());
         return show(name);
     });
-}
-
-void NetworkService::bring_up(const NetworkRecord& network, Progress& progress) {
-    const std::string unit = network_unit_name(network.name);
-    progress.message("setting it up");
-    if (systemd_.status(unit).active_state == "failed") {
-        systemd_.reset_failed(unit);
-    }
-    if (systemd_.start(unit, patience) != JobResult::done) {
-        const ServiceStatus status = systemd_.status(unit);
-        const auto lines = journal_lines(unit, status.invocation_id, 3, 1s);
-        throw Error(ErrorCode::internal,
-                    about(network.name, fmt::format("cannot be set up: {}", fmt::join(lines, "; "))),
-                    "`capsulctl doctor` tells what this host lacks");
-    }
-    if (network.autostart) {
-        units_.set_enabled(unit, true);
-    }
 }
 
 Operation NetworkService::stop(const Name& name) {
@@ -356,18 +288,10 @@ Operation NetworkService::stop(const Name& name) {
         require_no_running_vm(name);
         progress.message("taking it down");
         units_.set_enabled(network_unit_name(name), false);
-        bring_down(name);
+        power_.bring_down(name);
         events_.add("network.stopped", name.to_string());
         return show(name);
     });
-}
-
-void NetworkService::bring_down(const Name& name) {
-    const std::string unit = network_unit_name(name);
-    systemd_.stop(unit, patience);
-    if (systemd_.status(unit).active_state == "failed") {
-        systemd_.reset_failed(unit);
-    }
 }
 
 void NetworkService::require_no_running_vm(const Name& name) {
@@ -375,14 +299,15 @@ void NetworkService::require_no_running_vm(const Name& name) {
     std::vector<std::string> running;
     for (const UnitStatus& unit : systemd_.list("capsul-vm-*.service")) {
         const auto vm = vm_of_unit(unit.name);
-        if (vm && !is_stopped(unit.active_state) && std::ranges::find(on_it, vm->to_string()) != on_it.end()) {
+        if (vm && !is_stopped(unit.active_state) &&
+            std::ranges::find(on_it, vm->to_string()) != on_it.end()) {
             running.push_back(vm->to_string());
         }
     }
     std::ranges::sort(running);
     if (!running.empty()) {
         throw Error(ErrorCode::in_use,
-                    about(name, fmt::format("VMs run on it: {}", fmt::join(running, ", "))),
+                    about_network(name, fmt::format("VMs run on it: {}", fmt::join(running, ", "))),
                     fmt::format("`capsulctl stop {}` first", fmt::join(running, " ")));
     }
 }
@@ -393,29 +318,21 @@ Operation NetworkService::remove(const Name& name) {
         const std::unique_lock lock(in_use_);
         const Network before = show(name);
         if (!before.vms.empty()) {
-            throw Error(
-                ErrorCode::in_use,
-                about(name, fmt::format("VMs have a NIC on it: {}", fmt::join(texts(before.vms), ", "))),
-                "take it away with `capsulctl vm nic rm`, or delete them");
+            throw Error(ErrorCode::in_use,
+                        about_network(name, fmt::format("VMs have a NIC on it: {}",
+                                                        fmt::join(texts(before.vms), ", "))),
+                        "take it away with `capsulctl vm nic rm`, or delete them");
         }
         progress.message("removing it");
         units_.set_enabled(before.unit, false);
-        bring_down(name);
-        erase(name);
+        power_.bring_down(name);
+        power_.erase(name);
         if (!systemd_.list(before.unit).empty()) {
             systemd_.reload();
         }
         events_.add("network.deleted", name.to_string());
         return before;
     });
-}
-
-/// The record goes first: from then on what is left is swept.
-void NetworkService::erase(const Name& name) {
-    store_.networks.remove(name);
-    store_.networks.forget(name);
-    units_.remove(network_unit_name(name));
-    remove_whole(paths_.network(name));
 }
 
 Operation NetworkService::reserve(const NetworkReserve& call) {
@@ -444,44 +361,11 @@ Operation NetworkService::release(const NetworkRelease& call) {
         NetworkRecord network = usable(call.name);
         if (std::erase_if(network.reservations, [&](const auto& kept) { return kept.ip == call.ip; }) == 0) {
             throw Error(ErrorCode::not_found,
-                        about(call.name, call.ip.to_string() + " is not kept for a VM"));
+                        about_network(call.name, call.ip.to_string() + " is not kept for a VM"));
         }
         store_.networks.save(network);
         return show(call.name);
     });
-}
-
-TapPlan NetworkService::tap_plan(const Nic& nic) {
-    const NetworkRecord network = usable(nic.network);
-    TapPlan plan{*nic.tap, network.bridge, nic.mac, {}, false, network.isolate};
-    for (const auto& ip : {nic.ip, nic.ip6}) {
-        if (ip) {
-            plan.addresses.push_back(*ip);
-        }
-    }
-    plan.any_address = plan.addresses.empty();
-    return plan;
-}
-
-SeedNic NetworkService::seed_nic(const Nic& nic) {
-    SeedNic seed{nic.mac, {}, {}, {}};
-    if (!nic.ip && !nic.ip6) {
-        return seed;
-    }
-    const NetworkRecord network = usable(nic.network);
-    if (nic.ip) {
-        seed.addresses.push_back(fmt::format("{}/{}", nic.ip->to_string(), network.subnet->length()));
-    }
-    if (nic.ip6) {
-        seed.addresses.push_back(fmt::format("{}/{}", nic.ip6->to_string(), network.subnet6->length()));
-    }
-    for (const auto& gateway : {network.gateway, network.gateway6}) {
-        if (gateway) {
-            seed.gateways.push_back(*gateway);
-        }
-    }
-    seed.dns = network.dns.empty() ? host_dns() : network.dns;
-    return seed;
 }
 
 } // namespace capsul

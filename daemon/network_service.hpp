@@ -1,18 +1,18 @@
 // Networks: made, started, stopped, listed, removed; and what they lend to VMs.
 #pragma once
 
-#include "daemon/cloud_init.hpp"
 #include "daemon/event_log.hpp"
-#include "daemon/network_plan.hpp"
-#include "daemon/network_script.hpp"
+#include "daemon/network_power.hpp"
 #include "daemon/operation_service.hpp"
 #include "daemon/store.hpp"
 #include "daemon/systemd_client.hpp"
 #include "daemon/user_units.hpp"
 #include "lib/network.hpp"
 
-#include <optional>
+#include <set>
 #include <shared_mutex>
+#include <string>
+#include <utility>
 #include <vector>
 
 namespace capsul {
@@ -40,7 +40,7 @@ class NetworkService {
     Operation release(const NetworkRelease& call);
 
     /// capsul-net, as scripts call it.
-    [[nodiscard]] const fs::path& helper() const noexcept { return helper_; }
+    [[nodiscard]] const fs::path& helper() const noexcept { return power_.helper(); }
     /// No network is stopped or removed while the result lives.
     [[nodiscard]] std::shared_lock<std::shared_mutex> hold() { return std::shared_lock(in_use_); }
     /// The record of a network that VMs can be plugged into. Throws Error: not_found (with a hint of what
@@ -49,12 +49,8 @@ class NetworkService {
     /// Refuses, in words for whoever starts a VM, when its unit could not come up: its bridge is missing.
     /// Brings its files up to date.
     void prepare(const Name& name);
-    /// Interfaces and subnets that are taken.
-    [[nodiscard]] OccupiedNetwork occupied();
-    /// How a NIC's TAP is to be set up.
-    [[nodiscard]] TapPlan tap_plan(const Nic& nic);
-    /// What the guest is told about a NIC. On `user` and where capsul gives out no address: to use DHCP.
-    [[nodiscard]] SeedNic seed_nic(const Nic& nic);
+    /// The names of interfaces that are taken, in use or promised.
+    [[nodiscard]] std::set<std::string> taken_interfaces();
 
   private:
     template <class Work>
@@ -62,21 +58,17 @@ class NetworkService {
     [[nodiscard]] Error no_such_network(const Name& name);
     Json make(const NetworkCreate& call, Progress& progress);
     [[nodiscard]] NetworkRecord plan(const NetworkCreate& call);
-    void write_files(const NetworkRecord& network);
-    void apply(const NetworkRecord& network);
-    void bring_up(const NetworkRecord& network, Progress& progress);
-    void bring_down(const Name& name);
-    void erase(const Name& name);
+    [[nodiscard]] std::vector<std::pair<Cidr, std::string>> taken_subnets();
     void require_no_running_vm(const Name& name);
     [[nodiscard]] Network describe(const Stored<NetworkRecord>& stored, const std::string& active_state);
 
     const Paths& paths_;
-    const fs::path helper_;
     Store& store_;
     OperationService& operations_;
     EventLog& events_;
     SystemdClient& systemd_;
     const UserUnits units_;
+    const NetworkPower power_;
     std::shared_mutex in_use_; ///< shared: a VM is being made or started; exclusive: a network goes
 };
 

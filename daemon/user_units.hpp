@@ -20,6 +20,21 @@ Written refresh_file(const fs::path& file, const std::string& wanted, unsigned m
 /// Removes a file, or a folder with all that is in it; nothing when it is not there.
 void remove_whole(const fs::path& path);
 
+/// What a VM or a network is doing while systemd says `active_state` (systemctl(1)) of its unit.
+template <class State>
+[[nodiscard]] State state_of_unit(std::string_view active_state) {
+    if (active_state == "active" || active_state == "reloading") {
+        return State::running;
+    }
+    if (active_state == "activating") {
+        return State::starting;
+    }
+    if (active_state == "deactivating") {
+        return State::stopping;
+    }
+    return active_state == "failed" ? State::failed : State::stopped;
+}
+
 class UserUnits {
   public:
     explicit UserUnits(const Paths& paths) : folder_(paths.units), wants_(paths.wants()) {}

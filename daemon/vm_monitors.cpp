@@ -36,7 +36,7 @@ void VmMonitors::unit_changed(const Name& name, const std::string& active_state)
     if (active_state == "active") {
         adopt(name);
         events_.add("vm.started", name.to_string());
-    } else if (active_state == "inactive" || active_state == "failed") {
+    } else if (is_stopped(active_state)) {
         ended(name);
         events_.add(active_state == "failed" ? "vm.failed" : "vm.stopped", name.to_string());
     }

@@ -17,19 +17,6 @@
 namespace capsul {
 namespace {
 
-VmState state_of(const std::string& active_state) {
-    if (active_state == "active" || active_state == "reloading") {
-        return VmState::running;
-    }
-    if (active_state == "activating") {
-        return VmState::starting;
-    }
-    if (active_state == "deactivating") {
-        return VmState::stopping;
-    }
-    return active_state == "failed" ? VmState::failed : VmState::stopped;
-}
-
 bool is_up(VmState state) {
     return state == VmState::running || state == VmState::paused;
 }
@@ -92,7 +79,7 @@ Vm describe(const Stored<VmRecord>& stored, const std::string& active_state,
     vm.name = stored.name;
     vm.unit = vm_unit_name(stored.name);
     vm.enabled = enabled;
-    vm.state = state_of(active_state);
+    vm.state = state_of_unit<VmState>(active_state);
     if (vm.state == VmState::running && paused) {
         vm.state = VmState::paused;
     }

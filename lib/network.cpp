@@ -190,6 +190,10 @@ NicSpec NicSpec::from_text(std::string_view text) {
     return nic;
 }
 
+std::string about_network(const Name& name, const std::string& text) {
+    return fmt::format("network {}: {}", name.to_string(), text);
+}
+
 std::string network_unit_name(const Name& name) {
     return fmt::format("capsul-net-{}.service", name.to_string());
 }

@@ -1,0 +1,48 @@
+// Networks brought up, changed, taken down: their files, their units and what systemd does with them. Each
+// function blocks until it is done; the caller sees to it that there is one at a time for a network.
+#pragma once
+
+#include "daemon/network_script.hpp"
+#include "daemon/operation_service.hpp"
+#include "daemon/store.hpp"
+#include "daemon/systemd_client.hpp"
+#include "daemon/user_units.hpp"
+#include "lib/network.hpp"
+
+namespace capsul {
+
+class NetworkPower {
+  public:
+    /// `helper` is capsul-net.
+    NetworkPower(const Paths& paths, fs::path helper, Store& store, SystemdClient& systemd)
+        : paths_(paths), helper_(std::move(helper)), store_(store), systemd_(systemd), units_(paths) {}
+
+    /// capsul-net, as scripts call it.
+    [[nodiscard]] const fs::path& helper() const noexcept { return helper_; }
+
+    /// Brings scripts and unit up to date with the record.
+    void write_files(const NetworkRecord& network) const;
+    /// Refuses, in words for whoever starts a VM, a bridge network whose bridge is missing (not_capable).
+    static void require_bridge(const NetworkRecord& network);
+    /// Starts its unit, now and, if the record says so, at boot. Throws Error (internal) with what the
+    /// journal says when it fails.
+    void bring_up(const NetworkRecord& network, Progress& progress) const;
+    /// Makes what is on disk, and what runs, match the record. Throws Error (internal) when that fails.
+    void apply(const NetworkRecord& network) const;
+    /// `apply` after a change that failed, for a reason that the caller tells: never throws.
+    void go_back(const NetworkRecord& before) const;
+    void bring_down(const Name& name) const;
+    /// Removes every file of it. The record goes first: from then on what is left is swept.
+    void erase(const Name& name) const;
+    /// Takes back a creation that failed, for a reason that the caller tells: never throws.
+    void undo(const Name& name) const;
+
+  private:
+    const Paths& paths_;
+    const fs::path helper_;
+    Store& store_;
+    SystemdClient& systemd_;
+    const UserUnits units_;
+};
+
+} // namespace capsul

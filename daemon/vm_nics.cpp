@@ -1,7 +1,10 @@
 #include "daemon/vm_nics.hpp"
 
+#include "daemon/host_dns.hpp"
 #include "daemon/ipam.hpp"
 #include "daemon/network_doctor.hpp"
+#include "daemon/network_plan.hpp"
+#include "daemon/network_script.hpp"
 #include "daemon/network_unit.hpp"
 #include "daemon/user_units.hpp"
 
@@ -98,20 +101,87 @@ void fill_user(const VmRecord& vm, const NicSpec& wanted) {
     }
 }
 
-void fill_tap(Nic& nic, const VmRecord& vm, const NicSpec& wanted, NetworkService& networks,
-              const OtherVms& others) {
-    const NetworkRecord network = networks.usable(wanted.network);
+/// What the names of new TAPs follow from. Costs a program's run: once for all NICs of a VM.
+struct TapNames {
+    std::string prefix;
+    std::set<std::string> taken;
+};
+
+TapNames tap_names(const VmRecord& vm, NetworkService& networks, const OtherVms& others) {
+    TapNames names{read_net_grants(networks.helper()).prefix, networks.taken_interfaces()};
+    for_each_nic(vm, others, [&](const VmRecord&, const Nic& nic) {
+        if (nic.tap) {
+            names.taken.insert(nic.tap->to_string());
+        }
+    });
+    return names;
+}
+
+void fill_tap(Nic& nic, const VmRecord& vm, const NicSpec& wanted, const NetworkRecord& network,
+              const OtherVms& others, TapNames& names) {
     const TakenAddresses taken = taken_on(wanted.network, vm, others);
     nic.ip = choose_address(network, wanted.ip, false, vm.name, taken);
     nic.ip6 = choose_address(network, wanted.ip6, true, vm.name, taken);
-    std::set<std::string> interfaces = networks.occupied().interfaces;
-    for_each_nic(vm, others, [&](const VmRecord&, const Nic& other) {
-        if (other.tap) {
-            interfaces.insert(other.tap->to_string());
+    nic.tap = interface_name(names.prefix, fmt::format("{}-{}", vm.name.to_string(), nic.slot), names.taken);
+    names.taken.insert(nic.tap->to_string());
+}
+
+/// A NIC in a slot, with its MAC.
+Nic bare_nic(const VmRecord& vm, const NicSpec& wanted, const OtherVms& others) {
+    Nic nic;
+    nic.slot = free_slot(vm);
+    nic.network = wanted.network;
+    nic.mac = wanted.mac.value_or(choose_mac(vm, nic.slot, others));
+    if (const auto holder = holder_of(nic.mac, vm, others)) {
+        throw Error(ErrorCode::in_use, about(vm.name, fmt::format("{} belongs to the VM {}",
+                                                                  nic.mac.to_string(), holder->to_string())));
+    }
+    return nic;
+}
+
+TapPlan tap_plan(const NetworkRecord& network, const Nic& nic) {
+    TapPlan plan{*nic.tap, network.bridge, nic.mac, {}, false, network.isolate};
+    for (const auto& ip : {nic.ip, nic.ip6}) {
+        if (ip) {
+            plan.addresses.push_back(*ip);
         }
+    }
+    plan.any_address = plan.addresses.empty();
+    return plan;
+}
+
+/// The first NIC that has a way out is the way out: the last one keeps no gateway of a family that an earlier
+/// one has.
+void keep_one_default_route(std::vector<SeedNic>& nics) {
+    std::erase_if(nics.back().gateways, [&](const IpAddress& gateway) {
+        return std::any_of(nics.begin(), nics.end() - 1, [&](const SeedNic& earlier) {
+            return std::ranges::any_of(earlier.gateways, [&](const IpAddress& other) {
+                return other.is_ipv6() == gateway.is_ipv6();
+            });
+        });
     });
-    nic.tap = interface_name(read_net_grants(networks.helper()).prefix,
-                             fmt::format("{}-{}", vm.name.to_string(), nic.slot), interfaces);
+}
+
+/// On `user` and where capsul gives out no address: by DHCP.
+SeedNic seed_nic(NetworkService& networks, const Nic& nic) {
+    SeedNic seed{nic.mac, {}, {}, {}};
+    if (!nic.ip && !nic.ip6) {
+        return seed;
+    }
+    const NetworkRecord network = networks.usable(nic.network);
+    if (nic.ip) {
+        seed.addresses.push_back(fmt::format("{}/{}", nic.ip->to_string(), network.subnet->length()));
+    }
+    if (nic.ip6) {
+        seed.addresses.push_back(fmt::format("{}/{}", nic.ip6->to_string(), network.subnet6->length()));
+    }
+    for (const auto& gateway : {network.gateway, network.gateway6}) {
+        if (gateway) {
+            seed.gateways.push_back(*gateway);
+        }
+    }
+    seed.dns = network.dns.empty() ? host_dns() : network.dns;
+    return seed;
 }
 
 /// What goes into a TAP comes out of the guest's NIC.
@@ -136,22 +206,23 @@ std::vector<std::string> protections_of(const Nic& nic, const Link& link) {
 
 } // namespace
 
-void add_nic(VmRecord& vm, const NicSpec& wanted, NetworkService& networks, const OtherVms& others) {
-    Nic nic;
-    nic.slot = free_slot(vm);
-    nic.network = wanted.network;
-    nic.mac = wanted.mac.value_or(choose_mac(vm, nic.slot, others));
-    if (const auto holder = holder_of(nic.mac, vm, others)) {
-        throw Error(ErrorCode::in_use, about(vm.name, fmt::format("{} belongs to the VM {}",
-                                                                  nic.mac.to_string(), holder->to_string())));
+void add_nics(VmRecord& vm, const std::vector<NicSpec>& wanted, NetworkService& networks,
+              const OtherVms& others) {
+    std::optional<TapNames> names;
+    for (const NicSpec& spec : wanted) {
+        Nic nic = bare_nic(vm, spec, others);
+        if (is_user(spec.network)) {
+            fill_user(vm, spec);
+        } else {
+            const NetworkRecord network = networks.usable(spec.network);
+            if (!names) {
+                names = tap_names(vm, networks, others);
+            }
+            fill_tap(nic, vm, spec, network, others, *names);
+        }
+        vm.nics.push_back(nic);
+        std::ranges::sort(vm.nics, {}, &Nic::slot);
     }
-    if (is_user(wanted.network)) {
-        fill_user(vm, wanted);
-    } else {
-        fill_tap(nic, vm, wanted, networks, others);
-    }
-    vm.nics.push_back(nic);
-    std::ranges::sort(vm.nics, {}, &Nic::slot);
 }
 
 std::optional<Endpoint> ssh_endpoint(const VmRecord& vm) {
@@ -182,13 +253,22 @@ std::vector<NicStatus> nic_statuses(const VmRecord& vm) {
     return statuses;
 }
 
+std::vector<SeedNic> seed_nics(const VmRecord& vm, NetworkService& networks) {
+    std::vector<SeedNic> nics;
+    for (const Nic& nic : vm.nics) {
+        nics.push_back(seed_nic(networks, nic));
+        keep_one_default_route(nics);
+    }
+    return nics;
+}
+
 void write_tap_files(const VmHost& host, const VmRecord& vm, const std::vector<InterfaceName>& gone) {
     const std::string unit = tap_unit_name(vm.name);
     const fs::path folder = host.paths.vm(vm.name);
     std::vector<TapPlan> taps;
     for (const Nic& nic : vm.nics) {
         if (nic.tap) {
-            taps.push_back(host.networks.tap_plan(nic));
+            taps.push_back(tap_plan(host.networks.usable(nic.network), nic));
         }
     }
     if (taps.empty() && gone.empty()) {

@@ -1,6 +1,7 @@
 // The NICs of VMs: what each gets, and what that means for the host.
 #pragma once
 
+#include "daemon/cloud_init.hpp"
 #include "daemon/vm_host.hpp"
 
 #include <memory>
@@ -12,12 +13,16 @@ namespace capsul {
 /// Every other VM, those that are being made too.
 using OtherVms = std::vector<std::shared_ptr<const VmRecord>>;
 
-/// Adds a NIC to `vm` as asked for, and what capsul chooses for it. Throws Error: not_found (the network),
+/// Adds NICs to `vm` as asked for, and what capsul chooses for them. Throws Error: not_found (a network),
 /// invalid, in_use (an address that another has), not_capable.
-void add_nic(VmRecord& vm, const NicSpec& wanted, NetworkService& networks, const OtherVms& others);
+void add_nics(VmRecord& vm, const std::vector<NicSpec>& wanted, NetworkService& networks,
+              const OtherVms& others);
 
 /// Where its ssh server is reached from this host; nothing when capsul does not know an address of it.
 [[nodiscard]] std::optional<Endpoint> ssh_endpoint(const VmRecord& vm);
+
+/// What the guest is told about each of its NICs; one of them at most has a gateway of each family.
+[[nodiscard]] std::vector<SeedNic> seed_nics(const VmRecord& vm, NetworkService& networks);
 
 /// Its interfaces on the host as they are now; those that are not there are left out.
 [[nodiscard]] std::vector<NicStatus> nic_statuses(const VmRecord& vm);

@@ -47,6 +47,18 @@ void VmPlug::plug(const VmRecord& vm, const Nic& nic) const {
     add_device(vm, nic);
 }
 
+void VmPlug::go_back(const VmRecord& before, const Nic& nic) const {
+    try {
+        host_.store.vms.save(before);
+        power_.refresh_files(before);
+        if (nic.tap && is_running(before.name) && has_taps(before)) {
+            set_up_tap(before, {*nic.tap});
+        }
+    } catch (const std::exception&) {
+        // The record is saved first: what else there is of the NIC goes when the VM stops.
+    }
+}
+
 /// The unit does again what its script says, which does only what is missing.
 void VmPlug::set_up_tap(const VmRecord& vm, const std::vector<InterfaceName>& gone) const {
     write_tap_files(host_, vm, gone);

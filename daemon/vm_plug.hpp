@@ -9,8 +9,10 @@ class VmPlug {
   public:
     VmPlug(const VmHost& host, const VmPower& power) : host_(host), power_(power) {}
 
-    /// Makes what runs match `vm`, in whose record `nic` is new. Undone whole when it throws.
+    /// Makes what runs match `vm`, in whose record `nic` is new.
     void plug(const VmRecord& vm, const Nic& nic) const;
+    /// Takes back what a `plug` of `nic` that threw has done: never throws.
+    void go_back(const VmRecord& before, const Nic& nic) const;
     /// Takes `nic` out of what runs; `vm` is the record without it. Throws Error (timeout) when the guest
     /// does not let go of it.
     void unplug(const VmRecord& vm, const Nic& nic, const Progress& progress) const;

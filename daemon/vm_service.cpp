@@ -86,18 +86,6 @@ VmRecord asked_for(const VmCreate& call, const ImageRecord& image) {
     return vm;
 }
 
-/// The first NIC that has a way out is the way out: the last one keeps no gateway of a family that an earlier
-/// one has.
-void keep_one_default_route(std::vector<SeedNic>& nics) {
-    std::erase_if(nics.back().gateways, [&](const IpAddress& gateway) {
-        return std::any_of(nics.begin(), nics.end() - 1, [&](const SeedNic& earlier) {
-            return std::ranges::any_of(earlier.gateways, [&](const IpAddress& other) {
-                return other.is_ipv6() == gateway.is_ipv6();
-            });
-        });
-    });
-}
-
 /// sockaddr_un bounds a socket's path (unix(7)).
 void check_socket_path(const fs::path& runtime) {
     const fs::path longest = runtime / "console.sock";
@@ -187,9 +175,7 @@ VmRecord VmService::plan(const VmCreate& call, const ImageRecord& image) const {
                                 host_.config.image.max_size.to_string()));
     }
     const OtherVms present = others(vm.name);
-    for (const NicSpec& nic : call.networks.empty() ? default_nics() : call.networks) {
-        capsul::add_nic(vm, nic, host_.networks, present);
-    }
+    add_nics(vm, call.networks.empty() ? default_nics() : call.networks, host_.networks, present);
     std::vector<PublishedPort> taken;
     for (const auto& other : present) {
         const auto more = all_ports(*other);
@@ -217,6 +203,11 @@ Operation VmService::create(const VmCreate& call) {
     }
     check_create(named, *named.name);
     static_cast<void>(host_.images.usable(named.image));
+    for (const NicSpec& nic : named.networks) {
+        if (nic.network.to_string() != user_network) {
+            static_cast<void>(host_.networks.usable(nic.network));
+        }
+    }
     return submit_action(host_, "vm.create", *named.name,
                          [this, named](Progress& progress) { return make(named, *named.name, progress); });
 }
@@ -268,11 +259,8 @@ void VmService::write_files(const VmCreate& call, const VmRecord& vm) const {
     make_folders(files.folder);
     sync_folder(host_.paths.vms());
     create_overlay(files, vm.disk);
-    Seed seed{vm.uuid, vm.name, call.ssh_keys, call.user_data, call.init_script, {}};
-    for (const Nic& nic : vm.nics) {
-        seed.nics.push_back(host_.networks.seed_nic(nic));
-        keep_one_default_route(seed.nics);
-    }
+    const Seed seed{vm.uuid,        vm.name,          call.ssh_keys,
+                    call.user_data, call.init_script, seed_nics(vm, host_.networks)};
     replace_file(files.seed(), seed_iso(seed_files(seed)));
     replace_file(files.serial_log(), "");
     replace_file(files.config(), config);
@@ -305,7 +293,7 @@ Operation VmService::add_nic(const VmNicAdd& call) {
         std::unique_lock planning(plan_mutex_);
         VmRecord vm = host_.store.vms.load(call.name);
         const VmRecord before = vm;
-        capsul::add_nic(vm, call.nic, host_.networks, others(call.name));
+        add_nics(vm, {call.nic}, host_.networks, others(call.name));
         if (has_user_nic(vm) && vm.ssh_port == 0) {
             throw Error(ErrorCode::invalid, about(call.name, "a NIC on `user` is given at creation only"));
         }
@@ -318,8 +306,7 @@ Operation VmService::add_nic(const VmNicAdd& call) {
             progress.message("plugging it in");
             plug_.plug(vm, *newest);
         } catch (...) {
-            host_.store.vms.save(before);
-            power_.refresh_files(before);
+            plug_.go_back(before, *newest);
             throw;
         }
         host_.events.add("vm.nic-added", call.name.to_string());

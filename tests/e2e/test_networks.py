@@ -273,6 +273,34 @@ def test_a_nic_is_plugged_into_a_running_vm_and_out_again(guests):
     assert capsul.run("ip -o link show type tun | grep -c cap-a-", check=False).stdout.strip() == "1"
 
 
+# Adds to a VM's QEMU, through its second monitor, what has the identifier of the NIC that comes next.
+OCCUPY = """\
+import json, os, socket, sys
+connection = socket.socket(socket.AF_UNIX)
+connection.connect(os.environ["XDG_RUNTIME_DIR"] + "/capsul/vms/a/stop.sock")
+answers = connection.makefile()
+for command in {"execute": "qmp_capabilities"}, json.loads(sys.argv[1]):
+    answers.readline()
+    connection.sendall(json.dumps(command).encode())
+assert "return" in json.loads(answers.readline())
+"""
+
+
+def test_a_nic_that_cannot_be_plugged_in_leaves_nothing(guests):
+    capsul = guests.capsul
+
+    def traces():
+        return capsul.json("vm", "show", "a")["spec"], [link["ifname"] for link in json.loads(capsul.run("ip -j link").stdout)]
+
+    before = traces()
+    capsul.run(["python3", "-c", OCCUPY, json.dumps({"execute": "netdev_add", "arguments": {
+        "type": "hubport", "id": "net1", "hubid": 7}})])
+    refused = capsul.ctl("vm", "nic", "add", "a", "public", check=False)
+    assert refused.returncode != 0 and "Duplicate ID" in refused.stderr
+    assert traces() == before
+    capsul.run(["python3", "-c", OCCUPY, json.dumps({"execute": "netdev_del", "arguments": {"id": "net1"}})])
+
+
 def test_a_network_in_use_is_neither_stopped_nor_deleted(guests):
     stopped = guests.capsul.ctl("network", "stop", "lan", check=False)
     assert stopped.returncode != 0 and "VMs run on it: a, b, c" in stopped.stderr

@@ -38,7 +38,7 @@ std::string network_unit(const Name& network, const std::filesystem::path& folde
     return seal(fmt::format(R"(# The network {0}, written by capsul. What it does is in {1}.
 [Unit]
 Description=Network {0}
-Documentation=man:capsulctl(1)
+Documentation=man:capsulctl-network(1)
 {2}
 [Install]
 WantedBy=default.target

@@ -20,6 +20,22 @@ int task_limit(const VmRecord& vm) {
     return vm.cpus.number() + 128;
 }
 
+std::string limit_lines(const VmRecord& vm) {
+    return fmt::format(R"(
+# Limits
+LimitCORE=0
+CoredumpFilter=0
+LimitNOFILE=8192
+MemoryMax={}
+MemorySwapMax=0
+TasksMax={}
+CPUWeight=100
+OOMPolicy=stop
+OOMScoreAdjust=200
+)",
+                       memory_limit(vm), task_limit(vm));
+}
+
 std::vector<fs::path> read_only(const VmFiles& files) {
     std::vector<fs::path> paths{files.folder, files.base};
     for (const auto& file : {files.kernel, files.initrd}) {
@@ -176,23 +192,12 @@ RuntimeDirectoryMode=0700
 SyslogIdentifier=qemu-{name}
 LogExtraFields=CAPSUL_VM={name}
 UMask=0077
-
-# Limits
-LimitCORE=0
-CoredumpFilter=0
-LimitNOFILE=8192
-MemoryMax={memory}
-MemorySwapMax=0
-TasksMax={tasks}
-CPUWeight=100
-OOMPolicy=stop
-OOMScoreAdjust=200
 )",
                     fmt::arg("name", vm.name.to_string()), fmt::arg("unit", vm_unit_name(vm.name)),
                     fmt::arg("config", files.config().string()), fmt::arg("taps", tap_lines(vm)),
                     fmt::arg("start", quote_exec_line(start_command(vm, files, programs))),
-                    fmt::arg("stop", quote_exec_line(stop)), fmt::arg("timeout", stop_seconds + 10),
-                    fmt::arg("memory", memory_limit(vm)), fmt::arg("tasks", task_limit(vm)));
+                    fmt::arg("stop", quote_exec_line(stop)), fmt::arg("timeout", stop_seconds + 10));
+    text += limit_lines(vm);
     text += sandbox;
     text += network_lines(vm);
     text += program_lines(programs);

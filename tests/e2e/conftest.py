@@ -135,8 +135,13 @@ ps -u "$(id -u)" -o comm= | grep -vxE 'systemd|\(sd-pam\)|dbus-daemon|capsuld|sh
 """
 
 
+def install_stage(host):
+    """Everything that `cmake --install` puts in place; also over programs that run."""
+    host.run(f"cp --remove-destination -rT {STAGE_IN_HOST} / && systemctl daemon-reload")
+
+
 def install_capsul(host, user="alice"):
-    host.run(f"cp --remove-destination -rT {STAGE_IN_HOST} /")
+    install_stage(host)
     host.run("systemctl --user daemon-reload && systemctl --user enable --now capsuld.socket", user=user)
     return Capsul(host, user)
 

@@ -4,7 +4,7 @@ import json
 import re
 import time
 
-from conftest import STAGE_IN_HOST
+from conftest import install_stage
 
 HELPER = "/usr/libexec/capsul/capsul-net"
 POLICY = "/etc/capsul/net.policy"
@@ -130,7 +130,8 @@ def remove_all(net):
 
 
 def install(host):
-    host.run(f"cp --remove-destination -rT {STAGE_IN_HOST} / && groupadd --system capsul-net && usermod -aG capsul-net alice && "
+    install_stage(host)
+    host.run("groupadd --system capsul-net && usermod -aG capsul-net alice && "
              "usermod -aG capsul-net bob && install -d /etc/capsul && "
              f"chown root:capsul-net {HELPER} && chmod 0750 {HELPER} && setcap cap_net_admin=ep {HELPER}")
     host.run("systemctl restart user@$(id -u alice)")  # or it would not be in the group

@@ -17,7 +17,7 @@ from pathlib import Path
 import frames
 import pytest
 from cable import Cable, network_of
-from conftest import STAGE_IN_HOST
+from conftest import install_stage
 
 END = frames.ethernet("02:00:00:00:99:99", frames.BROADCAST, 0x88B5, b"end")
 
@@ -199,6 +199,7 @@ class NetLab:
 
 @pytest.fixture(scope="module")
 def net(host):
-    host.run(f"cp --remove-destination -rT {STAGE_IN_HOST} / && systemctl daemon-reload && systemctl start capsul-nft.service")
+    install_stage(host)
+    host.run("systemctl start capsul-nft.service")
     with NetLab(host) as lab:
         yield lab

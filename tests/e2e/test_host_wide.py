@@ -3,13 +3,13 @@
 import json
 
 import pytest
-from conftest import EXAMPLES_IN_HOST, STAGE_IN_HOST
+from conftest import EXAMPLES_IN_HOST, install_stage
 
 
 @pytest.fixture
 def wide(make_host):
     host = make_host("wide", users=("bob", "mallory"), linger=False)
-    host.run(f"cp --remove-destination -rT {STAGE_IN_HOST} /")
+    install_stage(host)
     for _ in range(2):  # the second time changes nothing
         host.run([EXAMPLES_IN_HOST / "host-wide.sh"])
     host.run("usermod --append --groups capsul bob")

@@ -1,14 +1,14 @@
 """capsul-nft.service: the tables come, stay, and come back, beside those of the administrator."""
 
 import pytest
-from conftest import STAGE_IN_HOST
+from conftest import install_stage
 
 OURS = "bridge capsul", "inet capsul"
 
 
 @pytest.fixture(scope="module")
 def root(host):
-    host.run(f"cp --remove-destination -rT {STAGE_IN_HOST} / && systemctl daemon-reload")
+    install_stage(host)
     yield lambda command: host.run(command).stdout
     host.run("systemctl stop capsul-nft.service nftables.service")
 
@@ -69,7 +69,8 @@ def test_stopping_with_the_tables_gone_is_no_failure(root):
 
 def test_they_are_there_after_a_reboot(make_host):
     host = make_host("tables")
-    host.run(f"cp --remove-destination -rT {STAGE_IN_HOST} / && systemctl daemon-reload && systemctl enable nftables.service capsul-nft.service")
+    install_stage(host)
+    host.run("systemctl enable nftables.service capsul-nft.service")
     host.reboot()
     assert tables(lambda command: host.run(command).stdout) == {*OURS, "inet filter"}
     order = host.run("systemctl show --property=ActiveEnterTimestampMonotonic --value "

@@ -17,7 +17,7 @@ packages_of() {
 		;;
 	test)
 		# Debian's plain clang-tidy (14) cannot read libstdc++ 12's <ranges> and coroutines.
-		echo libgtest-dev libgmock-dev clang-format clang-tidy-19 shellcheck mandoc python3-pytest xorriso curl jq \
+		echo libgtest-dev libgmock-dev clang-format clang-tidy-19 shellcheck mandoc python3-pytest python3-pytest-xdist xorriso curl jq \
 			iputils-ping
 		;;
 	*) return 1 ;;

@@ -5,7 +5,7 @@ set -uo pipefail
 cd "$(dirname "$0")/.." || exit
 
 lint_steps=(format coroutines includes unfinished shell python man)
-all_steps=(install "${lint_steps[@]}" dev units asan tsan tidy release e2e)
+all_steps=(install "${lint_steps[@]}" units asan tsan tidy release e2e)
 quick_steps=(install "${lint_steps[@]}" dev)
 
 usage() {
@@ -15,12 +15,13 @@ usage() {
 		Without options everything: about half an hour on two cores the first time, a third of it when little changed.
 		  --quick       the lints, and one build with its unit and integration tests
 		  --only STEP   just this, may be repeated
-		Steps: ${all_steps[*]}
+		Steps: ${all_steps[*]} (and dev, of --quick)
 		  install     what is missing of Debian's packages (tests/install-deps.sh)
 		  format      clang-format          coroutines  co_await only where it is safe with g++ 12
 		  includes    who includes what     unfinished  no marks of unfinished work
 		  shell       shellcheck            python      it compiles      man  scdoc and mandoc
-		  dev         build, unit tests, integration tests; asan and tsan: the same under sanitizers
+		  dev         build, unit tests, integration tests
+		  asan, tsan  the same under sanitizers, of which asan also has all the assertions of dev
 		  units       systemd-analyze verify of the units that capsul writes
 		  tidy        clang-tidy, files that passed are remembered in ~/.cache/capsul-checks
 		  release     build, install into build/stage, systemd-analyze verify of what is installed
@@ -113,7 +114,7 @@ step_tsan() {
 }
 
 step_tidy() {
-	[ -e build/dev/compile_commands.json ] || build dev || return
+	cmake --preset dev >/dev/null || return
 	tests/lint/tidy.py
 }
 
@@ -151,7 +152,9 @@ step_e2e() {
 	[ -x build/stage/usr/bin/capsulctl ] || step_release || return
 	local as_root=
 	[ "$(id -u)" -eq 0 ] || as_root="sudo --preserve-env=CAPSUL_TEST_IMAGES"
-	$as_root /usr/bin/python3 -B -m pytest -p no:cacheprovider -q --durations=8 tests/e2e
+	# Two files at a time: a guest has one CPU, and most tests wait for it. Both need the image, which is made once, here.
+	$as_root examples/build-debian-image.sh "${CAPSUL_TEST_IMAGES:-/var/tmp/capsul-test-images}" &&
+		$as_root /usr/bin/python3 -B -m pytest -p no:cacheprovider -q -n 2 --dist loadfile --durations=8 tests/e2e
 }
 
 # ------------------------------------------------------------------------------------------------------------- the whole
@@ -186,7 +189,7 @@ while [ $# -gt 0 ]; do
 	-h | --help) usage && exit ;;
 	--quick) steps=("${quick_steps[@]}") ;;
 	--only)
-		[[ " ${all_steps[*]} " == *" ${2:-} "* ]] || { usage >&2 && exit 2; }
+		[[ " ${all_steps[*]} dev " == *" ${2:-} "* ]] || { usage >&2 && exit 2; }
 		steps+=("$2")
 		shift
 		;;

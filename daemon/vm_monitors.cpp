@@ -1,5 +1,6 @@
 #include "daemon/vm_monitors.hpp"
 
+#include "daemon/systemd_client.hpp"
 #include "lib/error.hpp"
 
 namespace capsul {

@@ -317,6 +317,9 @@ TEST_F(VmServiceTest, ANewDaemonFindsRunningAndPausedVms) {
 TEST_F(VmServiceTest, KillNeedsNoTurn) {
     run(wanted("web"));
     const Json stop = ask(VmStop{Name::parse("web"), Duration(60s), false});
+    while (decode<Vm>(ask(VmShow{Name::parse("web")})).state != VmState::stopping) {
+        std::this_thread::sleep_for(1ms); // it has its turn now, and holds it; ctest has a time limit
+    }
     EXPECT_EQ(decode<Vm>(run(VmKill{Name::parse("web")})).state, VmState::stopped);
     EXPECT_EQ(decode<StopResult>(finish(stop)).how, StopKind::forced);
 }

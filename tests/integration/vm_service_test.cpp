@@ -16,6 +16,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <thread>
 #include <unistd.h>
 
 namespace capsul {
@@ -345,7 +346,8 @@ TEST_F(VmServiceTest, RefusesWhatCannotBeAndChangesNothing) {
     };
     EXPECT_EQ(refused([](VmCreate& call) { call.name = Name::parse("web"); }), ErrorCode::exists);
     EXPECT_EQ(refused([](VmCreate& call) { call.image = Name::parse("none"); }), ErrorCode::not_found);
-    EXPECT_EQ(refused([](VmCreate& call) { call.networks = {NicSpec::from_text("none")}; }), ErrorCode::not_found);
+    EXPECT_EQ(refused([](VmCreate& call) { call.networks = {NicSpec::from_text("none")}; }),
+              ErrorCode::not_found);
     EXPECT_EQ(refused([](VmCreate& call) { call.memory = Bytes::parse("1M"); }), ErrorCode::invalid);
     EXPECT_EQ(refused([](VmCreate& call) { call.memory = Bytes::parse("1000T"); }), ErrorCode::invalid);
     EXPECT_EQ(refused([](VmCreate& call) { call.disk = Bytes::parse("1M"); }), ErrorCode::invalid);

@@ -72,8 +72,7 @@ void SystemdJobs::settle_lost(const std::string& path) {
         systemd_call::get_active_state(
             bus_, job->unit,
             [job](const std::string& state) {
-                job->result.set(is_stopped(state) == job->stops() ? JobResult::done
-                                                                                   : JobResult::failed);
+                job->result.set(is_stopped(state) == job->stops() ? JobResult::done : JobResult::failed);
             },
             [job](const SystemdBus::Failure& failure) { job->result.fail(failure.error); });
     }

@@ -2,8 +2,8 @@
 
 #include "lib/error.hpp"
 #include "lib/fd.hpp"
+#include "lib/socket_address.hpp"
 
-#include <arpa/inet.h>
 #include <array>
 #include <cerrno>
 #include <netinet/in.h>
@@ -11,36 +11,6 @@
 #include <sys/socket.h>
 
 namespace capsul {
-namespace {
-
-/// An IPv4 or IPv6 address and port as the sockets API takes it.
-class SocketAddress {
-  public:
-    SocketAddress(const std::string& address, std::uint16_t port) {
-        if (address.find(':') != std::string::npos) {
-            v6_.sin6_family = AF_INET6;
-            v6_.sin6_port = htons(port);
-            ::inet_pton(AF_INET6, address.c_str(), &v6_.sin6_addr);
-        } else {
-            v4_.sin_family = AF_INET;
-            v4_.sin_port = htons(port);
-            ::inet_pton(AF_INET, address.c_str(), &v4_.sin_addr);
-        }
-    }
-    [[nodiscard]] int family() const { return v6_.sin6_family == AF_INET6 ? AF_INET6 : AF_INET; }
-    [[nodiscard]] socklen_t size() const { return family() == AF_INET6 ? sizeof v6_ : sizeof v4_; }
-    [[nodiscard]] const sockaddr* generic() const {
-        // NOLINTNEXTLINE: the sockets API
-        return family() == AF_INET6 ? reinterpret_cast<const sockaddr*>(&v6_)
-                                    : reinterpret_cast<const sockaddr*>(&v4_);
-    }
-
-  private:
-    sockaddr_in v4_{};
-    sockaddr_in6 v6_{};
-};
-
-} // namespace
 
 int try_bind(const PublishedPort& port) {
     const SocketAddress address(port.address(), port.host_port());
@@ -50,6 +20,9 @@ int try_bind(const PublishedPort& port) {
         throw_errno(errno, "socket");
     }
     const int on = 1;
+    if (port.is_ipv6()) {
+        ::setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
+    }
     if (!port.is_udp()) {
         ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
     }
@@ -57,7 +30,7 @@ int try_bind(const PublishedPort& port) {
 }
 
 std::string tcp_greeting(const Endpoint& server, int limit_milliseconds) {
-    const SocketAddress address{server.address, server.port};
+    const SocketAddress address(server.address, server.port);
     const UniqueFd fd(::socket(address.family(), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     if (!fd) {
         throw_errno(errno, "socket");

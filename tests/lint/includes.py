@@ -33,7 +33,7 @@ LIBRARIES = {
     "linux/landlock.h": ["daemon/launcher/file_rules.cpp"],
     "systemd/sd-bus.h": ["daemon/systemd_*.?pp"],
     "systemd/sd-journal.h": ["daemon/journal.cpp", "daemon/main.cpp"],
-    "systemd/sd-daemon.h": ["daemon/main.cpp"],
+    "systemd/sd-daemon.h": ["daemon/main.cpp", "daemon/relay/main.cpp"],
     "systemd/": [],
     "netlink/": ["daemon/netlink.cpp", "daemon/nethelper/*.?pp"],
     "gtest/": [],

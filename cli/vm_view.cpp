@@ -130,6 +130,7 @@ std::string render_vm(const Vm& vm, const OutputOptions& options) {
     std::vector<Line> lines{{"Name", vm.name.to_string()},
                             {"State", std::string(to_string(vm.state)), state_style(vm.state)},
                             {"Reason", vm.reason.value_or("")},
+                            {"Ports closed", vm.unpublished.value_or("")},
                             {"Up since", up},
                             {"Starts at boot", vm.enabled ? "yes" : "no"},
                             {"SSH", endpoint_text(vm.ssh)},

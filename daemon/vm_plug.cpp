@@ -2,6 +2,7 @@
 
 #include "daemon/journal.hpp"
 #include "daemon/vm_nics.hpp"
+#include "daemon/vm_publish.hpp"
 
 #include <algorithm>
 #include <fmt/format.h>
@@ -91,7 +92,8 @@ void VmPlug::add_device(const VmRecord& vm, const Nic& nic) const {
 }
 
 void VmPlug::unplug(const VmRecord& vm, const Nic& nic, const Progress& progress) const {
-    if (is_running(vm.name)) {
+    const bool runs = is_running(vm.name);
+    if (runs) {
         const auto monitor = host_.monitors.connection(vm.name, 5s);
         monitor->execute("device_del", {{"id", nic_id(nic) + "-device"}});
         await_removal(vm.name, nic, progress);
@@ -102,6 +104,9 @@ void VmPlug::unplug(const VmRecord& vm, const Nic& nic, const Progress& progress
     }
     host_.store.vms.save(vm);
     power_.refresh_files(vm);
+    if (runs) {
+        open_published(host_, vm); // QEMU has, until now, if that was its NIC on `user`
+    }
 }
 
 /// QEMU's tree of objects, looked at now and then: the event may have come before anybody listens.

@@ -1,7 +1,7 @@
 #include "daemon/vm_ports.hpp"
 
 #include "daemon/port.hpp"
-#include "daemon/vm_nics.hpp"
+#include "daemon/vm_host.hpp"
 
 #include <algorithm>
 #include <cerrno>
@@ -11,7 +11,8 @@
 namespace capsul {
 namespace {
 
-constexpr std::size_t most_ports = 256; // each is some forty bytes of one word of QEMU's command line
+constexpr std::size_t most_ports =
+    256; // each is some forty bytes of one word of a command line, QEMU's or the relay's
 
 Error bind_failure(const Name& name, const PublishedPort& port, int number) {
     const std::string where = fmt::format("port {} of {}", port.host_port(), port.address());
@@ -42,22 +43,10 @@ void check_publish(const std::vector<PublishedPort>& ports) {
                                 most_ports));
     }
     for (auto port = ports.begin(); port != ports.end(); ++port) {
-        if (port->is_ipv6()) {
-            throw Error(
-                ErrorCode::invalid,
-                fmt::format("publish: {}: QEMU's user network has IPv4 addresses only", port->to_string()));
-        }
         if (std::any_of(ports.begin(), port,
                         [&](const PublishedPort& other) { return other.clashes_with(*port); })) {
             throw Error(ErrorCode::invalid, fmt::format("publish: {} stands twice", port->to_string()));
         }
-    }
-}
-
-void check_publish(const VmRecord& vm) {
-    if (!vm.publish.empty() && !has_user_nic(vm)) {
-        throw Error(ErrorCode::invalid, about(vm.name, "its ports are published through its NIC on `user`"),
-                    "keep that NIC, or publish nothing");
     }
 }
 

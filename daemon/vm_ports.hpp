@@ -7,11 +7,8 @@
 
 namespace capsul {
 
-/// Throws Error (invalid) on ports that one VM cannot have: too many, one twice, IPv6.
+/// Throws Error (invalid) on ports that one VM cannot have: too many, or one twice.
 void check_publish(const std::vector<PublishedPort>& ports);
-
-/// Throws Error (invalid) when its ports lead nowhere: it has no NIC that they could be published through.
-void check_publish(const VmRecord& vm);
 
 /// Throws Error when a port cannot be bound now: in_use, denied (the system's own ports), invalid (the
 /// address is none of this host).

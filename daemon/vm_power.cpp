@@ -4,6 +4,7 @@
 #include "daemon/unit_file.hpp"
 #include "daemon/vm_nics.hpp"
 #include "daemon/vm_ports.hpp"
+#include "daemon/vm_publish.hpp"
 #include "daemon/vm_unit.hpp"
 #include "lib/fd.hpp"
 
@@ -108,6 +109,7 @@ void VmPower::start_unit(const VmRecord& vm, const ServiceStatus& before, Progre
     require_unmasked(vm.name, host_.unit_file(vm.name));
     require_file(vm.name, host_.files(vm).disk(), "its disk");
     require_file(vm.name, host_.files(vm).base, "the disk of its image");
+    close_published(host_, vm.name); // those of a run that ended a moment ago
     check_ports_free(vm.name, all_ports(vm));
     const auto networks = host_.networks.hold();
     prepare_networks(vm);
@@ -129,6 +131,18 @@ void VmPower::start_unit(const VmRecord& vm, const ServiceStatus& before, Progre
         fail_start(vm.name);
     }
     await_qemu(vm.name, endings);
+    open_ports(vm);
+}
+
+/// systemd has opened them, unless somebody else was quicker.
+void VmPower::open_ports(const VmRecord& vm) const {
+    try {
+        open_published(host_, vm);
+    } catch (...) {
+        end_qemu(vm.name, SIGKILL);
+        take_down_host_side(vm.name);
+        throw;
+    }
 }
 
 /// What this version of capsul writes may differ from what stands there, as may this boot's answer about KVM.
@@ -136,6 +150,7 @@ void VmPower::refresh_files(const VmRecord& vm) const {
     const VmFiles files = host_.files(vm);
     const std::string unit = vm_unit(vm, files, host_.programs);
     write_tap_files(host_, vm);
+    write_publish_files(host_, vm);
     if (host_.units().write(vm_unit_name(vm.name), unit) == Written::changed) {
         host_.systemd.reload();
     }
@@ -154,8 +169,10 @@ void VmPower::prepare_networks(const VmRecord& vm) const {
     }
 }
 
-/// systemd stops them too, some time after the VM; here they are gone when the call returns.
-void VmPower::take_down_taps(const Name& name) const {
+/// Its published ports and its interfaces. systemd stops them too, some time after the VM; here they are gone
+/// when the call returns.
+void VmPower::take_down_host_side(const Name& name) const {
+    close_published(host_, name);
     const std::string unit = tap_unit_name(name);
     if (!fs::exists(host_.units().file(unit))) {
         return;
@@ -229,19 +246,19 @@ StopResult VmPower::stop(const Name& name, std::optional<Duration> timeout, bool
         if (status.active_state == "failed") {
             host_.systemd.reset_failed(unit);
         }
-        take_down_taps(name);
+        take_down_host_side(name);
         return {view_.show(name), StopKind::already};
     }
     if (force) {
         end_qemu(name, SIGTERM);
-        take_down_taps(name);
+        take_down_host_side(name);
         return {view_.show(name), StopKind::forced};
     }
     const auto stored = host_.store.vms.find(name);
     const Duration longest =
         stored && stored->record ? stored->record->stop_timeout : VmRecord{}.stop_timeout;
     const StopKind how = stop_unit(name, timeout.value_or(longest).value(), progress);
-    take_down_taps(name);
+    take_down_host_side(name);
     return {view_.show(name), how};
 }
 
@@ -295,7 +312,7 @@ Vm VmPower::kill(const Name& name) const {
     if (!is_stopped(host_.systemd.status(vm_unit_name(name)).active_state)) {
         end_qemu(name, SIGKILL);
     }
-    take_down_taps(name);
+    take_down_host_side(name);
     return view_.show(name);
 }
 

@@ -24,7 +24,8 @@ class VmPower {
     [[nodiscard]] ServiceStatus settled_status(const VmRecord& vm, Progress& progress) const;
     void start_unit(const VmRecord& vm, const ServiceStatus& before, Progress& progress) const;
     void prepare_networks(const VmRecord& vm) const;
-    void take_down_taps(const Name& name) const;
+    void open_ports(const VmRecord& vm) const;
+    void take_down_host_side(const Name& name) const;
     void await_qemu(const Name& name, unsigned endings) const;
     [[noreturn]] void fail_start(const Name& name) const;
     [[noreturn]] void fail_dependency(const VmRecord& vm) const;

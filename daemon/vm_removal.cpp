@@ -19,10 +19,13 @@ bool is_missing(const fs::path& path) {
 }
 
 /// Durable before anything else goes, since a unit without a VM would start at boot.
-void remove_unit(const VmHost& host, const Name& name) {
+void remove_units(const VmHost& host, const Name& name) {
     host.units().remove(vm_unit_name(name));
-    if (!is_missing(host.units().file(tap_unit_name(name)))) {
-        host.units().remove(tap_unit_name(name));
+    for (const std::string& unit :
+         {tap_unit_name(name), publish_socket_name(name), publish_service_name(name)}) {
+        if (!is_missing(host.units().file(unit))) {
+            host.units().remove(unit);
+        }
     }
 }
 
@@ -34,7 +37,7 @@ void remove_folder(const VmHost& host, const fs::path& folder) {
     }
     const Name name = Name::parse(text);
     if (!host.store.vms.exists(name)) {
-        remove_unit(host, name);
+        remove_units(host, name);
     }
     remove_whole(folder);
 }
@@ -49,18 +52,33 @@ bool is_leftover_folder(const fs::directory_entry& entry) {
     return is_folder && is_missing(entry.path() / "vm.toml");
 }
 
+/// The VM that one of capsul's units is of.
+std::optional<Name> vm_of_any_unit(std::string_view unit) {
+    constexpr std::string_view socket = ".socket";
+    if (unit.ends_with(socket)) {
+        unit.remove_suffix(socket.size());
+        return name_in_unit(std::string(unit) + ".service", "capsul-publish-");
+    }
+    for (const char* const kind : {"capsul-vm-", "capsul-tap-", "capsul-publish-"}) {
+        if (const auto name = name_in_unit(unit, kind)) {
+            return name;
+        }
+    }
+    return std::nullopt;
+}
+
 /// As replace_file names a unit that it has not finished: .capsul-vm-NAME.service.XXXXXX
 bool is_half_written_unit(const std::string& file) {
     constexpr std::size_t random_part = 7;
     return file.size() > random_part && file.starts_with('.') && file[file.size() - random_part] == '.' &&
-           vm_of_unit(std::string_view(file).substr(1, file.size() - random_part - 1)).has_value();
+           vm_of_any_unit(std::string_view(file).substr(1, file.size() - random_part - 1)).has_value();
 }
 
-/// A unit as capsul wrote it, or where there is none, a link to it.
-bool is_ours(const VmHost& host, const Name& name) {
-    const fs::path unit = host.unit_file(name);
-    return is_missing(unit) ? fs::read_symlink(host.wants_link(name)) == unit
-                            : check_seal(read_file(unit)) == SealState::whole;
+/// As capsul wrote it, or where there is none, a link to it.
+bool is_ours(const VmHost& host, const std::string& unit) {
+    const fs::path file = host.units().file(unit);
+    return is_missing(file) ? fs::read_symlink(host.units().wants_link(unit)) == file
+                            : check_seal(read_file(file)) == SealState::whole;
 }
 
 /// What can be read of a folder.
@@ -93,19 +111,20 @@ void remove_half_written_units(const VmHost& host) {
 
 /// What a deletion on a disk that does not keep the order of things, or by hand, leaves.
 void remove_units_without_folder(const VmHost& host, const std::set<Name>& running) {
-    std::set<Name> names;
+    std::set<std::string> units;
     for (const fs::path& folder : {host.paths.units, host.paths.wants()}) {
         for (const auto& entry : entries_of(folder)) {
-            const auto name = vm_of_unit(entry.path().filename().string());
+            const std::string unit = entry.path().filename().string();
+            const auto name = vm_of_any_unit(unit);
             if (name && !running.contains(*name) && is_missing(host.paths.vm(*name))) {
-                names.insert(*name);
+                units.insert(unit);
             }
         }
     }
-    for (const Name& name : names) {
+    for (const std::string& unit : units) {
         try_to([&] {
-            if (is_ours(host, name)) {
-                remove_unit(host, name);
+            if (is_ours(host, unit)) {
+                host.units().remove(unit);
             }
         });
     }

@@ -6,6 +6,7 @@
 #include "daemon/seed_iso.hpp"
 #include "daemon/unit_file.hpp"
 #include "daemon/vm_ports.hpp"
+#include "daemon/vm_publish.hpp"
 #include "daemon/vm_removal.hpp"
 #include "daemon/vm_unit.hpp"
 #include "lib/fd.hpp"
@@ -188,7 +189,7 @@ VmRecord VmService::plan(const VmCreate& call, const ImageRecord& image) const {
                         "`capsulctl vm list -o wide` shows the ports of each");
         }
     }
-    check_publish(vm);
+    check_publish(vm, host_.networks);
     if (has_user_nic(vm)) {
         choose_ssh_port(vm, taken);
     }
@@ -265,6 +266,7 @@ void VmService::write_files(const VmCreate& call, const VmRecord& vm) const {
     replace_file(files.serial_log(), "");
     replace_file(files.config(), config);
     write_tap_files(host_, vm);
+    write_publish_files(host_, vm);
     make_folders(host_.paths.units, 0755);
     replace_file(host_.unit_file(vm.name), unit, 0644);
 }
@@ -328,7 +330,7 @@ Operation VmService::remove_nic(const VmNicRemove& call) {
         if (!has_user_nic(vm)) {
             vm.ssh_port = 0;
         }
-        check_publish(vm);
+        check_publish(vm, host_.networks);
         progress.message("waiting for the guest to let go of it");
         plug_.unplug(vm, *doomed, progress);
         host_.events.add("vm.nic-removed", call.name.to_string());

@@ -1,6 +1,7 @@
 #include "daemon/vm_unit.hpp"
 
 #include "daemon/unit_file.hpp"
+#include "daemon/unit_sandbox.hpp"
 
 #include <fmt/format.h>
 
@@ -102,6 +103,12 @@ std::string tap_lines(const VmRecord& vm) {
     return has_taps(vm) ? fmt::format("Requires={0}\nAfter={0}\n", tap_unit_name(vm.name)) : std::string();
 }
 
+/// Its published ports open and close with it. It runs without them rather than not at all.
+std::string publish_lines(const VmRecord& vm) {
+    return is_relayed(vm) ? fmt::format("Wants={0}\nAfter={0}\n", publish_socket_name(vm.name))
+                          : std::string();
+}
+
 /// User-mode networking is QEMU itself speaking to the network, as the user. TAPs were made for it.
 std::string network_lines(const VmRecord& vm) {
     std::string lines = has_user_nic(vm) ? R"(RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
@@ -114,70 +121,19 @@ BindReadOnlyPaths=-/run/systemd/resolve -/run/resolvconf -/run/NetworkManager/re
     return lines;
 }
 
-/// Programs outside /usr (an installation in a home) must be seen through the sandbox.
-std::string program_lines(const fs::path& programs) {
-    const std::string folder = unit_path(programs);
-    if (folder.starts_with("/usr/")) {
-        return "ExecPaths=/usr\n";
-    }
-    return fmt::format("BindReadOnlyPaths={0}\nExecPaths=/usr {0}\n", folder);
-}
-
-// What this systemd (252) really enforces for a user unit: without PrivateUsers= it ignores most of it
-// silently. No MemoryDenyWriteExecute=, since QEMU may fall back to emulation, which writes the code that it
-// runs. No PrivateIPC=: with PrivateUsers= it keeps ExecStop from starting (the IPC namespace belongs to the
-// first command's user namespace), and a stop would be a power cut; so the calls are refused instead, and
-// what PrivateDevices= leaves of the host's /dev is covered. /proc is read-only since any process may set the
-// OOM score of others of its user. ExecPaths= makes a writable mount of /usr: hence BindReadOnlyPaths=. And
-// NoExecPaths= reaches no mount that the unit itself makes: so each writable one is named.
-constexpr std::string_view sandbox = R"(
-# The sandbox
-PrivateUsers=yes
-NoNewPrivileges=yes
-CapabilityBoundingSet=
-KeyringMode=private
-LockPersonality=yes
-RestrictRealtime=yes
-RestrictSUIDSGID=yes
-RestrictNamespaces=yes
-SystemCallArchitectures=native
-SystemCallFilter=@system-service
-SystemCallFilter=~@privileged @resources @mount @obsolete @swap @reboot @raw-io @clock @cpu-emulation @debug @module @keyring
-SystemCallFilter=seccomp landlock_create_ruleset landlock_add_rule landlock_restrict_self
-SystemCallFilter=~io_uring_setup io_uring_enter io_uring_register ptrace process_vm_readv process_vm_writev pidfd_getfd userfaultfd bpf perf_event_open
-SystemCallFilter=~shmget shmat shmctl shmdt semget semop semtimedop semctl msgget msgsnd msgrcv msgctl mq_open mq_unlink
-SystemCallErrorNumber=EPERM
-PrivateMounts=yes
-ProtectSystem=strict
-ProtectHome=tmpfs
-TemporaryFileSystem=/home:ro /root:ro /run:ro /run/user:ro /var:ro /dev/shm:ro /dev/mqueue:ro
-ReadOnlyPaths=/proc
-BindReadOnlyPaths=/usr
-PrivateTmp=yes
-PrivateDevices=yes
-BindPaths=-/dev/kvm
-ProtectKernelTunables=yes
-ProtectKernelModules=yes
-ProtectKernelLogs=yes
-ProtectControlGroups=yes
-ProtectHostname=yes
-ProtectClock=yes
-NoExecPaths=/ -/tmp -/var/tmp
-)";
-
 } // namespace
 
 std::string vm_unit(const VmRecord& vm, const VmFiles& files, const fs::path& programs) {
     const auto stop_seconds = std::chrono::ceil<std::chrono::seconds>(vm.stop_timeout.value()).count();
     const std::vector<std::string> stop{(programs / "capsul-powerdown").string(),
                                         std::to_string(stop_seconds), (files.runtime / "stop.sock").string()};
-    std::string text =
-        fmt::format(R"(# The VM {name}, written by capsul. Its hardware is in {config}.
+    std::string text = fmt::format(
+        R"(# The VM {name}, written by capsul. Its hardware is in {config}.
 # Settings of your own go into a drop-in: systemctl --user edit {unit}
 [Unit]
 Description=Virtual machine {name}
 Documentation=man:capsulctl(1)
-{taps}StartLimitIntervalSec=60
+{needs}StartLimitIntervalSec=60
 StartLimitBurst=10
 
 [Service]
@@ -194,11 +150,13 @@ LogExtraFields=CAPSUL_VM={name}
 UMask=0077
 )",
                     fmt::arg("name", vm.name.to_string()), fmt::arg("unit", vm_unit_name(vm.name)),
-                    fmt::arg("config", files.config().string()), fmt::arg("taps", tap_lines(vm)),
+                    fmt::arg("config", files.config().string()),
+                    fmt::arg("needs", tap_lines(vm) + publish_lines(vm)),
                     fmt::arg("start", quote_exec_line(start_command(vm, files, programs))),
                     fmt::arg("stop", quote_exec_line(stop)), fmt::arg("timeout", stop_seconds + 10));
     text += limit_lines(vm);
-    text += sandbox;
+    text += sandbox_lines();
+    text += "BindPaths=-/dev/kvm\n";
     text += network_lines(vm);
     text += program_lines(programs);
     text += hidden_lines(files);

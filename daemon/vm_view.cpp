@@ -3,6 +3,7 @@
 #include "daemon/journal.hpp"
 #include "daemon/unit_file.hpp"
 #include "daemon/vm_nics.hpp"
+#include "daemon/vm_publish.hpp"
 #include "lib/fd.hpp"
 
 #include <algorithm>
@@ -173,6 +174,7 @@ Vm VmView::show(const Name& name) const {
     }
     if (stored->record && is_up(vm.state)) {
         vm.nics = nic_statuses(*stored->record);
+        vm.unpublished = publish_problem(host_, *stored->record);
     }
     if (status.main_pid > 0) {
         vm.pid = status.main_pid;

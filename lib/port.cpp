@@ -34,6 +34,9 @@ std::string parse_address(std::string_view text, std::string_view whole) {
         ::inet_ntop(family, binary.data(), canonical.data(), canonical.size()) == nullptr) {
         refuse(whole, "the address is neither IPv4 nor IPv6 in brackets");
     }
+    if (const std::string_view text6 = canonical.data(); text6.starts_with("::ffff:")) {
+        refuse(whole, "an IPv4 address is written as such");
+    }
     return canonical.data();
 }
 
@@ -83,7 +86,8 @@ std::string PublishedPort::to_string() const {
 
 bool PublishedPort::clashes_with(const PublishedPort& other) const {
     const bool same_place =
-        address_ == other.address_ || is_wildcard(address_) || is_wildcard(other.address_);
+        is_ipv6() == other.is_ipv6() &&
+        (address_ == other.address_ || is_wildcard(address_) || is_wildcard(other.address_));
     return same_place && host_port_ == other.host_port_ && udp_ == other.udp_;
 }
 

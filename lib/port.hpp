@@ -21,7 +21,8 @@ struct Endpoint {
 };
 
 /// A host port that leads to a guest port: "8080:80", "8080:80/udp", "0.0.0.0:8080:80/tcp", "[::1]:8080:80".
-/// Without an address it is 127.0.0.1: nothing is opened to the network unasked.
+/// Without an address it is 127.0.0.1: nothing is opened to the network unasked. "[::]" is all of IPv6 and no
+/// IPv4.
 class PublishedPort {
   public:
     PublishedPort() = default;

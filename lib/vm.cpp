@@ -93,6 +93,10 @@ bool has_taps(const VmRecord& vm) {
     return std::ranges::any_of(vm.nics, [](const Nic& nic) { return nic.tap.has_value(); });
 }
 
+bool is_relayed(const VmRecord& vm) {
+    return !vm.publish.empty() && !has_user_nic(vm);
+}
+
 std::vector<Name> networks_of(const VmRecord& vm) {
     std::vector<Name> names;
     for (const Nic& nic : vm.nics) {
@@ -109,6 +113,14 @@ std::optional<Name> vm_of_unit(std::string_view unit) {
 
 std::string tap_unit_name(const Name& vm) {
     return fmt::format("capsul-tap-{}.service", vm.to_string());
+}
+
+std::string publish_socket_name(const Name& vm) {
+    return fmt::format("capsul-publish-{}.socket", vm.to_string());
+}
+
+std::string publish_service_name(const Name& vm) {
+    return fmt::format("capsul-publish-{}.service", vm.to_string());
 }
 
 bool label_matches(const Labels& labels, std::string_view selector) {

@@ -119,6 +119,7 @@ struct Vm {
     std::optional<Endpoint> ssh;
     std::string unit;
     std::vector<NicStatus> nics; ///< those on the host's networks while it is up; only in the answer to show
+    std::optional<std::string> unpublished; ///< why its ports are closed while it is up; only as `nics`
     std::optional<VmRecord> spec;
 
     static constexpr auto fields() {
@@ -126,7 +127,7 @@ struct Vm {
                           optional("reason", &Vm::reason), required("enabled", &Vm::enabled),
                           optional("since", &Vm::since), optional("pid", &Vm::pid), optional("ssh", &Vm::ssh),
                           required("unit", &Vm::unit), optional("nics", &Vm::nics),
-                          optional("spec", &Vm::spec));
+                          optional("unpublished", &Vm::unpublished), optional("spec", &Vm::spec));
     }
 };
 
@@ -423,6 +424,9 @@ struct VmCommand {
 [[nodiscard]] bool has_user_nic(const VmRecord& vm);
 /// Whether it has interfaces on the host.
 [[nodiscard]] bool has_taps(const VmRecord& vm);
+/// Whether its published ports lead to the guest by way of capsul-relay. With a NIC on `user` QEMU itself
+/// publishes them.
+[[nodiscard]] bool is_relayed(const VmRecord& vm);
 /// The networks that its NICs are plugged into, but for `user`; each once.
 [[nodiscard]] std::vector<Name> networks_of(const VmRecord& vm);
 
@@ -431,6 +435,10 @@ struct VmCommand {
 
 /// "capsul-tap-NAME.service": the VM's interfaces on the host.
 [[nodiscard]] std::string tap_unit_name(const Name& vm);
+
+/// "capsul-publish-NAME.socket": the host's side of its published ports; and the service that it starts.
+[[nodiscard]] std::string publish_socket_name(const Name& vm);
+[[nodiscard]] std::string publish_service_name(const Name& vm);
 
 /// The VM of "capsul-vm-NAME.service"; nothing for any other.
 [[nodiscard]] std::optional<Name> vm_of_unit(std::string_view unit);

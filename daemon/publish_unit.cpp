@@ -49,6 +49,8 @@ StopWhenUnneeded=yes
 
 [Socket]
 {1}BindIPv6Only=ipv6-only
+# An answer comes from the address that was written to.
+PassPacketInfo=yes
 # At boot an address may come later than this.
 FreeBind=yes
 )",

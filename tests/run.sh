@@ -134,9 +134,9 @@ step_units() {
 	folder=$(mktemp -d)
 	while read -r golden; do
 		cp "$golden" "$folder"
-	done < <(find tests/unit/golden -name '*.service')
+	done < <(find tests/unit/golden -name '*.service' -o -name '*.socket')
 	if [ -n "$(ls -A "$folder")" ]; then
-		verify_units --user "$folder"/*.service || status=1
+		verify_units --user "$folder"/* || status=1
 	fi
 	rm -rf "$folder"
 	return $status

@@ -40,16 +40,9 @@ void reset(UniqueFd& fd) {
     fd.reset();
 }
 
-/// A connection to the guest that comes about later; nothing when it cannot even begin.
-UniqueFd begin_connection(const SocketAddress& guest) {
-    UniqueFd fd(::socket(guest.family(), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-    if (fd) {
-        prepare(fd.get());
-        if (::connect(fd.get(), guest.generic(), guest.size()) != 0 && errno != EINPROGRESS) {
-            fd.reset();
-        }
-    }
-    return fd;
+/// Whether it comes about, or may.
+bool begin_connection(const UniqueFd& fd, const SocketAddress& guest) {
+    return ::connect(fd.get(), guest.generic(), guest.size()) == 0 || errno == EINPROGRESS;
 }
 
 enum class Step { more, wait, broken };
@@ -193,9 +186,12 @@ void TcpRelay::tick(Clock::time_point) {
 
 void TcpRelay::accept_some() {
     for (int i = 0; i < accepted_at_once; ++i) {
-        UniqueFd client(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+        // First the other end: who is accepted can be served.
+        UniqueFd guest(::socket(guest_.family(), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+        UniqueFd client(guest ? ::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK)
+                              : -1);
         if (client) {
-            serve(std::move(client));
+            serve(std::move(client), std::move(guest));
         } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
             watch_.want(0); // whoever waits is served when others have gone
             return;
@@ -205,10 +201,10 @@ void TcpRelay::accept_some() {
     }
 }
 
-void TcpRelay::serve(UniqueFd client) {
+void TcpRelay::serve(UniqueFd client, UniqueFd guest) {
     prepare(client.get());
-    UniqueFd guest = begin_connection(guest_);
-    if (!guest) {
+    prepare(guest.get());
+    if (!begin_connection(guest, guest_)) {
         reset(client);
         return;
     }

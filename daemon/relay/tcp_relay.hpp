@@ -22,7 +22,7 @@ class TcpRelay : public Relay {
 
   private:
     void accept_some();
-    void serve(UniqueFd client);
+    void serve(UniqueFd client, UniqueFd guest);
     void forget(const TcpConnection* connection);
 
     EventLoop& loop_;

@@ -18,16 +18,6 @@ constexpr std::size_t longest_datagram = std::size_t{64} << 10U;
 using Datagram = std::array<char, longest_datagram>;
 using Control = std::array<char, CMSG_SPACE(sizeof(in6_pktinfo))>;
 
-/// Asks for, with each datagram, the address of this host that it was sent to (ip(7), ipv6(7)).
-void ask_for_destination(int fd, int family) {
-    const int on = 1;
-    if (family == AF_INET6) {
-        ::setsockopt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &on, sizeof on);
-    } else {
-        ::setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &on, sizeof on);
-    }
-}
-
 template <class Info>
 std::string control_of(int level, int type, const Info& info) {
     alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof info)> space{};
@@ -76,7 +66,6 @@ UniqueFd connect_to(const SocketAddress& guest) {
 
 UdpRelay::UdpRelay(EventLoop& loop, UniqueFd port, const SocketAddress& guest)
     : loop_(loop), guest_(guest), port_(std::move(port)), watch_(loop, port_.get(), [this] { take_some(); }) {
-    ask_for_destination(port_.get(), SocketAddress::of_socket(port_.get()).family());
     watch_.want(EPOLLIN);
 }
 

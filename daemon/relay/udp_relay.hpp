@@ -14,7 +14,8 @@ namespace capsul::relay {
 
 class UdpRelay : public Relay {
   public:
-    /// `port` is bound.
+    /// `port` is bound, and tells of each datagram where it was sent to (IP_PKTINFO in ip(7),
+    /// IPV6_RECVPKTINFO in ipv6(7)).
     UdpRelay(EventLoop& loop, UniqueFd port, const SocketAddress& guest);
 
     /// Forgets clients that have been silent, and were not answered, for two minutes (RFC 4787, REQ-5).

@@ -143,6 +143,17 @@ TEST(PublishedPort, ClashesOnTheSameAddressOrAWildcard) {
     EXPECT_FALSE(local.clashes_with(PublishedPort::parse("127.0.0.2:8080:80")));
 }
 
+TEST(PublishedPort, OfIpv6ClashesWithNoneOfIpv4) {
+    const auto all = PublishedPort::parse("[::]:8080:80");
+    EXPECT_TRUE(all.clashes_with(PublishedPort::parse("[::1]:8080:81")));
+    EXPECT_FALSE(all.clashes_with(PublishedPort::parse("0.0.0.0:8080:80")));
+    EXPECT_FALSE(all.clashes_with(PublishedPort::parse("8080:80")));
+}
+
+TEST(PublishedPort, RefusesIpv4InTheClothesOfIpv6) {
+    EXPECT_THROW(static_cast<void>(PublishedPort::parse("[::ffff:127.0.0.1]:8080:80")), Error);
+}
+
 constexpr const char* key =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIHbLOcbXdHmYx9iBhVdm0vhOUfL5kFb/6yHFrFF3Z2o me@home";
 

@@ -86,6 +86,17 @@ TEST(VmUnit, GivesAVmOnlyWhatItsNicsNeed) {
     EXPECT_NE(both.find("\nRestrictAddressFamilies=AF_UNIX AF_INET AF_INET6\n"), std::string::npos);
 }
 
+TEST(VmUnit, BringsUpTheSocketOfPortsThatQemuDoesNotPublish) {
+    const std::string wants = "\nWants=capsul-publish-web.socket\nAfter=capsul-publish-web.socket\n";
+    VmRecord vm = web();
+    EXPECT_EQ(vm_unit(vm, plain_files(), "/usr/libexec/capsul").find(wants), std::string::npos);
+    vm.nics.front().network = Name::parse("lan");
+    vm.nics.front().tap = InterfaceName::parse("cap-web-0");
+    EXPECT_NE(vm_unit(vm, plain_files(), "/usr/libexec/capsul").find(wants), std::string::npos);
+    vm.publish.clear();
+    EXPECT_EQ(vm_unit(vm, plain_files(), "/usr/libexec/capsul").find(wants), std::string::npos);
+}
+
 TEST(VmUnit, HidesOtherVmsWhereverTheyAre) {
     VmFiles files = plain_files();
     files.folder = "/srv/alice/capsul/vms/web";

@@ -196,7 +196,7 @@ void add_options(CLI::App& command, CreateFlags& flags) {
     text("--init-script", flags.init_script, "FILE", "Script to run once, on first boot; - for stdin");
     list("--network", flags.networks, nic_type, "A NIC on this network (default: one on user, QEMU's own)");
     list("-p,--publish", flags.publish, "[ADDR:]PORT:PORT[/udp]",
-         "Host port that leads to a port of the guest");
+         "Host port that leads to a port of the guest, on user and nat networks");
     list("-l,--label", flags.labels, "KEY=VALUE", "Label to select it by");
     command.add_flag("--no-start", flags.no_start, "Make it, but do not start it");
     command.add_flag("--no-autostart", flags.no_autostart, "Do not start it when the host boots");

@@ -82,6 +82,8 @@ def named(name):
     ([*CREATE, "--publish", "19090:80"], 4, "another VM"),
     ([*CREATE, "--publish", "80:80"], 7, "root only"),
     ([*CREATE, "--publish", "192.0.2.1:8080:80"], 2, "no address of this host"),
+    ([*CREATE, "--publish", "[::]:8080:80"], 2, "IPv4 addresses only"),
+    ([*CREATE, "--publish", "[::ffff:127.0.0.1]:8080:80"], 2, "IPv4 address is written as such"),
     # files
     ([*CREATE, "--ssh-key", "key.pub"], 2, "exclude each other"),
     ([*CREATE[:-1], "--ssh-key", "missing.pub"], 2, "No such file"),

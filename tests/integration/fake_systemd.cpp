@@ -230,6 +230,7 @@ class FakeSystemd::Manager {
     void progress();
     bool progress_job(const UnitPtr& unit);
     bool is_ready(Unit& unit);
+    bool has_tried_wanted(Unit& unit);
     void queue_job(const UnitPtr& unit, bool starts);
     void end_job(Unit& unit, const char* result);
     void announce(Unit& unit);
@@ -417,9 +418,26 @@ bool FakeSystemd::Manager::progress_job(const UnitPtr& unit) {
     return true;
 }
 
+/// Starts what the unit wants; true when all of that has come up, or failed to.
+bool FakeSystemd::Manager::has_tried_wanted(Unit& unit) {
+    bool ready = true;
+    std::vector<std::string>& asked = unit.job->asked;
+    for (const std::string& name : unit.service.file().wanted) {
+        const UnitPtr wanted = load(name);
+        const bool was_asked = std::ranges::find(asked, name) != asked.end();
+        if (!was_asked && wanted->service.file().load_state == "loaded" &&
+            wanted->service.active_state() != "active") {
+            asked.push_back(name);
+            queue_job(wanted, true);
+        }
+        ready = ready && !wanted->job;
+    }
+    return ready;
+}
+
 /// Starts what the unit requires; true when all of that is active. Ends the job when that is not possible.
 bool FakeSystemd::Manager::is_ready(Unit& unit) {
-    bool ready = true;
+    bool ready = has_tried_wanted(unit);
     std::vector<std::string>& asked = unit.job->asked;
     for (const std::string& name : unit.service.file().required) {
         const UnitPtr required = load(name);

@@ -5,8 +5,8 @@
 //     SystemdClient client(systemd.socket(), "capsul-vm-*.service", …);
 //
 // Like systemd, it reads a unit file when the unit is loaded, forgets a stopped unit at once, and keeps a
-// failed one. It knows Requires= (started before), but no other dependency, no Restart=, no start limit and
-// no sandbox.
+// failed one. It knows Requires= and Wants= (started before), but no other dependency, no Restart=, no start
+// limit and no sandbox; a socket unit opens no socket.
 #pragma once
 
 #include <filesystem>

@@ -177,6 +177,8 @@ class UnitReader {
             append_words(file_.runtime_folders, value);
         } else if (key == "Requires" || key == "BindsTo") {
             append_words(file_.required, value);
+        } else if (key == "Wants") {
+            append_words(file_.wanted, value);
         } else if (key == "Environment") {
             take_environment(value);
         }
@@ -321,6 +323,7 @@ UnitFile load_unit(const UnitFolders& folders, const std::string& unit) {
             reader.read(read_file(drop_in));
         }
         const bool is_service = unit.ends_with(".service");
+        file.remain_after_exit = file.remain_after_exit || unit.ends_with(".socket");
         file.load_state = is_service && file.start.empty() && file.stop.empty() ? "bad-setting" : "loaded";
     } catch (const std::exception&) {
         file.load_state = "bad-setting";

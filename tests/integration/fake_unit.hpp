@@ -32,6 +32,7 @@ struct UnitFile {
     std::vector<std::string> runtime_folders;
     bool keep_runtime_folders = false;
     std::vector<std::string> required; ///< Requires=
+    std::vector<std::string> wanted;   ///< Wants=
     std::map<std::string, std::string> environment;
     std::vector<UnitCommand> start_pre;
     std::vector<UnitCommand> start;

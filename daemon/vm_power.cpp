@@ -73,6 +73,7 @@ Vm VmPower::start(const Name& name, Progress& progress) const {
         if (vm.autostart) {
             host_.set_enabled(name, true);
         }
+        open_published(host_, vm);
         return resume(name);
     }
     const bool newly_enabled = vm.autostart && host_.set_enabled(name, true);

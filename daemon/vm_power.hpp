@@ -9,7 +9,7 @@ class VmPower {
   public:
     VmPower(const VmHost& host, const VmView& view) : host_(host), view_(view) {}
 
-    /// Success when it runs already; a paused VM goes on.
+    /// Success when it runs already; a paused VM goes on, and ports that are closed are opened.
     Vm start(const Name& name, Progress& progress) const;
     /// `disable`: it does not start at boot any more.
     StopResult stop(const Name& name, std::optional<Duration> timeout, bool force, bool disable,

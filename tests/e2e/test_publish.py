@@ -11,9 +11,9 @@ from conftest import EXAMPLES_IN_HOST, import_debian, install_capsul
 
 BOOT = 600  # seconds, of an emulated guest on a busy machine
 UNIT = "capsul-publish-web"
-PORTS = ["0.0.0.0:8080:80", "[::]:8080:80", "0.0.0.0:5353:53/udp", "[::]:5353:53/udp", "2222:22", "8081:81"]
+PORTS = ["0.0.0.0:8080:80", "[::]:8080:80", "0.0.0.0:5353:5300/udp", "[::]:5353:5300/udp", "2222:22", "8081:81"]
 
-# In the guest, at every boot: TCP port 80 gives back what it is sent, UDP port 53 too.
+# In the guest, at every boot: TCP port 80 gives back what it is sent, UDP port 5300 too.
 INIT = """\
 #!/bin/sh
 cat >/usr/local/sbin/echo.py <<'END'
@@ -31,8 +31,7 @@ class Datagrams(asyncio.DatagramProtocol):
 
 async def main():
     loop = asyncio.get_running_loop()
-    for host in ("0.0.0.0", "::"):
-        await loop.create_datagram_endpoint(Datagrams, (host, 53))
+    await loop.create_datagram_endpoint(Datagrams, ("::", 5300))  # IPv4 too
     server = await asyncio.start_server(serve, None, 80, backlog=1024)
     await server.serve_forever()
 
@@ -104,13 +103,14 @@ def outside(lab, host_binds, inside):
 @pytest.fixture(scope="module")
 def capsul(inside, debian_image):
     capsul = install_capsul(inside)
+    inside.run("ip link add br0 type bridge")
     inside.run([EXAMPLES_IN_HOST / "host-setup.sh", "--user", "alice", "--bridge", "br0", "--guest-ips", "10.99.0.0/24"])
     uid = inside.run("id -u alice").stdout.strip()
     inside.run(f"systemctl restart user@{uid}.service")  # alice is in the group from now on
     import_debian(capsul, debian_image)
     capsul.ctl("network", "create", "cage", "--subnet", "10.80.7.0/24", "--subnet6", "fd80:ca95:0:7::/64", "--isolate",
                "--egress", "none")
-    capsul.ctl("network", "create", "pub", "--bridge", "br0", "--subnet", "10.99.0.0/24")
+    capsul.ctl("network", "create", "pub", "--bridge", "br0", "--subnet", "10.99.0.0/24", "--no-start")
     return capsul
 
 
@@ -148,12 +148,13 @@ def test_systemd_holds_the_ports_from_the_start_and_no_process_does(web):
     assert web.json("vm", "show", "web")["unpublished"] is None
 
 
-def test_the_guest_comes_up(web):
+def test_the_guest_comes_up(web, inside):
     web.ctl("vm", "wait", "web", "--for", "cloud-init", "--timeout", f"{BOOT}s", timeout=BOOT + 30)
+    wait_until(lambda: count(inside, TCP, "127.0.0.1", 8080) == 1, 60)  # an emulated interpreter
 
 
 def test_list_and_ip_tell_the_ports_and_ssh_goes_to_the_guests_own_address(web):
-    assert "0.0.0.0:5353:53/udp" in web.ctl("vm", "list", "-o", "wide").stdout
+    assert "0.0.0.0:5353:5300/udp" in web.ctl("vm", "list", "-o", "wide").stdout
     addresses = web.json("vm", "ip", "web")
     assert addresses["published"] == [port if "/" in port else f"{port}/tcp" for port in
                                       [*PORTS[:4], "127.0.0.1:2222:22", "127.0.0.1:8081:81"]]
@@ -242,8 +243,9 @@ def test_where_systemd_starts_a_vm_whose_port_is_taken_it_runs_and_show_tells(we
     shown = web.json("vm", "show", "web")
     assert shown["state"] == "running" and f"{UNIT}.socket is failed" in shown["unpublished"]
     assert f"{UNIT}.socket is failed" in web.ctl("vm", "show", "web").stdout
+    assert web.ctl("start", "web", check=False).returncode == 4
     inside.run("systemctl stop squatter.service")
-    web.run(f"systemctl --user start {UNIT}.socket")
+    web.ctl("start", "web")
     assert web.json("vm", "show", "web")["unpublished"] is None
     assert sockets(web) == OPEN
 

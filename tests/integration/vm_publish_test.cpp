@@ -158,13 +158,14 @@ TEST_F(VmPublishTest, OpensWithTheVmAndClosesBeforeAStopReturns) {
     EXPECT_EQ(state_of("capsul-publish-web.socket"), "inactive");
 }
 
-TEST_F(VmPublishTest, OfARunningVmThatAreClosedAreShownSo) {
+TEST_F(VmPublishTest, OfARunningVmThatAreClosedAreShownSoAndOpenedByStart) {
     VmCreate call = on({"lan"});
     call.start = true;
     run(call);
     daemon_->systemd.stop("capsul-publish-web.socket", 10s);
     EXPECT_THAT(decode<Vm>(ask(VmShow{web_})).unpublished.value_or(""),
                 HasSubstr("capsul-publish-web.socket is inactive"));
+    EXPECT_FALSE(decode<Vm>(run(VmStart{web_})).unpublished);
 }
 
 TEST_F(VmPublishTest, LeavesNothingBehindADeletedVm) {

@@ -6,8 +6,8 @@ namespace capsul::nethelper {
 namespace {
 
 constexpr const char* usage =
-    "usage: capsul-net tap-add NAME BRIDGE MAC [--isolated] [--ip ADDRESS]... | trunk-add NAME BRIDGE | "
-    "tap-del NAME | "
+    "usage: capsul-net tap-add NAME BRIDGE MAC [--isolated] [--ip ADDRESS]... | "
+    "trunk-add NAME BRIDGE [--no-learning] | tap-del NAME | "
     "bridge-add NAME | bridge-del NAME | addr-add BRIDGE ADDRESS/LENGTH | "
     "egress BRIDGE [--isolated] none|full|dns-icmp|list [ITEM]... | list | check-policy [FILE]";
 
@@ -197,6 +197,8 @@ const char* take_options(const Verb& verb, Words words, Positionals& positionals
         const std::string_view word = words[i];
         if (verb.takes_isolated && word == "--isolated") {
             result.isolated = true;
+        } else if (verb.operation == Operation::trunk_add && word == "--no-learning") {
+            result.learning = false;
         } else if (verb.takes_ip && word == "--any-ip") {
             result.any_ip = true;
         } else if (verb.takes_ip && word == "--ip") {

@@ -44,6 +44,8 @@ struct Arguments {
     bool isolated = false;
     /// tap-add: the guest's addresses are not known, since the bridge's network gives them out itself.
     bool any_ip = false;
+    /// trunk-add: those behind it have MACs of their own, which the bridge is to find out.
+    bool learning = true;
     Bounded<Address, 32> ips;
     Cidr address;
     Egress egress = Egress::none;

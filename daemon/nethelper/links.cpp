@@ -319,16 +319,16 @@ void Links::set_port(int index, const Port& port) {
     message.begin(RTM_SETLINK, NLM_F_ACK, link_header(index, AF_BRIDGE));
     message.nest(IFLA_PROTINFO, [&] {
         put(message, IFLA_BRPORT_LOCKED, port.locked);
-        put(message, IFLA_BRPORT_LEARNING, !port.locked);
+        put(message, IFLA_BRPORT_LEARNING, port.learning);
         put(message, IFLA_BRPORT_ISOLATED, port.isolated);
         // What is for somebody else does not go to a guest whose only address is known.
-        put(message, IFLA_BRPORT_UNICAST_FLOOD, !port.locked);
+        put(message, IFLA_BRPORT_UNICAST_FLOOD, port.learning);
         put(message, IFLA_BRPORT_MODE, false);
         // Where the administrator's bridge does STP: a guest that takes part in it is cut off.
         put(message, IFLA_BRPORT_GUARD, true);
         // MDB_RTR_TYPE_DISABLED for guests: none of them gets all multicast by saying that it is a router.
         put(message, IFLA_BRPORT_MULTICAST_ROUTER, !port.locked);
-        if (port.locked) {
+        if (!port.learning) {
             put(message, IFLA_BRPORT_FLUSH, true);
         }
     });

@@ -41,13 +41,15 @@ struct Link {
 };
 
 /// How a port of a bridge treats frames: of a guest (locked: it sends from the MAC that is fixed to it, and
-/// from no other), or of a trunk, behind which there are many.
+/// from no other), or of a trunk, behind which there are many. One that does not learn gets no frame to a
+/// single MAC.
 struct Port {
     bool locked = true;
     bool isolated = false;
+    bool learning = false;
 
     [[nodiscard]] bool is_in_force(const Link& link) const {
-        return link.locked == locked && link.learning != locked && link.isolated == isolated;
+        return link.locked == locked && link.learning == learning && link.isolated == isolated;
     }
 };
 
@@ -85,7 +87,7 @@ class Links {
     /// Marks it as `owner`'s; no IPv6 link-local address; plugged in when `bridge` is not 0: EXFULL for one
     /// too many.
     [[nodiscard]] int configure_tap(int index, uid_t owner, const Mac& mac, unsigned mtu, int bridge);
-    /// What a guest's port has learnt is forgotten.
+    /// What a port has learnt that does not learn is forgotten.
     void set_port(int index, const Port& port);
     /// EEXIST when the bridge knows it.
     [[nodiscard]] int fix_mac(int port, const Mac& mac);

@@ -250,7 +250,7 @@ void add_tap(const Caller& caller, Links& links, Sets& sets, const Arguments& ar
     Plug plug;
     plug.name = arguments.name;
     plug.bridge = find_bridge(caller, links, arguments.bridge);
-    plug.port = {true, arguments.isolated};
+    plug.port = {true, arguments.isolated, false};
     plug.guest = arguments.mac;
     plug.mac = arguments.mac;
     plug.mac[0] = 0xfe;
@@ -275,7 +275,7 @@ void add_trunk(const Caller& caller, Links& links, Sets& sets, const Arguments& 
     Plug plug;
     plug.name = arguments.name;
     plug.bridge = own_bridge(caller, links, arguments.bridge);
-    plug.port = {false, false};
+    plug.port = {false, false, arguments.learning};
     if (::getrandom(plug.mac.data(), plug.mac.size(), 0) != static_cast<ssize_t>(plug.mac.size())) {
         die_errno(errno, "no random address can be made");
     }

@@ -45,6 +45,7 @@ REFUSALS = {
     "a bad address for a TAP that is there": ["tap-add", "cap-t1", "cap-n1", MAC, "--ip", "192.0.2.1"],
     "another TAP's MAC for a TAP that is there": ["tap-add", "cap-t2", "cap-n1", MAC],
     "a trunk on an administrator's bridge": ["trunk-add", "cap-x", "br0"],
+    "a trunk on an administrator's bridge, that does not learn": ["trunk-add", "cap-x", "br0", "--no-learning"],
     "a trunk of a bridge's name": ["trunk-add", "cap-n1", "cap-n1"],
     "deleting an unmarked TAP": ["tap-del", "cap-foreign"],
     "deleting a TAP marked for another": ["tap-del", "cap-other"],

@@ -25,6 +25,8 @@ struct Options {
     std::vector<std::string> writable;
     bool internet = false;
     bool taps = false;
+    /// It makes a network namespace and sets it up, before it runs a program that makes none (capsul-dhcp).
+    bool own_network = false;
     bool check = false;
     std::vector<std::string> command; ///< its first word is an absolute path; empty only with `check`
 };

@@ -102,6 +102,9 @@ bool is_refused_socket(int family, int type) {
 }
 
 bool has_few_socket_families(const Options& options) {
+    if (options.own_network) {
+        return is_refused_socket(AF_PACKET, SOCK_RAW);
+    }
     return is_refused_socket(AF_NETLINK, SOCK_RAW) &&
            (options.internet ||
             (is_refused_socket(AF_INET, SOCK_DGRAM) && is_refused_socket(AF_INET6, SOCK_DGRAM)));
@@ -118,8 +121,8 @@ bool has_filtered_calls(const Options& /*options*/) {
                is_refused);
 }
 
-bool makes_no_namespaces(const Options& /*options*/) {
-    return ::unshare(CLONE_NEWUSER) != 0;
+bool makes_no_namespaces(const Options& options) {
+    return options.own_network || ::unshare(CLONE_NEWUSER) != 0;
 }
 
 /// In the order in which one follows from the other: without the first, systemd ignores most of the rest.

@@ -1,0 +1,166 @@
+#include "daemon/dhcp/frames.hpp"
+
+#include <algorithm>
+#include <netinet/icmp6.h>
+#include <netinet/if_ether.h>
+
+namespace capsul::dhcp {
+namespace {
+
+constexpr std::size_t ethernet_size = 14;
+constexpr std::size_t ip4_size = 20;
+constexpr std::size_t ip6_size = 40;
+constexpr std::uint8_t from_this_link = 255; // no router leaves a hop limit like this
+constexpr std::uint16_t server4 = 67;
+constexpr std::uint16_t client4 = 68;
+constexpr std::uint16_t server6 = 547;
+constexpr std::uint16_t client6 = 546;
+
+using Bytes = std::vector<std::uint8_t>;
+
+/// What is inside a frame that holds one whole IP packet.
+struct Packet {
+    bool ipv6 = false;
+    std::uint8_t protocol = 0;
+    std::uint8_t hops = 0;
+    Frame source;
+    Frame payload;
+};
+
+unsigned number_at(Frame bytes, std::size_t place) {
+    return static_cast<unsigned>(bytes[place] << 8U) | bytes[place + 1];
+}
+
+std::optional<Packet> parse_ip4(Frame bytes) {
+    if (bytes.size() < ip4_size || bytes[0] >> 4U != 4) {
+        return std::nullopt;
+    }
+    const std::size_t header = (bytes[0] & 0x0fU) * std::size_t{4};
+    const std::size_t whole = number_at(bytes, 2);
+    const bool is_fragment = (number_at(bytes, 6) & 0x3fffU) != 0;
+    if (header < ip4_size || whole < header || whole > bytes.size() || is_fragment) {
+        return std::nullopt;
+    }
+    return Packet{false, bytes[9], bytes[8], bytes.subspan(12, 4), bytes.subspan(header, whole - header)};
+}
+
+std::optional<Packet> parse_ip6(Frame bytes) {
+    if (bytes.size() < ip6_size || bytes[0] >> 4U != 6) {
+        return std::nullopt;
+    }
+    const std::size_t length = number_at(bytes, 4);
+    if (length > bytes.size() - ip6_size) {
+        return std::nullopt;
+    }
+    return Packet{true, bytes[6], bytes[7], bytes.subspan(8, 16), bytes.subspan(ip6_size, length)};
+}
+
+std::optional<Packet> parse(Frame frame) {
+    if (frame.size() < ethernet_size) {
+        return std::nullopt;
+    }
+    switch (number_at(frame, 12)) {
+    case ETHERTYPE_IP:
+        return parse_ip4(frame.subspan(ethernet_size));
+    case ETHERTYPE_IPV6:
+        return parse_ip6(frame.subspan(ethernet_size));
+    default:
+        return std::nullopt;
+    }
+}
+
+bool is_udp(const Packet& packet, std::uint16_t from, std::uint16_t to) {
+    constexpr std::size_t header = 8;
+    return packet.protocol == IPPROTO_UDP && packet.payload.size() >= header &&
+           number_at(packet.payload, 0) == from && number_at(packet.payload, 2) == to &&
+           number_at(packet.payload, 4) >= header && number_at(packet.payload, 4) <= packet.payload.size();
+}
+
+/// A message of neighbour discovery whose fixed part has this size.
+bool is_discovery(const Packet& packet, std::uint8_t type, std::size_t size) {
+    return packet.protocol == IPPROTO_ICMPV6 && packet.hops == from_this_link &&
+           packet.payload.size() >= size && packet.payload[0] == type && packet.payload[1] == 0;
+}
+
+Frame sender_of(Frame frame) {
+    return frame.subspan(6, 6);
+}
+
+template <class... Parts>
+Bytes joined(const Parts&... parts) {
+    Bytes bytes;
+    (bytes.insert(bytes.end(), std::begin(parts), std::end(parts)), ...);
+    return bytes;
+}
+
+/// RFC 1071.
+unsigned checksum(Frame bytes) {
+    unsigned sum = 0;
+    for (std::size_t i = 0; i < bytes.size(); ++i) {
+        sum += i % 2 == 0 ? static_cast<unsigned>(bytes[i] << 8U) : bytes[i];
+    }
+    while (sum >> 16U != 0) {
+        sum = (sum & 0xffffU) + (sum >> 16U);
+    }
+    return ~sum & 0xffffU;
+}
+
+Bytes arp_request(Frame mac, Frame ip, const Server& server) {
+    // Ethernet and IPv4, addresses of 6 and 4 bytes, request (RFC 826).
+    constexpr std::array<std::uint8_t, 10> head{0x08, 0x06, 0, 1, 0x08, 0, 6, 4, 0, 1};
+    return joined(server.mac, mac, head, mac, ip, Mac{}, *server.ip4);
+}
+
+Bytes neighbour_solicitation(Frame mac, Frame ip, const Server& server) {
+    constexpr std::array<std::uint8_t, 8> solicitation{ND_NEIGHBOR_SOLICIT};
+    constexpr std::array<std::uint8_t, 2> sender_option{ND_OPT_SOURCE_LINKADDR, 1};
+    Bytes message = joined(solicitation, *server.link_local, sender_option, mac);
+    // What stands in its pseudo-header (RFC 8200, 8.1) before the message.
+    const auto size = static_cast<std::uint8_t>(message.size());
+    const std::array<std::uint8_t, 8> length_and_protocol{0, 0, 0, size, 0, 0, 0, IPPROTO_ICMPV6};
+    const unsigned sum = checksum(joined(ip, *server.link_local, length_and_protocol, message));
+    message[2] = static_cast<std::uint8_t>(sum >> 8U);
+    message[3] = static_cast<std::uint8_t>(sum);
+    const std::array<std::uint8_t, 10> head{0x86, 0xdd,           0x60,          0, 0, 0, 0,
+                                            size, IPPROTO_ICMPV6, from_this_link};
+    return joined(server.mac, mac, head, ip, *server.link_local, message);
+}
+
+} // namespace
+
+bool is_request(Frame frame, const Server& server) {
+    const auto packet = parse(frame);
+    const bool from_a_guest =
+        packet && (sender_of(frame)[0] & 1U) == 0 && !std::ranges::equal(sender_of(frame), server.mac);
+    if (!from_a_guest) {
+        return false;
+    }
+    if (!packet->ipv6) {
+        return server.ip4 && is_udp(*packet, client4, server4);
+    }
+    return server.link_local && (is_udp(*packet, client6, server6) ||
+                                 is_discovery(*packet, ND_ROUTER_SOLICIT, sizeof(nd_router_solicit)));
+}
+
+bool is_answer(Frame frame, const Server& server) {
+    const auto packet = parse(frame);
+    if (!packet || !std::ranges::equal(sender_of(frame), server.mac)) {
+        return false;
+    }
+    return packet->ipv6 ? is_udp(*packet, server6, client6) ||
+                              is_discovery(*packet, ND_ROUTER_ADVERT, sizeof(nd_router_advert))
+                        : is_udp(*packet, server4, client4);
+}
+
+std::vector<std::uint8_t> introduction(Frame request, const Server& server) {
+    const auto packet = parse(request);
+    const bool has_address =
+        packet && std::ranges::any_of(packet->source, [](std::uint8_t byte) { return byte != 0; });
+    if (!has_address || !(packet->ipv6 ? server.link_local.has_value() : server.ip4.has_value())) {
+        return {};
+    }
+    return packet->ipv6 ? neighbour_solicitation(sender_of(request), packet->source, server)
+                        : arp_request(sender_of(request), packet->source, server);
+}
+
+} // namespace capsul::dhcp

@@ -1,0 +1,146 @@
+#include "daemon/dhcp/interface.hpp"
+
+#include <cerrno>
+#include <cstring>
+#include <linux/if_addr.h>
+#include <linux/if_link.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+#include <span>
+#include <sys/socket.h>
+#include <system_error>
+#include <unistd.h>
+
+namespace capsul::dhcp {
+namespace {
+
+[[noreturn]] void fail(int error, const char* what) {
+    throw std::system_error(error, std::generic_category(), what);
+}
+
+/// A request to the kernel being written.
+class Message {
+  public:
+    template <class Header>
+    Message(std::uint16_t type, std::uint16_t flags, const Header& header) {
+        nlmsghdr start{};
+        start.nlmsg_type = type;
+        start.nlmsg_flags = static_cast<std::uint16_t>(NLM_F_REQUEST | NLM_F_ACK | flags);
+        add(start);
+        add(header);
+    }
+
+    /// An attribute; `put_rest` may put others into it.
+    template <class Put>
+    void put(std::uint16_t type, Put put_rest) {
+        const std::size_t start = bytes_.size();
+        add(rtattr{0, type});
+        put_rest();
+        const auto size = static_cast<std::uint16_t>(bytes_.size() - start);
+        std::memcpy(&bytes_[start], &size, sizeof size);
+        bytes_.resize((bytes_.size() + 3) / 4 * 4);
+    }
+
+    template <class T>
+    void add(const T& value) {
+        const auto* const first = reinterpret_cast<const std::uint8_t*>(&value);
+        bytes_.insert(bytes_.end(), first, first + sizeof value);
+    }
+    void add(std::span<const std::uint8_t> bytes) { bytes_.insert(bytes_.end(), bytes.begin(), bytes.end()); }
+
+    [[nodiscard]] std::span<const std::uint8_t> finished() {
+        const auto size = static_cast<std::uint32_t>(bytes_.size());
+        std::memcpy(bytes_.data(), &size, sizeof size);
+        return bytes_;
+    }
+
+  private:
+    std::vector<std::uint8_t> bytes_;
+};
+
+class Kernel {
+  public:
+    Kernel() : socket_(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE)) {
+        if (socket_ < 0) {
+            fail(errno, "netlink");
+        }
+    }
+    Kernel(const Kernel&) = delete;
+    Kernel& operator=(const Kernel&) = delete;
+    ~Kernel() { ::close(socket_); }
+
+    /// Asks, and waits for the acknowledgement.
+    void run(Message& message, const char* what) const {
+        const auto bytes = message.finished();
+        struct {
+            nlmsghdr header;
+            nlmsgerr error;
+        } answer{};
+        if (::send(socket_, bytes.data(), bytes.size(), 0) < 0 ||
+            ::recv(socket_, &answer, sizeof answer, MSG_TRUNC) < static_cast<ssize_t>(sizeof answer.header)) {
+            fail(errno, what);
+        }
+        if (answer.header.nlmsg_type != NLMSG_ERROR || answer.error.error != 0) {
+            fail(-answer.error.error, what);
+        }
+    }
+
+  private:
+    int socket_;
+};
+
+ifinfomsg header_of(int index) {
+    ifinfomsg header{};
+    header.ifi_index = index;
+    return header;
+}
+
+/// Its own choice of a link-local address may not be the bridge's.
+void set_mac(const Kernel& kernel, int index, const Mac& mac) {
+    Message message(RTM_SETLINK, 0, header_of(index));
+    message.put(IFLA_ADDRESS, [&] { message.add(std::span<const std::uint8_t>(mac)); });
+    message.put(IFLA_AF_SPEC, [&] {
+        message.put(AF_INET6, [&] {
+            message.put(IFLA_INET6_ADDR_GEN_MODE, [&] { message.add(std::uint8_t{IN6_ADDR_GEN_MODE_NONE}); });
+        });
+    });
+    kernel.run(message, "the server's interface");
+}
+
+void set_up(const Kernel& kernel, int index) {
+    ifinfomsg header = header_of(index);
+    header.ifi_flags = header.ifi_change = IFF_UP;
+    Message message(RTM_SETLINK, 0, header);
+    kernel.run(message, "the server's interface");
+}
+
+void add_address(const Kernel& kernel, int index, const Prefix& prefix) {
+    ifaddrmsg header{};
+    header.ifa_family = prefix.family;
+    header.ifa_prefixlen = prefix.length;
+    header.ifa_flags = prefix.family == AF_INET6 ? IFA_F_NODAD : 0;
+    header.ifa_index = static_cast<unsigned>(index);
+    const auto bytes = std::span<const std::uint8_t>(prefix.bytes).first(prefix.size());
+    Message message(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, header);
+    message.put(IFA_LOCAL, [&] { message.add(bytes); });
+    message.put(IFA_ADDRESS, [&] { message.add(bytes); });
+    kernel.run(message, "an address of the server");
+}
+
+} // namespace
+
+void set_up_interface(const std::string& name, const Mac& mac, const std::vector<Prefix>& addresses) {
+    const int index = static_cast<int>(::if_nametoindex(name.c_str()));
+    if (index == 0) {
+        fail(errno, name.c_str());
+    }
+    const Kernel kernel;
+    set_mac(kernel, index, mac);
+    for (const Prefix& prefix : addresses) {
+        add_address(kernel, index, prefix);
+    }
+    set_up(kernel, index);
+}
+
+} // namespace capsul::dhcp

@@ -1,0 +1,124 @@
+// capsul-dhcp: ExecStart of the DHCP unit of a network. Runs a DHCP server in a network namespace of its own,
+// and carries to it what the guests of a bridge ask. Without privilege, and never without the sandbox of its
+// unit.
+#include "daemon/dhcp/bridge.hpp"
+#include "daemon/dhcp/interface.hpp"
+#include "daemon/dhcp/options.hpp"
+#include "daemon/dhcp/own_network.hpp"
+#include "daemon/dhcp/relay.hpp"
+#include "daemon/launcher/sandbox.hpp"
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <exception>
+#include <stdexcept>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+namespace capsul::dhcp {
+namespace {
+
+constexpr int wrong_usage = 2;
+constexpr int no_sandbox = 78;             // EX_CONFIG (sysexits.h)
+constexpr const char* own_name = "guests"; // as the server's configuration has it
+
+bool has_sandbox() {
+    launcher::Options walls;
+    walls.own_network = true;
+    const auto missing = launcher::missing_directives(walls);
+    for (const std::string& directive : missing) {
+        std::fprintf(stderr, "capsul-dhcp: does not start without its sandbox; not in force: %s\n",
+                     directive.c_str());
+    }
+    return missing.empty();
+}
+
+/// Tells the service manager that the unit is up (sd_notify(3)); a file, since no other sockets are in the
+/// sandbox.
+void tell_ready() {
+    const char* const path = std::getenv("NOTIFY_SOCKET"); // NOLINT(concurrency-mt-unsafe): one thread
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    if (path == nullptr || std::strlen(path) >= sizeof address.sun_path) {
+        return;
+    }
+    std::strcpy(address.sun_path, path); // NOLINT(clang-analyzer-security.insecureAPI.strcpy): it fits
+    constexpr std::string_view message = "READY=1";
+    const int fd = ::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (::sendto(fd, message.data(), message.size(), 0, reinterpret_cast<const sockaddr*>(&address),
+                 sizeof address) < 0) {
+        std::perror("capsul-dhcp: NOTIFY_SOCKET");
+    }
+    ::close(fd);
+}
+
+/// What the bridge is, the server shall be.
+Server look_at_bridge(const Options& options) {
+    Server server;
+    server.mac = mac_of(options.bridge);
+    for (const Prefix& prefix : options.addresses) {
+        if (prefix.family == AF_INET6) {
+            server.link_local = link_local_of(options.bridge);
+            continue;
+        }
+        Ip4 address{};
+        std::copy_n(prefix.bytes.begin(), address.size(), address.begin());
+        server.ip4 = address;
+    }
+    return server;
+}
+
+std::vector<Prefix> addresses_of(const Server& server, const Options& options) {
+    std::vector<Prefix> addresses = options.addresses;
+    if (server.link_local) {
+        addresses.push_back({AF_INET6, *server.link_local, 64});
+    }
+    return addresses;
+}
+
+sigset_t block_signals() {
+    sigset_t signals;
+    sigemptyset(&signals);
+    for (const int signal : {SIGHUP, SIGTERM, SIGINT}) {
+        sigaddset(&signals, signal);
+    }
+    sigprocmask(SIG_BLOCK, &signals, nullptr);
+    return signals;
+}
+
+int run(const Options& options) {
+    if (!has_sandbox()) {
+        return no_sandbox;
+    }
+    const sigset_t signals = block_signals();
+    Tap trunk(options.trunk);
+    const Server server = look_at_bridge(options);
+    enter_own_network();
+    Tap own(own_name);
+    set_up_interface(own_name, server.mac, addresses_of(server, options));
+    const ServerProcess process(options.command, options.read_only, signals);
+    drop_capabilities();
+    return relay(trunk, own, server, process, signals, tell_ready);
+}
+
+int run_or_explain(const std::vector<std::string>& words) {
+    try {
+        return run(parse_options(words));
+    } catch (const std::invalid_argument& error) {
+        std::fprintf(stderr, "capsul-dhcp: %s\n%s", error.what(), usage);
+        return wrong_usage;
+    } catch (const std::exception& error) {
+        std::fprintf(stderr, "capsul-dhcp: %s\n", error.what());
+        return 1;
+    }
+}
+
+} // namespace
+} // namespace capsul::dhcp
+
+int main(int argc, char** argv) {
+    return capsul::dhcp::run_or_explain({argv + (argc > 0 ? 1 : 0), argv + argc});
+}

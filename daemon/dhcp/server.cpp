@@ -1,0 +1,130 @@
+#include "daemon/dhcp/server.hpp"
+
+#include "daemon/launcher/call_filter.hpp"
+#include "daemon/launcher/file_rules.hpp"
+
+#include <array>
+#include <cerrno>
+#include <cstdint>
+#include <cstdio>
+#include <exception>
+#include <linux/capability.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <system_error>
+#include <unistd.h>
+
+namespace capsul::dhcp {
+namespace {
+
+/// What dnsmasq asks for: to write the MAC of a client without address into its ARP cache, ICMPv6, port 67.
+constexpr std::array<unsigned, 3> needed{CAP_NET_ADMIN, CAP_NET_RAW, CAP_NET_BIND_SERVICE};
+
+[[noreturn]] void fail(const char* what) {
+    throw std::system_error(errno, std::generic_category(), what);
+}
+
+void set_capabilities(std::uint32_t mask) {
+    __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+    std::array<__user_cap_data_struct, 2> data{};
+    data[0] = {mask, mask, mask};
+    if (::syscall(SYS_capset, &header, data.data()) != 0) {
+        fail("capabilities");
+    }
+}
+
+std::uint32_t needed_mask() {
+    std::uint32_t mask = 0;
+    for (const unsigned capability : needed) {
+        mask |= 1U << capability;
+    }
+    return mask;
+}
+
+/// None but those needed, which it keeps when it becomes another program (capabilities(7), "Ambient").
+void keep_needed_capabilities() {
+    const std::uint32_t mask = needed_mask();
+    for (unsigned capability = 0; ::prctl(PR_CAPBSET_READ, capability, 0, 0, 0) >= 0; ++capability) {
+        const bool keep = capability < 32 && (mask >> capability & 1U) != 0;
+        if (!keep && ::prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) != 0) {
+            fail("capabilities");
+        }
+    }
+    set_capabilities(mask);
+    for (const unsigned capability : needed) {
+        if (::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability, 0, 0) != 0) {
+            fail("capabilities");
+        }
+    }
+}
+
+launcher::Options walls(const std::vector<std::string>& readable) {
+    launcher::Options options;
+    options.read_only = readable;
+    options.internet = true;
+    options.own_network = true;
+    return options;
+}
+
+/// Returns only when the program cannot be run. Its environment is empty.
+[[noreturn]] void become(std::vector<std::string> command) {
+    std::vector<char*> argv;
+    for (std::string& word : command) {
+        argv.push_back(word.data());
+    }
+    argv.push_back(nullptr);
+    char* const environment = nullptr;
+    ::execve(argv.front(), argv.data(), &environment);
+    fail(command.front().c_str());
+}
+
+[[noreturn]] void run(const std::vector<std::string>& command, const std::vector<std::string>& readable,
+                      const sigset_t& signals) {
+    try {
+        if (::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || ::sigprocmask(SIG_UNBLOCK, &signals, nullptr) != 0) {
+            fail("signals");
+        }
+        keep_needed_capabilities();
+        launcher::confine_files(walls(readable));
+        launcher::filter_calls(walls(readable));
+        become(command);
+    } catch (const std::exception& error) {
+        std::fprintf(stderr, "capsul-dhcp: %s\n", error.what());
+    }
+    ::_exit(1);
+}
+
+} // namespace
+
+ServerProcess::ServerProcess(const std::vector<std::string>& command,
+                             const std::vector<std::string>& readable, const sigset_t& signals) {
+    const pid_t child = ::fork();
+    if (child == 0) {
+        run(command, readable, signals);
+    }
+    fd_ = child < 0 ? -1 : static_cast<int>(::syscall(SYS_pidfd_open, child, 0));
+    if (fd_ < 0) {
+        fail("the server");
+    }
+}
+
+ServerProcess::~ServerProcess() {
+    ::close(fd_);
+}
+
+void ServerProcess::signal(int number) const {
+    ::syscall(SYS_pidfd_send_signal, fd_, number, nullptr, 0); // it may have ended
+}
+
+int ServerProcess::exit_status() const {
+    siginfo_t how{};
+    const bool known = ::waitid(P_PIDFD, static_cast<id_t>(fd_), &how, WEXITED) == 0;
+    return known && how.si_code == CLD_EXITED ? how.si_status : 1;
+}
+
+void drop_capabilities() {
+    set_capabilities(0);
+}
+
+} // namespace capsul::dhcp

@@ -22,6 +22,7 @@ struct CreateFlags {
     std::vector<std::string> dns;
     bool isolate = false;
     std::string egress;
+    bool dhcp = false;
     bool no_start = false;
     bool no_autostart = false;
     bool if_not_exists = false;
@@ -69,6 +70,7 @@ NetworkCreate make_call(const CreateFlags& flags) {
     call.dns = parse_servers(flags.dns);
     call.isolate = flags.isolate;
     call.egress = parse_given<Egress>("--egress", flags.egress);
+    call.dhcp = flags.dhcp;
     call.start = !flags.no_start;
     call.autostart = !flags.no_autostart;
     return call;
@@ -103,7 +105,15 @@ struct SetFlags {
     std::string egress;
     std::vector<std::string> dns;
     bool host_dns = false;
+    std::string dhcp;
 };
+
+bool parse_switch(const char* option, const std::string& text) {
+    if (text != "on" && text != "off") {
+        throw Error(ErrorCode::invalid, fmt::format("{}: '{}' is neither on nor off", option, text));
+    }
+    return text == "on";
+}
 
 NetworkSet set_call(const SetFlags& flags) {
     NetworkSet call;
@@ -115,7 +125,10 @@ NetworkSet set_call(const SetFlags& flags) {
     if (flags.host_dns || !flags.dns.empty()) {
         call.dns = parse_servers(flags.dns);
     }
-    if (!call.egress && !call.dns) {
+    if (!flags.dhcp.empty()) {
+        call.dhcp = parse_switch("--dhcp", flags.dhcp);
+    }
+    if (!call.egress && !call.dns && !call.dhcp) {
         throw Error(ErrorCode::invalid, "no change is given",
                     "`capsulctl network set --help` shows what can be");
     }
@@ -165,6 +178,8 @@ void add_options(CLI::App& command, CreateFlags& flags) {
     add_dns(command, flags.dns, "DNS server of the guests (default: those of this host)");
     command.add_flag("--isolate", flags.isolate, "Its VMs do not reach each other");
     add_egress(command, flags.egress, "What VMs may reach outside, nat only (default: full)");
+    command.add_flag("--dhcp", flags.dhcp,
+                     "Tell addresses by DHCP too, for guests without cloud-init; nat only");
     command.add_flag("--no-start", flags.no_start, "Make it, but do not start it");
     command.add_flag("--no-autostart", flags.no_autostart, "Do not start it when the host boots");
     command.add_flag("--if-not-exists", flags.if_not_exists, "Success, and no change, when it exists");
@@ -195,12 +210,14 @@ void add_network_set(CLI::App& parent, Session& session) {
         parent, "set", "Change a network, also while VMs run on it",
         "capsulctl network set lan --egress none             # at once\n"
         "capsulctl network set lan --egress full --dns 9.9.9.9\n"
-        "capsulctl network set lan --host-dns                # for VMs that are made from now on");
+        "capsulctl network set lan --host-dns                # for VMs that are made from now on\n"
+        "capsulctl network set lan --dhcp on                 # for guests without cloud-init");
     auto flags = std::make_shared<SetFlags>();
     command.add_option("NAME", flags->name, "The network")->required()->type_name("NETWORK");
     add_egress(command, flags->egress, "What VMs may reach outside, nat only");
     add_dns(command, flags->dns, "DNS server of VMs that are made from now on");
     command.add_flag("--host-dns", flags->host_dns, "Those VMs get the DNS servers of this host");
+    add_text(command, "--dhcp", flags->dhcp, "on|off", "Tell addresses by DHCP too, nat only");
     prints_table<Network>(session, command, network_columns(), true);
     command.callback([&session, flags] { set(session, *flags); });
 }

@@ -58,7 +58,15 @@ std::string field_text(const Network& network) {
     });
 }
 
-constexpr std::array<Column<Network>, 17> columns{{
+/// Of nat networks: guests on a bridge ask its network.
+std::string dhcp_text(const Network& network) {
+    if (!network.spec || network.spec->type != NetworkType::nat) {
+        return "";
+    }
+    return network.dhcp ? fmt::format("on ({})", to_string(*network.dhcp)) : "off";
+}
+
+constexpr std::array<Column<Network>, 18> columns{{
     {"name", [](const Network& network) { return network.name.to_string(); }},
     {"type",
      [](const Network& network) {
@@ -80,6 +88,7 @@ constexpr std::array<Column<Network>, 17> columns{{
     {"dns", [](const Network& network) { return of_spec(network, dns_text); }, Shown::wide},
     {"isolate", field_text<&NetworkRecord::isolate>, Shown::wide},
     {"egress", [](const Network& network) { return of_spec(network, egress_text); }, Shown::wide},
+    {"dhcp", dhcp_text, Shown::wide},
     {"boot", [](const Network& network) { return yes_or_no(network.enabled); }, Shown::wide},
     {"unit", [](const Network& network) { return network.unit; }, Shown::wide},
     {"reason", [](const Network& network) { return network.reason.value_or(""); }, Shown::filled},
@@ -113,11 +122,12 @@ std::vector<Line> address_lines(const NetworkRecord& record) {
             {"Reserved", reservations_text(record)}};
 }
 
-std::vector<Line> spec_lines(const NetworkRecord& record) {
+std::vector<Line> spec_lines(const Network& network, const NetworkRecord& record) {
     std::vector<Line> lines{{"Bridge", record.bridge.to_string()}};
     std::ranges::move(address_lines(record), std::back_inserter(lines));
     lines.push_back({"Isolated", record.isolate ? "yes: its VMs do not reach each other" : "no"});
     lines.push_back({"Egress", egress_text(record)});
+    lines.push_back({"DHCP", dhcp_text(network)});
     lines.push_back({"Created", record.created.to_string()});
     return lines;
 }
@@ -139,7 +149,7 @@ std::string render_network(const Network& network, const OutputOptions& options)
         {"VMs", listed(network.vms)},
     };
     if (network.spec) {
-        std::ranges::move(spec_lines(*network.spec), std::back_inserter(lines));
+        std::ranges::move(spec_lines(network, *network.spec), std::back_inserter(lines));
     }
     return render_lines(lines, options);
 }

@@ -39,6 +39,10 @@ std::vector<IpAddress> parse_name_servers(std::string_view resolv_conf) {
     return servers;
 }
 
+std::vector<IpAddress> guest_dns(const NetworkRecord& network) {
+    return network.dns.empty() ? host_dns() : network.dns;
+}
+
 std::vector<IpAddress> host_dns() {
     for (const char* file : {"/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"}) {
         try {

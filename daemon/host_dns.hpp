@@ -2,6 +2,7 @@
 #pragma once
 
 #include "lib/cidr.hpp"
+#include "lib/network.hpp"
 
 #include <string_view>
 #include <vector>
@@ -14,5 +15,8 @@ namespace capsul {
 /// Those of /etc/resolv.conf; where that names a local stub only, those behind systemd-resolved. Empty when
 /// there are none.
 [[nodiscard]] std::vector<IpAddress> host_dns();
+
+/// What guests of a network are told of: the servers that it names, else those of this host.
+[[nodiscard]] std::vector<IpAddress> guest_dns(const NetworkRecord& network);
 
 } // namespace capsul

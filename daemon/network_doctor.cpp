@@ -2,6 +2,7 @@
 
 #include "daemon/net_grants.hpp"
 #include "daemon/netlink.hpp"
+#include "daemon/network_dhcp.hpp"
 #include "lib/fd.hpp"
 
 #include <algorithm>
@@ -120,6 +121,15 @@ Finding check_foreign_firewall() {
     return good("net-firewall", "no other firewall is known to be in the way");
 }
 
+Finding check_dnsmasq(const NetworkRecord& network) {
+    if (has_dnsmasq()) {
+        return good("net-dhcp", fmt::format("network {}: dnsmasq is installed", network.name.to_string()));
+    }
+    return fail("net-dhcp",
+                fmt::format("network {}: no DHCP, since dnsmasq is not installed", network.name.to_string()),
+                "sudo apt install dnsmasq-base");
+}
+
 Finding check_bridge(const NetworkRecord& network) {
     const std::string bridge = network.bridge.to_string();
     const auto link = find_link(bridge);
@@ -153,6 +163,9 @@ std::vector<Finding> examine_networks(const fs::path& helper, const std::string&
     for (const NetworkRecord& network : networks) {
         if (network.type == NetworkType::bridge) {
             findings.push_back(check_bridge(network));
+        }
+        if (network.dhcp) {
+            findings.push_back(check_dnsmasq(network));
         }
     }
     return findings;

@@ -132,6 +132,7 @@ NetworkRecord network_record(const NetworkCreate& call) {
     network.isolate = call.isolate;
     network.egress = call.egress.value_or(Egress());
     network.autostart = call.autostart;
+    network.dhcp = call.dhcp;
     return network;
 }
 

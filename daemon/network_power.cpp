@@ -32,10 +32,10 @@ void NetworkPower::write_files(const NetworkRecord& network) const {
     }
     refresh_file(folder / "setup.sh", network_setup(network, helper_), 0700);
     refresh_file(folder / "teardown.sh", network_teardown(network, helper_), 0700);
-    if (units_.write(network_unit_name(network.name), network_unit(network.name, folder)) ==
-        Written::changed) {
+    if (units_.write(network_unit_name(network.name), network_unit(network, folder)) == Written::changed) {
         systemd_.reload();
     }
+    dhcp_.write_files(network);
 }
 
 void NetworkPower::require_bridge(const NetworkRecord& network) {
@@ -62,12 +62,18 @@ void NetworkPower::bring_up(const NetworkRecord& network, Progress& progress) co
         const ServiceStatus status = systemd_.status(unit);
         throw unit_error(network.name, "set up", journal_lines(unit, status.invocation_id, 3, 1s));
     }
+    if (network.dhcp) {
+        dhcp_.start(network.name);
+    }
     if (network.autostart) {
         units_.set_enabled(unit, true);
     }
 }
 
 void NetworkPower::apply(const NetworkRecord& network) const {
+    if (!network.dhcp) {
+        dhcp_.stop(network.name);
+    }
     store_.networks.save(network);
     write_files(network);
     const std::string unit = network_unit_name(network.name);
@@ -76,6 +82,9 @@ void NetworkPower::apply(const NetworkRecord& network) const {
     }
     if (systemd_.reload_unit(unit, patience) != JobResult::done) {
         throw unit_error(network.name, "changed", journal_lines(unit, {}, 2, 1s));
+    }
+    if (network.dhcp) {
+        dhcp_.start(network.name);
     }
 }
 
@@ -88,6 +97,7 @@ void NetworkPower::go_back(const NetworkRecord& before) const {
 }
 
 void NetworkPower::bring_down(const Name& name) const {
+    dhcp_.stop(name);
     const std::string unit = network_unit_name(name);
     systemd_.stop(unit, patience);
     if (systemd_.status(unit).active_state == "failed") {
@@ -99,6 +109,7 @@ void NetworkPower::erase(const Name& name) const {
     store_.networks.remove(name);
     store_.networks.forget(name);
     units_.remove(network_unit_name(name));
+    dhcp_.remove_unit(name);
     remove_whole(paths_.network(name));
 }
 

@@ -2,6 +2,7 @@
 // function blocks until it is done; the caller sees to it that there is one at a time for a network.
 #pragma once
 
+#include "daemon/network_dhcp.hpp"
 #include "daemon/network_script.hpp"
 #include "daemon/operation_service.hpp"
 #include "daemon/store.hpp"
@@ -14,8 +15,9 @@ namespace capsul {
 class NetworkPower {
   public:
     /// `helper` is capsul-net.
-    NetworkPower(const Paths& paths, fs::path helper, Store& store, SystemdClient& systemd)
-        : paths_(paths), helper_(std::move(helper)), store_(store), systemd_(systemd), units_(paths) {}
+    NetworkPower(const Paths& paths, fs::path helper, Store& store, SystemdClient& systemd, NetworkDhcp& dhcp)
+        : paths_(paths), helper_(std::move(helper)), store_(store), systemd_(systemd), dhcp_(dhcp),
+          units_(paths) {}
 
     /// capsul-net, as scripts call it.
     [[nodiscard]] const fs::path& helper() const noexcept { return helper_; }
@@ -42,6 +44,7 @@ class NetworkPower {
     const fs::path helper_;
     Store& store_;
     SystemdClient& systemd_;
+    NetworkDhcp& dhcp_;
     const UserUnits units_;
 };
 

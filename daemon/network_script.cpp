@@ -74,6 +74,14 @@ std::string bridge_address(const IpAddress& gateway, const Cidr& subnet) {
     return fmt::format("{}/{}", gateway.to_string(), subnet.length());
 }
 
+/// Where it was switched off it is taken away.
+std::vector<std::string> dhcp_arguments(const NetworkRecord& network) {
+    const std::string tap = network.dhcp_tap->to_string();
+    return network.dhcp
+               ? std::vector<std::string>{"trunk-add", tap, network.bridge.to_string(), "--no-learning"}
+               : std::vector<std::string>{"tap-del", tap};
+}
+
 std::string set_up_nat(const NetworkRecord& network) {
     const std::string bridge = network.bridge.to_string();
     std::string text = "set -eu\n" + helper_line({"bridge-add", bridge}) + "\n";
@@ -83,7 +91,11 @@ std::string set_up_nat(const NetworkRecord& network) {
     if (network.subnet6 && network.gateway6) {
         text += helper_line({"addr-add", bridge, bridge_address(*network.gateway6, *network.subnet6)}) + "\n";
     }
-    return text + helper_line(egress_arguments(network)) + "\n";
+    text += helper_line(egress_arguments(network)) + "\n";
+    if (network.dhcp_tap) {
+        text += helper_line(dhcp_arguments(network)) + "\n";
+    }
+    return text;
 }
 
 std::vector<std::string> add_arguments(const TapPlan& tap) {
@@ -120,8 +132,12 @@ std::string network_teardown(const NetworkRecord& network, const std::filesystem
                         "exit 0\n",
                         network.name.to_string()));
     }
-    return seal(head("Takes down the network " + network.name.to_string(), helper) +
-                try_all({helper_line({"bridge-del", network.bridge.to_string()})}));
+    std::vector<std::string> lines;
+    if (network.dhcp_tap) {
+        lines.push_back(helper_line({"tap-del", network.dhcp_tap->to_string()}));
+    }
+    lines.push_back(helper_line({"bridge-del", network.bridge.to_string()}));
+    return seal(head("Takes down the network " + network.name.to_string(), helper) + try_all(lines));
 }
 
 std::string tap_setup(const Name& vm, const std::vector<TapPlan>& taps,

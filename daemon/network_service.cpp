@@ -41,7 +41,8 @@ std::vector<Name> vms_on(Records<VmRecord>& vms, const Name& network) {
 NetworkService::NetworkService(const Paths& paths, const fs::path& programs, Store& store,
                                OperationService& operations, EventLog& events, SystemdClient& systemd)
     : paths_(paths), store_(store), operations_(operations), events_(events), systemd_(systemd),
-      units_(paths), power_(paths, programs / "capsul-net", store, systemd) {}
+      units_(paths), dhcp_(paths, programs, store, systemd),
+      power_(paths, programs / "capsul-net", store, systemd, dhcp_) {}
 
 void NetworkService::sweep() {
     std::error_code failure;
@@ -60,13 +61,19 @@ void NetworkService::sweep() {
 
 std::vector<Network> NetworkService::list() {
     std::map<std::string, std::string> active;
-    for (UnitStatus& unit : systemd_.list("capsul-net-*.service")) {
-        active.emplace(std::move(unit.name), std::move(unit.active_state));
+    for (const char* pattern : {"capsul-net-*.service", "capsul-dhcp-*.service"}) {
+        for (UnitStatus& unit : systemd_.list(pattern)) {
+            active.emplace(std::move(unit.name), std::move(unit.active_state));
+        }
     }
+    const auto state = [&](const std::string& unit) {
+        const auto found = active.find(unit);
+        return found == active.end() ? "inactive" : found->second;
+    };
     std::vector<Network> networks;
     for (const auto& stored : store_.networks.list()) {
-        const auto found = active.find(network_unit_name(stored.name));
-        networks.push_back(describe(stored, found == active.end() ? "inactive" : found->second));
+        networks.push_back(
+            describe(stored, state(network_unit_name(stored.name)), state(dhcp_unit_name(stored.name))));
     }
     return networks;
 }
@@ -78,7 +85,9 @@ Network NetworkService::show(const Name& name) {
     }
     const std::string unit = network_unit_name(name);
     const ServiceStatus status = systemd_.status(unit);
-    Network network = describe(*stored, status.active_state);
+    const bool has_dhcp = stored->record && stored->record->dhcp;
+    Network network = describe(*stored, status.active_state,
+                               has_dhcp ? systemd_.status(dhcp_unit_name(name)).active_state : std::string());
     if (network.state == NetworkState::failed) {
         network.reason =
             fmt::format("{}", fmt::join(journal_lines(unit, status.invocation_id, 3, 0ms), "; "));
@@ -86,7 +95,8 @@ Network NetworkService::show(const Name& name) {
     return network;
 }
 
-Network NetworkService::describe(const Stored<NetworkRecord>& stored, const std::string& active_state) {
+Network NetworkService::describe(const Stored<NetworkRecord>& stored, const std::string& active_state,
+                                 const std::string& dhcp_state) {
     Network network;
     network.name = stored.name;
     network.unit = network_unit_name(stored.name);
@@ -99,6 +109,9 @@ Network NetworkService::describe(const Stored<NetworkRecord>& stored, const std:
         return network;
     }
     network.spec = *stored.record;
+    if (network.spec->dhcp) {
+        network.dhcp = state_of(dhcp_state);
+    }
     if (!fs::is_regular_file(units_.file(network.unit))) {
         network.state = NetworkState::broken;
         network.reason = "its unit file is missing or masked; `capsulctl network start` writes it anew";
@@ -195,14 +208,29 @@ NetworkRecord NetworkService::plan(const NetworkCreate& call) {
                         call.name.to_string() + "`");
     }
     NetworkRecord network = network_record(call);
+    if (network.dhcp) {
+        require_dhcp(network);
+    }
     const NetGrants grants = read_net_grants(helper());
     if (network.type == NetworkType::bridge) {
         plan_bridge(network, grants, find_link(network.bridge.to_string()));
     } else {
         plan_nat(network, grants, {taken_interfaces(), taken_subnets()});
     }
+    choose_dhcp_tap(network);
     check_addressing(network);
     return network;
+}
+
+/// The TAP's name stays when DHCP is switched off: the scripts take it away by it.
+void NetworkService::choose_dhcp_tap(NetworkRecord& network) {
+    if (!network.dhcp || network.dhcp_tap) {
+        return;
+    }
+    auto taken = taken_interfaces();
+    taken.insert(network.bridge.to_string());
+    network.dhcp_tap =
+        interface_name(read_net_grants(helper()).prefix, network.name.to_string() + "-dhcp", taken);
 }
 
 std::set<std::string> NetworkService::taken_interfaces() {
@@ -213,6 +241,9 @@ std::set<std::string> NetworkService::taken_interfaces() {
     for (const auto& network : store_.networks.list()) {
         if (network.record) {
             names.insert(network.record->bridge.to_string());
+            if (network.record->dhcp_tap) {
+                names.insert(network.record->dhcp_tap->to_string());
+            }
         }
     }
     for (const auto& vm : store_.vms.list()) {
@@ -254,11 +285,16 @@ Operation NetworkService::set(const NetworkSet& call) {
     if (usable(call.name).type != NetworkType::nat && call.egress) {
         throw Error(ErrorCode::invalid, "egress: is of nat networks only");
     }
+    if (call.dhcp.value_or(false)) {
+        require_dhcp(usable(call.name));
+    }
     return submit("network.set", call.name, [this, call](Progress&) {
         const NetworkRecord before = usable(call.name);
         NetworkRecord network = before;
         network.egress = call.egress.value_or(network.egress);
         network.dns = call.dns.value_or(network.dns);
+        network.dhcp = call.dhcp.value_or(network.dhcp);
+        choose_dhcp_tap(network);
         try {
             power_.apply(network);
         } catch (...) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "daemon/event_log.hpp"
+#include "daemon/network_dhcp.hpp"
 #include "daemon/network_power.hpp"
 #include "daemon/operation_service.hpp"
 #include "daemon/store.hpp"
@@ -49,6 +50,8 @@ class NetworkService {
     /// Refuses, in words for whoever starts a VM, when its unit could not come up: its bridge is missing.
     /// Brings its files up to date.
     void prepare(const Name& name);
+    /// VMs' NICs on these networks have come or gone.
+    void nics_changed(const std::vector<Name>& networks) { dhcp_.nics_changed(networks); }
     /// The names of interfaces that are taken, in use or promised.
     [[nodiscard]] std::set<std::string> taken_interfaces();
 
@@ -58,9 +61,11 @@ class NetworkService {
     [[nodiscard]] Error no_such_network(const Name& name);
     Json make(const NetworkCreate& call, Progress& progress);
     [[nodiscard]] NetworkRecord plan(const NetworkCreate& call);
+    void choose_dhcp_tap(NetworkRecord& network);
     [[nodiscard]] std::vector<std::pair<Cidr, std::string>> taken_subnets();
     void require_no_running_vm(const Name& name);
-    [[nodiscard]] Network describe(const Stored<NetworkRecord>& stored, const std::string& active_state);
+    [[nodiscard]] Network describe(const Stored<NetworkRecord>& stored, const std::string& active_state,
+                                   const std::string& dhcp_state);
 
     const Paths& paths_;
     Store& store_;
@@ -68,6 +73,7 @@ class NetworkService {
     EventLog& events_;
     SystemdClient& systemd_;
     const UserUnits units_;
+    NetworkDhcp dhcp_;
     const NetworkPower power_;
     std::shared_mutex in_use_; ///< shared: a VM is being made or started; exclusive: a network goes
 };

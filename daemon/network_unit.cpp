@@ -33,17 +33,18 @@ TasksMax=32
 
 } // namespace
 
-std::string network_unit(const Name& network, const std::filesystem::path& folder) {
-    const std::string& name = network.to_string();
+std::string network_unit(const NetworkRecord& network, const std::filesystem::path& folder) {
+    const std::string& name = network.name.to_string();
+    const std::string dhcp = network.dhcp ? fmt::format("Wants={}\n", dhcp_unit_name(network.name)) : "";
     return seal(fmt::format(R"(# The network {0}, written by capsul. What it does is in {1}.
 [Unit]
 Description=Network {0}
 Documentation=man:capsulctl-network(1)
-{2}
+{2}{3}
 [Install]
 WantedBy=default.target
 )",
-                            name, folder.string(),
+                            name, folder.string(), dhcp,
                             service(folder / "setup.sh", folder / "teardown.sh", "capsul-net-" + name,
                                     "CAPSUL_NETWORK=" + name)));
 }

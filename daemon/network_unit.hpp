@@ -13,8 +13,9 @@
 
 namespace capsul {
 
-/// The sealed text of capsul-net-NAME.service; `folder` holds setup.sh and teardown.sh.
-[[nodiscard]] std::string network_unit(const Name& network, const std::filesystem::path& folder);
+/// The sealed text of capsul-net-NAME.service; `folder` holds setup.sh and teardown.sh. The unit of its DHCP
+/// server starts with it.
+[[nodiscard]] std::string network_unit(const NetworkRecord& network, const std::filesystem::path& folder);
 
 /// The sealed text of capsul-tap-VM.service; `folder` holds net-setup.sh and net-teardown.sh. It comes and
 /// goes with the VM's unit, and needs those of its networks.

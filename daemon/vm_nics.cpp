@@ -180,7 +180,7 @@ SeedNic seed_nic(NetworkService& networks, const Nic& nic) {
             seed.gateways.push_back(*gateway);
         }
     }
-    seed.dns = network.dns.empty() ? host_dns() : network.dns;
+    seed.dns = guest_dns(network);
     return seed;
 }
 

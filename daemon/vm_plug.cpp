@@ -35,6 +35,7 @@ bool VmPlug::is_running(const Name& name) const {
 
 void VmPlug::plug(const VmRecord& vm, const Nic& nic) const {
     power_.refresh_files(vm);
+    host_.networks.nics_changed({nic.network});
     if (!is_running(vm.name)) {
         return;
     }
@@ -51,6 +52,7 @@ void VmPlug::plug(const VmRecord& vm, const Nic& nic) const {
 void VmPlug::go_back(const VmRecord& before, const Nic& nic) const {
     try {
         host_.store.vms.save(before);
+        host_.networks.nics_changed({nic.network});
         power_.refresh_files(before);
         if (nic.tap && is_running(before.name) && has_taps(before)) {
             set_up_tap(before, {*nic.tap});
@@ -103,6 +105,7 @@ void VmPlug::unplug(const VmRecord& vm, const Nic& nic, const Progress& progress
         }
     }
     host_.store.vms.save(vm);
+    host_.networks.nics_changed({nic.network});
     power_.refresh_files(vm);
     if (runs) {
         open_published(host_, vm); // QEMU has, until now, if that was its NIC on `user`

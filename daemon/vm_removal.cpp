@@ -135,6 +135,7 @@ void remove_units_without_folder(const VmHost& host, const std::set<Name>& runni
 void remove_vm_files(const VmHost& host, const Name& name) {
     const fs::path folder = host.paths.vm(name);
     const fs::path doomed = host.paths.vms() / (std::string(deleted_prefix) + name.to_string());
+    const auto vm = host.store.vms.find(name);
     remove_whole(doomed);
     if (::rename(folder.c_str(), doomed.c_str()) == 0) {
         sync_folder(host.paths.vms());
@@ -143,6 +144,9 @@ void remove_vm_files(const VmHost& host, const Name& name) {
     }
     host.store.vms.forget(name);
     remove_folder(host, doomed);
+    if (vm && vm->record) {
+        host.networks.nics_changed(networks_of(*vm->record));
+    }
 }
 
 void remove_leftovers(const VmHost& host, const std::set<Name>& running) {

@@ -227,6 +227,7 @@ Json VmService::make(const VmCreate& call, const Name& name, Progress& progress)
     try {
         write_files(call, vm);
         host_.store.vms.save(vm);
+        host_.networks.nics_changed(networks_of(vm));
         image.lock.unlock(); // from now on the record keeps the image and the networks
         networks.unlock();
         if (call.start) {

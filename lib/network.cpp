@@ -198,6 +198,10 @@ std::string network_unit_name(const Name& name) {
     return fmt::format("capsul-net-{}.service", name.to_string());
 }
 
+std::string dhcp_unit_name(const Name& name) {
+    return fmt::format("capsul-dhcp-{}.service", name.to_string());
+}
+
 std::optional<Name> network_of_unit(std::string_view unit) {
     return name_in_unit(unit, "capsul-net-");
 }

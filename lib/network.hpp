@@ -119,6 +119,9 @@ struct NetworkRecord {
     bool isolate = false;       ///< VMs of this network do not reach each other
     Egress egress;              ///< nat only
     bool autostart = true;      ///< whether `start` also enables the unit
+    bool dhcp = false;          ///< nat only: addresses are told by DHCP and router advertisements too
+    /// By which DHCP is on the bridge; chosen when it is first switched on.
+    std::optional<InterfaceName> dhcp_tap;
     std::vector<Reservation> reservations;
 
     static constexpr auto fields() {
@@ -130,7 +133,8 @@ struct NetworkRecord {
             optional("gateway6", &NetworkRecord::gateway6), optional("range", &NetworkRecord::range),
             optional("range6", &NetworkRecord::range6), optional("dns", &NetworkRecord::dns),
             optional("isolate", &NetworkRecord::isolate), optional("egress", &NetworkRecord::egress),
-            optional("autostart", &NetworkRecord::autostart),
+            optional("autostart", &NetworkRecord::autostart), optional("dhcp", &NetworkRecord::dhcp),
+            optional("dhcp_tap", &NetworkRecord::dhcp_tap),
             optional("reservations", &NetworkRecord::reservations));
     }
 };
@@ -142,14 +146,15 @@ struct Network {
     std::optional<std::string> reason; ///< of failed and broken
     bool enabled = false;              ///< starts at boot
     std::string unit;
-    std::vector<Name> vms; ///< with a NIC on it
+    std::vector<Name> vms;            ///< with a NIC on it
+    std::optional<NetworkState> dhcp; ///< of its DHCP server, where it has one
     std::optional<NetworkRecord> spec;
 
     static constexpr auto fields() {
         return field_list(required("name", &Network::name), required("state", &Network::state),
                           optional("reason", &Network::reason), required("enabled", &Network::enabled),
                           required("unit", &Network::unit), required("vms", &Network::vms),
-                          optional("spec", &Network::spec));
+                          optional("dhcp", &Network::dhcp), optional("spec", &Network::spec));
     }
 };
 
@@ -259,6 +264,7 @@ struct NetworkCreate {
     std::vector<IpAddress> dns;
     bool isolate = false;
     std::optional<Egress> egress;
+    bool dhcp = false;
     bool start = true;
     bool autostart = true;
     using Result = Network;
@@ -271,7 +277,8 @@ struct NetworkCreate {
             optional("gateway6", &NetworkCreate::gateway6), optional("range", &NetworkCreate::range),
             optional("range6", &NetworkCreate::range6), optional("dns", &NetworkCreate::dns),
             optional("isolate", &NetworkCreate::isolate), optional("egress", &NetworkCreate::egress),
-            optional("start", &NetworkCreate::start), optional("autostart", &NetworkCreate::autostart));
+            optional("dhcp", &NetworkCreate::dhcp), optional("start", &NetworkCreate::start),
+            optional("autostart", &NetworkCreate::autostart));
     }
 };
 
@@ -279,12 +286,13 @@ struct NetworkCreate {
 struct NetworkSet {
     Name name;
     std::optional<Egress> egress;              ///< holds at once
-    std::optional<std::vector<IpAddress>> dns; ///< for VMs that are made from now on
+    std::optional<std::vector<IpAddress>> dns; ///< for VMs that are made from now on, and who asks by DHCP
+    std::optional<bool> dhcp;                  ///< holds at once
     using Result = Network;
     static constexpr Route route{Method::post, "/v1/networks/{name}", Answer::operation};
     static constexpr auto fields() {
         return field_list(required("name", &NetworkSet::name), optional("egress", &NetworkSet::egress),
-                          optional("dns", &NetworkSet::dns));
+                          optional("dns", &NetworkSet::dns), optional("dhcp", &NetworkSet::dhcp));
     }
 };
 
@@ -353,5 +361,8 @@ inline constexpr std::string_view user_network = "user";
 
 /// The network of such a unit; nothing for any other.
 [[nodiscard]] std::optional<Name> network_of_unit(std::string_view unit);
+
+/// "capsul-dhcp-NAME.service".
+[[nodiscard]] std::string dhcp_unit_name(const Name& name);
 
 } // namespace capsul

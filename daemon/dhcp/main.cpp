@@ -6,6 +6,7 @@
 #include "daemon/dhcp/options.hpp"
 #include "daemon/dhcp/own_network.hpp"
 #include "daemon/dhcp/relay.hpp"
+#include "daemon/launcher/last_words.hpp"
 #include "daemon/launcher/sandbox.hpp"
 
 #include <algorithm>
@@ -120,5 +121,7 @@ int run_or_explain(const std::vector<std::string>& words) {
 } // namespace capsul::dhcp
 
 int main(int argc, char** argv) {
-    return capsul::dhcp::run_or_explain({argv + (argc > 0 ? 1 : 0), argv + argc});
+    const int status = capsul::dhcp::run_or_explain({argv + (argc > 0 ? 1 : 0), argv + argc});
+    capsul::launcher::finish_output();
+    return status;
 }

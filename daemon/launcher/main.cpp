@@ -2,15 +2,14 @@
 // it, and becomes QEMU. Without privilege, and it never goes on without a sandbox.
 #include "daemon/launcher/call_filter.hpp"
 #include "daemon/launcher/file_rules.hpp"
+#include "daemon/launcher/last_words.hpp"
 #include "daemon/launcher/sandbox.hpp"
 
 #include <cerrno>
 #include <cstdio>
 #include <exception>
-#include <poll.h>
 #include <stdexcept>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <system_error>
 #include <unistd.h>
 
@@ -18,8 +17,7 @@ namespace capsul::launcher {
 namespace {
 
 constexpr int wrong_usage = 2;
-constexpr int no_sandbox = 78;         // EX_CONFIG (sysexits.h)
-constexpr int journal_patience = 1000; // ms
+constexpr int no_sandbox = 78; // EX_CONFIG (sysexits.h)
 
 std::string joined(const std::vector<std::string>& words) {
     std::string line;
@@ -39,16 +37,6 @@ int check(const Options& options) {
         std::puts("landlock: not in this kernel; the unit's mount namespace alone hides files");
     }
     return missing.empty() ? 0 : no_sandbox;
-}
-
-/// Says goodbye to the journal, and waits until it has read all: it finds out whose lines they are by looking
-/// at the process.
-void finish_output() {
-    std::fflush(stdout);
-    pollfd journal{STDERR_FILENO, 0, 0};
-    if (::shutdown(STDERR_FILENO, SHUT_WR) == 0) {
-        ::poll(&journal, 1, journal_patience);
-    }
 }
 
 /// Nothing that QEMU could inherit is left but its standard streams.

@@ -99,13 +99,14 @@ TEST(NetworkCreate, SendsWhatTheOptionsSay) {
                                                    "--isolate",
                                                    "--egress",
                                                    "192.0.2.0/24",
+                                                   "--dhcp",
                                                    "--no-start",
                                                    "--no-autostart"});
     EXPECT_EQ(outcome.code, 0) << outcome.err;
     EXPECT_EQ(asked.last(), Json::parse(R"({"name": "lan", "type": "nat", "bridge": null,
         "subnet": "10.80.0.0/24", "subnet6": "fd00::/64", "gateway": "10.80.0.254", "gateway6": "fd00::fe",
         "range": "10.80.0.9-10.80.0.20", "range6": "fd00::9-fd00::20", "dns": ["9.9.9.9", "2620:fe::fe"],
-        "isolate": true, "egress": "192.0.2.0/24", "start": false, "autostart": false})"));
+        "isolate": true, "egress": "192.0.2.0/24", "dhcp": true, "start": false, "autostart": false})"));
     EXPECT_EQ(outcome.err, "network lan: created\n");
     EXPECT_THAT(outcome.out, HasSubstr("cap-lan"));
 }
@@ -197,16 +198,21 @@ TEST(NetworkSet, SendsOnlyWhatIsToChange) {
     const Outcome told = run_capsulctl(daemon, {"network", "set", "lan", "--egress", "none"});
     EXPECT_EQ(told.err, "network lan: changed\n");
     EXPECT_EQ(told.out, "");
-    EXPECT_EQ(asked.last(), Json::parse(R"({"name": "lan", "egress": "none", "dns": null})"));
+    EXPECT_EQ(asked.last(), Json::parse(R"({"name": "lan", "egress": "none", "dns": null, "dhcp": null})"));
     run_capsulctl(daemon, {"network", "set", "lan", "--dns", "9.9.9.9"});
-    EXPECT_EQ(asked.last(), Json::parse(R"({"name": "lan", "egress": null, "dns": ["9.9.9.9"]})"));
+    EXPECT_EQ(asked.last(),
+              Json::parse(R"({"name": "lan", "egress": null, "dns": ["9.9.9.9"], "dhcp": null})"));
     run_capsulctl(daemon, {"network", "set", "lan", "--host-dns"});
-    EXPECT_EQ(asked.last(), Json::parse(R"({"name": "lan", "egress": null, "dns": []})"));
+    EXPECT_EQ(asked.last(), Json::parse(R"({"name": "lan", "egress": null, "dns": [], "dhcp": null})"));
+    run_capsulctl(daemon, {"network", "set", "lan", "--dhcp", "off"});
+    EXPECT_EQ(asked.last(), Json::parse(R"({"name": "lan", "egress": null, "dns": null, "dhcp": false})"));
     const int calls = daemon.calls;
     for (const Words& options : std::vector<Words>{{},
                                                    {"--egress", ""},
                                                    {"--egress", "open"},
                                                    {"--dns", "x"},
+                                                   {"--dhcp", ""},
+                                                   {"--dhcp", "yes"},
                                                    {"--dns", "9.9.9.9", "--host-dns"}}) {
         Words words{"network", "set", "lan"};
         words.insert(words.end(), options.begin(), options.end());

@@ -177,6 +177,7 @@ TEST(Complete, OffersOptionsAndTheirValues) {
     EXPECT_EQ(completions({"-o", "json", "vm", "li"}), Words{"list"});
     EXPECT_EQ(completions({"network", "create", "x", "--type", ""}), (Words{"nat", "bridge"}));
     EXPECT_EQ(completions({"network", "create", "x", "--egress", ""}), (Words{"full", "none", "dns-icmp"}));
+    EXPECT_EQ(completions({"network", "set", "x", "--dhcp", ""}), (Words{"on", "off"}));
 }
 
 TEST(Complete, LeavesFilesToTheShell) {

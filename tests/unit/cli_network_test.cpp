@@ -79,10 +79,10 @@ TEST(NetworkView, ListsIpv6WhereThereIsAny) {
 
 TEST(NetworkView, TellsNoEgressOfABridgeThatIsNotCapsuls) {
     EXPECT_EQ(table({bridge_network(), nat_network()}, Format::csv),
-              "name,type,state,bridge,subnet,subnet6,vms,gateway,range,dns,isolate,egress,boot,unit,"
+              "name,type,state,bridge,subnet,subnet6,vms,gateway,range,dns,isolate,egress,dhcp,boot,unit,"
               "reason\n"
-              "pub,bridge,stopped,br0,,,,,,,no,,no,capsul-net-pub.service,\n"
-              "lan,nat,running,cap-lan,10.80.0.0/24,,\"db,web\",10.80.0.1,,,yes,dns-icmp,yes,"
+              "pub,bridge,stopped,br0,,,,,,,no,,,no,capsul-net-pub.service,\n"
+              "lan,nat,running,cap-lan,10.80.0.0/24,,\"db,web\",10.80.0.1,,,yes,dns-icmp,off,yes,"
               "capsul-net-lan.service,\n");
 }
 
@@ -101,6 +101,7 @@ TEST(NetworkView, ShowsANatNetwork) {
                                                  "Reserved:        10.80.0.9 for web, 10.80.0.8 for db\n"
                                                  "Isolated:        yes: its VMs do not reach each other\n"
                                                  "Egress:          dns-icmp\n"
+                                                 "DHCP:            off\n"
                                                  "Created:         2026-11-22T06:00:00Z\n");
 }
 
@@ -110,6 +111,12 @@ TEST(NetworkView, ShowsWhoGivesOutTheAddressesOfABridge) {
     for (const char* absent : {"Subnet", "DNS", "Egress"}) {
         EXPECT_EQ(text.find(absent), std::string::npos) << text;
     }
+}
+
+TEST(NetworkView, ShowsHowItsDhcpServerIs) {
+    Network network = nat_network();
+    network.dhcp = NetworkState::failed;
+    EXPECT_NE(render_network(network, {}).find("DHCP:            on (failed)\n"), std::string::npos);
 }
 
 TEST(NetworkView, ShowsWhyOneIsBroken) {

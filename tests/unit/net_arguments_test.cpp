@@ -86,8 +86,9 @@ TEST(NetArguments, RefusesOptionsOfOtherVerbs) {
     for (const char* line :
          {"trunk-add cap-a cap-b --isolated", "tap-del cap-a --isolated", "egress cap-a full --ip 10.0.0.1",
           "tap-add cap-a br0 02:00:00:00:00:01 --no-learning", "tap-del cap-a --no-learning",
-          "bridge-add cap-a --no-learning", "tap-add cap-a br0 02:00:00:00:00:01 --ip", "tap-add cap-a br0 02:00:00:00:00:01 --isolate",
-          "tap-add cap-a br0 02:00:00:00:00:01 --", "bridge-add -x", "check-policy -x"}) {
+          "bridge-add cap-a --no-learning", "tap-add cap-a br0 02:00:00:00:00:01 --ip",
+          "tap-add cap-a br0 02:00:00:00:00:01 --isolate", "tap-add cap-a br0 02:00:00:00:00:01 --",
+          "bridge-add -x", "check-policy -x"}) {
         expect_refused(line);
     }
 }

@@ -71,9 +71,13 @@ TEST(NetworkScript, OfTapsIsAsGolden) {
 }
 
 TEST(NetworkUnit, IsAsGolden) {
-    expect_golden("capsul-net-lan.service", network_unit(Name::parse("lan"), "/home/alice/networks/lan"));
-    expect_golden("capsul-net-public.service",
-                  network_unit(Name::parse("public"), "/home/alice/networks/public"));
+    NetworkRecord network = nat_network();
+    expect_golden("capsul-net-lan.service", network_unit(network, "/home/alice/networks/lan"));
+    network.name = Name::parse("public");
+    expect_golden("capsul-net-public.service", network_unit(network, "/home/alice/networks/public"));
+    network.name = Name::parse("office");
+    network.dhcp = true;
+    expect_golden("capsul-net-office.service", network_unit(network, "/home/alice/networks/office"));
     expect_golden(
         "capsul-tap-web.service",
         tap_unit(Name::parse("web"), {Name::parse("lan"), Name::parse("public")}, "/home/alice/vms/web"));

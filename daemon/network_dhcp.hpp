@@ -1,0 +1,53 @@
+// DHCP of networks: the files and the unit of a network's dnsmasq, kept to what the records of networks and
+// VMs say.
+#pragma once
+
+#include "daemon/store.hpp"
+#include "daemon/systemd_client.hpp"
+#include "daemon/user_units.hpp"
+#include "lib/network.hpp"
+
+#include <mutex>
+
+namespace capsul {
+
+/// Refuses what DHCP cannot be had for: invalid (a network of another type than nat, an IPv6 subnet larger
+/// than dnsmasq takes), not_capable (dnsmasq is not installed).
+void require_dhcp(const NetworkRecord& network);
+
+/// Whether dnsmasq is installed.
+[[nodiscard]] bool has_dnsmasq();
+
+/// Thread-safe.
+class NetworkDhcp {
+  public:
+    /// `programs` is the folder of capsul's own programs.
+    NetworkDhcp(const Paths& paths, const fs::path& programs, Store& store, SystemdClient& systemd)
+        : paths_(paths), programs_(programs), store_(store), systemd_(systemd), units_(paths) {}
+
+    /// Makes what is on disk match the record, and what runs match that. Without DHCP: removes the unit,
+    /// which must not run.
+    void write_files(const NetworkRecord& network);
+    /// Throws Error (internal), with what the unit said, when it does not come up.
+    void start(const Name& network);
+    void stop(const Name& network);
+    void remove_unit(const Name& network);
+    /// The VMs' NICs on these networks have changed.
+    void nics_changed(const std::vector<Name>& networks);
+
+  private:
+    enum class Change { none, hosts_added, all };
+    [[nodiscard]] Change write_hosts(const Name& network);
+    void follow(const Name& network, Change change);
+    [[nodiscard]] fs::path folder(const Name& network) const { return paths_.network(network) / "dhcp"; }
+
+    const Paths& paths_;
+    const fs::path programs_;
+    Store& store_;
+    SystemdClient& systemd_;
+    const UserUnits units_;
+    std::mutex
+        mutex_; ///< held from reading the records until dnsmasq knows: the last to change them is not undone
+};
+
+} // namespace capsul

@@ -149,11 +149,10 @@ SyslogIdentifier=qemu-{name}
 LogExtraFields=CAPSUL_VM={name}
 UMask=0077
 )",
-                    fmt::arg("name", vm.name.to_string()), fmt::arg("unit", vm_unit_name(vm.name)),
-                    fmt::arg("config", files.config().string()),
-                    fmt::arg("needs", tap_lines(vm) + publish_lines(vm)),
-                    fmt::arg("start", quote_exec_line(start_command(vm, files, programs))),
-                    fmt::arg("stop", quote_exec_line(stop)), fmt::arg("timeout", stop_seconds + 10));
+        fmt::arg("name", vm.name.to_string()), fmt::arg("unit", vm_unit_name(vm.name)),
+        fmt::arg("config", files.config().string()), fmt::arg("needs", tap_lines(vm) + publish_lines(vm)),
+        fmt::arg("start", quote_exec_line(start_command(vm, files, programs))),
+        fmt::arg("stop", quote_exec_line(stop)), fmt::arg("timeout", stop_seconds + 10));
     text += limit_lines(vm);
     text += sandbox_lines();
     text += "BindPaths=-/dev/kvm\n";

@@ -108,11 +108,11 @@ TEST(DhcpUnit, IsAsGolden) {
     expect_golden("capsul-dhcp-lan.service",
                   dhcp_unit(lan(), "/home/alice/.local/share/capsul/networks/lan", "/usr/libexec/capsul"));
     NetworkRecord only4 = lan();
-    only4.name = Name::parse("four");
+    only4.name = Name::parse("office");
     only4.subnet6.reset();
     only4.gateway6.reset();
-    expect_golden("capsul-dhcp-four.service",
-                  dhcp_unit(only4, "/srv/capsul/networks/four", "/opt/capsul/libexec"));
+    expect_golden("capsul-dhcp-office.service",
+                  dhcp_unit(only4, "/srv/capsul/networks/office", "/opt/capsul/libexec"));
 }
 
 } // namespace

@@ -110,7 +110,7 @@ Network NetworkService::describe(const Stored<NetworkRecord>& stored, const std:
     }
     network.spec = *stored.record;
     if (network.spec->dhcp) {
-        network.dhcp = state_of(dhcp_state);
+        network.dhcp = state_of_unit<NetworkState>(dhcp_state);
     }
     if (!fs::is_regular_file(units_.file(network.unit))) {
         network.state = NetworkState::broken;

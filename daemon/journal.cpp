@@ -1,7 +1,9 @@
 #include "daemon/journal.hpp"
 
 #include <algorithm>
+#include <array>
 #include <memory>
+#include <systemd/sd-id128.h>
 #include <systemd/sd-journal.h>
 #include <unistd.h>
 
@@ -13,17 +15,39 @@ struct CloseJournal {
 };
 using Journal = std::unique_ptr<sd_journal, CloseJournal>;
 
-Journal open_journal(const std::string& unit, const std::string& invocation) {
+void add_match(sd_journal* journal, const std::string& match) {
+    sd_journal_add_match(journal, match.c_str(), 0);
+}
+
+/// What programs of this user wrote, of which `more` is true.
+void add_output(sd_journal* journal, const std::vector<std::string>& more) {
+    add_match(journal, "_UID=" + std::to_string(::getuid()));
+    add_match(journal, "_TRANSPORT=stdout");
+    for (const std::string& match : more) {
+        add_match(journal, match);
+    }
+}
+
+std::string this_boot() {
+    sd_id128_t boot{};
+    std::array<char, SD_ID128_STRING_MAX> text{};
+    return sd_id128_get_boot(&boot) < 0 ? std::string() : sd_id128_to_string(boot, text.data());
+}
+
+Journal open_journal(const std::string& unit, const UnitRun& run) {
     sd_journal* raw = nullptr;
     if (sd_journal_open(&raw, SD_JOURNAL_LOCAL_ONLY) < 0) {
         return nullptr;
     }
     Journal journal(raw);
-    sd_journal_add_match(raw, ("_SYSTEMD_USER_UNIT=" + unit).c_str(), 0);
-    sd_journal_add_match(raw, ("_UID=" + std::to_string(::getuid())).c_str(), 0);
-    sd_journal_add_match(raw, "_TRANSPORT=stdout", 0);
-    if (!invocation.empty()) {
-        sd_journal_add_match(raw, ("_SYSTEMD_INVOCATION_ID=" + invocation).c_str(), 0);
+    std::vector<std::string> of_unit{"_SYSTEMD_USER_UNIT=" + unit};
+    if (!run.invocation.empty()) {
+        of_unit.push_back("_SYSTEMD_INVOCATION_ID=" + run.invocation);
+    }
+    add_output(raw, of_unit);
+    if (run.main_pid != 0) {
+        sd_journal_add_disjunction(raw);
+        add_output(raw, {"_PID=" + std::to_string(run.main_pid), "_BOOT_ID=" + this_boot()});
     }
     return journal;
 }
@@ -53,9 +77,9 @@ std::vector<std::string> last_lines(sd_journal* journal, std::size_t count) {
 
 } // namespace
 
-std::vector<std::string> journal_lines(const std::string& unit, const std::string& invocation,
-                                       std::size_t count, std::chrono::milliseconds patience) {
-    const Journal journal = open_journal(unit, invocation);
+std::vector<std::string> journal_lines(const std::string& unit, const UnitRun& run, std::size_t count,
+                                       std::chrono::milliseconds patience) {
+    const Journal journal = open_journal(unit, run);
     if (!journal) {
         return {};
     }

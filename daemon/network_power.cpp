@@ -60,7 +60,7 @@ void NetworkPower::bring_up(const NetworkRecord& network, Progress& progress) co
     }
     if (systemd_.start(unit, patience) != JobResult::done) {
         const ServiceStatus status = systemd_.status(unit);
-        throw unit_error(network.name, "set up", journal_lines(unit, status.invocation_id, 3, 1s));
+        throw unit_error(network.name, "set up", journal_lines(unit, {status.invocation_id, 0}, 3, 1s));
     }
     if (network.dhcp) {
         dhcp_.start(network.name);

@@ -90,7 +90,7 @@ Network NetworkService::show(const Name& name) {
                                has_dhcp ? systemd_.status(dhcp_unit_name(name)).active_state : std::string());
     if (network.state == NetworkState::failed) {
         network.reason =
-            fmt::format("{}", fmt::join(journal_lines(unit, status.invocation_id, 3, 0ms), "; "));
+            fmt::format("{}", fmt::join(journal_lines(unit, {status.invocation_id, 0}, 3, 0ms), "; "));
     }
     return network;
 }

@@ -103,6 +103,8 @@ void read_property(sd_bus_message* message, std::string_view name, ServiceStatus
         status.need_daemon_reload = in_variant(message, "b", [&] { return read_boolean(message); });
     } else if (name == "MainPID") {
         status.main_pid = static_cast<std::int32_t>(read_basic_variant<std::uint32_t>(message, "u"));
+    } else if (name == "ExecMainPID") {
+        status.exec_main_pid = static_cast<std::int32_t>(read_basic_variant<std::uint32_t>(message, "u"));
     } else if (name == "ExecMainStatus") {
         status.exec_main_status = read_basic_variant<std::int32_t>(message, "i");
     } else if (name == "ActiveEnterTimestamp") {

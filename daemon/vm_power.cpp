@@ -214,7 +214,7 @@ void VmPower::fail_dependency(const VmRecord& vm) const {
         if (status.active_state != "failed") {
             continue;
         }
-        const auto lines = journal_lines(unit, status.invocation_id, 3, 1s);
+        const auto lines = journal_lines(unit, {status.invocation_id, 0}, 3, 1s);
         host_.systemd.reset_failed(unit);
         throw Error(ErrorCode::internal,
                     about(vm.name, fmt::format("cannot start: {}: {}", unit, fmt::join(lines, "; "))),
@@ -225,7 +225,7 @@ void VmPower::fail_dependency(const VmRecord& vm) const {
 
 void VmPower::fail_start(const Name& name) const {
     const ServiceStatus status = host_.systemd.status(vm_unit_name(name));
-    const auto lines = journal_lines(vm_unit_name(name), status.invocation_id, 5, 1s);
+    const auto lines = journal_lines(vm_unit_name(name), {status.invocation_id, status.exec_main_pid}, 5, 1s);
     std::string why = fmt::format("{}", fmt::join(lines, "; "));
     if (why.empty()) {
         why = silent_failure(status);

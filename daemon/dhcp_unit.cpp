@@ -110,8 +110,10 @@ ExecStart={start}
 # dnsmasq reads {dhcp}/hosts again.
 ExecReload=/usr/bin/kill -HUP $MAINPID
 KillMode=mixed
-Restart=on-failure
+Restart=always
 RestartSec=1s
+# A wrong command line, and no sandbox.
+RestartPreventExitStatus=2 78
 TimeoutStartSec=30s
 TimeoutStopSec=10s
 SyslogIdentifier=dhcp-{name}

@@ -91,6 +91,9 @@ Network NetworkService::show(const Name& name) {
     if (network.state == NetworkState::failed) {
         network.reason =
             fmt::format("{}", fmt::join(journal_lines(unit, {status.invocation_id, 0}, 3, 0ms), "; "));
+    } else if (network.dhcp == NetworkState::failed) {
+        network.reason = fmt::format("its DHCP server has failed: {}",
+                                     fmt::join(journal_lines(dhcp_unit_name(name), {}, 3, 0ms), "; "));
     }
     return network;
 }

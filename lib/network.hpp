@@ -143,7 +143,7 @@ struct NetworkRecord {
 struct Network {
     Name name;
     NetworkState state = NetworkState::stopped;
-    std::optional<std::string> reason; ///< of failed and broken
+    std::optional<std::string> reason; ///< of failed and broken, and of a DHCP server that has failed
     bool enabled = false;              ///< starts at boot
     std::string unit;
     std::vector<Name> vms;            ///< with a NIC on it

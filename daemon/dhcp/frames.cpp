@@ -147,9 +147,13 @@ bool is_answer(Frame frame, const Server& server) {
     if (!packet || !std::ranges::equal(sender_of(frame), server.mac)) {
         return false;
     }
-    return packet->ipv6 ? is_udp(*packet, server6, client6) ||
-                              is_discovery(*packet, ND_ROUTER_ADVERT, sizeof(nd_router_advert))
-                        : is_udp(*packet, server4, client4);
+    if (!packet->ipv6) {
+        return server.ip4 && std::ranges::equal(packet->source, *server.ip4) &&
+               is_udp(*packet, server4, client4);
+    }
+    return server.link_local && std::ranges::equal(packet->source, *server.link_local) &&
+           (is_udp(*packet, server6, client6) ||
+            is_discovery(*packet, ND_ROUTER_ADVERT, sizeof(nd_router_advert)));
 }
 
 std::vector<std::uint8_t> introduction(Frame request, const Server& server) {

@@ -29,7 +29,7 @@ struct Server {
 /// hide.
 [[nodiscard]] bool is_request(Frame frame, const Server& server);
 
-/// Whether the server's frame is an answer to such, or a router advertisement.
+/// Whether the server's frame is an answer to such, or a router advertisement; from its own MAC and address.
 [[nodiscard]] bool is_answer(Frame frame, const Server& server);
 
 /// A question, in the name of the sender of a request, for the server's own address: an ARP request or a

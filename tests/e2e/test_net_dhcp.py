@@ -334,10 +334,11 @@ def test_starts_and_stops_with_its_network(capsul):
     assert not [line for line in capsul.traces() if "brief" in line]
 
 
+@pytest.mark.parametrize("signal", ["KILL", "TERM"])
 @pytest.mark.parametrize("victim", ["capsul-dhcp", "dnsmasq"])
-def test_comes_back_whichever_of_the_two_ends(lan, web, victim):
+def test_comes_back_whichever_of_the_two_ends(lan, web, victim, signal):
     before = main_pid(lan)
-    lan.run(f"pkill --signal KILL --exact {victim}")
+    lan.run(f"pkill --signal {signal} --exact {victim}; systemctl --user reset-failed {UNIT}")
     wait_for(lambda: main_pid(lan) not in (before, "0") and offer(web, 0.5))
     assert lan.run("pgrep --count --exact dnsmasq").stdout.strip() == "1"
 
@@ -494,6 +495,18 @@ def test_refused_where_it_cannot_be(capsul, words, told):
     refused = capsul.ctl("network", "create", *words, check=False)
     assert refused.returncode == 2 and told in refused.stderr
     assert "bad" not in capsul.ctl("network", "list").stdout
+
+
+def test_a_server_that_does_not_start_is_told_and_leaves_nothing(capsul):
+    capsul.host.run("mv /usr/sbin/dnsmasq /usr/sbin/dnsmasq.away && printf '#!/bin/sh\\necho broken >&2; exit 5\\n' >/usr/sbin/dnsmasq"
+                    " && chmod 755 /usr/sbin/dnsmasq")
+    try:
+        refused = capsul.ctl("network", "create", "bad", "--dhcp", check=False)
+        assert refused.returncode != 0 and "its DHCP server does not start: " in refused.stderr
+    finally:
+        capsul.host.run("mv /usr/sbin/dnsmasq.away /usr/sbin/dnsmasq")
+    assert not [line for line in capsul.traces() if "bad" in line]
+    assert "cap-bad" not in capsul.run("ip -o link").stdout
 
 
 def test_a_host_without_dnsmasq_is_told_what_to_install(lan, web):

@@ -91,6 +91,12 @@ TEST(DhcpFrames, PassesOutOnlyInTheNameOfTheBridge) {
     EXPECT_FALSE(passes_out(replaced(router, 6, guest)));
 }
 
+TEST(DhcpFrames, PassesOutOnlyFromTheBridgesOwnAddress) {
+    EXPECT_FALSE(passes_out(replaced(offer, 26, "0a500002")));
+    EXPECT_FALSE(passes_out(replaced(reply6, 22, "fd80")));
+    EXPECT_FALSE(passes_out(replaced(router, 37, "02")));
+}
+
 TEST(DhcpFrames, PassesNothingElse) {
     const std::string arp =
         to_all + guest + "0806 0001 0800 06 04 0001" + guest + "0a50000a 000000000000 0a500001";
@@ -158,6 +164,9 @@ TEST(DhcpFrames, KeepsAFamilyThatIsNotServedOut) {
     only6.ip4.reset();
     EXPECT_FALSE(is_request(hex(discover), only6));
     EXPECT_TRUE(is_request(hex(find_router), only6));
+    EXPECT_TRUE(is_answer(hex(router), only6));
+    EXPECT_FALSE(is_answer(hex(offer), only6));
+    EXPECT_FALSE(is_answer(hex(router), only4));
 }
 
 TEST(DhcpFrames, IntroducesNobodyWithoutAnAddress) {

@@ -32,6 +32,7 @@ LIBRARIES = {
     "seccomp.h": ["daemon/launcher/call_filter.cpp"],
     "linux/landlock.h": ["daemon/launcher/file_rules.cpp"],
     "systemd/sd-bus.h": ["daemon/systemd_*.?pp"],
+    "systemd/sd-id128.h": ["daemon/journal.cpp"],
     "systemd/sd-journal.h": ["daemon/journal.cpp", "daemon/main.cpp"],
     "systemd/sd-daemon.h": ["daemon/main.cpp", "daemon/relay/main.cpp"],
     "systemd/": [],

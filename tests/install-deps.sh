@@ -20,6 +20,7 @@ packages_of() {
 		echo libgtest-dev libgmock-dev clang-format clang-tidy-19 shellcheck mandoc python3-pytest python3-pytest-xdist xorriso curl jq \
 			iputils-ping
 		;;
+	bench) echo iperf3 ;;
 	*) return 1 ;;
 	esac
 }
@@ -31,7 +32,7 @@ usage() {
 		usage: ${0##*/} [--list] [GROUP]...
 
 		Installs what is missing; does nothing, and asks nothing of apt, when all is there.
-		Groups (default: all): ${groups[*]}
+		Groups: ${groups[*]} (default: all of these), bench
 		  --list   only print the packages
 	USAGE
 }

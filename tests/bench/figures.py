@@ -3,11 +3,11 @@
 import statistics
 
 
-def spread(values, unit):
+def spread(values):
     """The median, and between which bounds the middle half lies."""
     low, high = quartiles(values)
-    digits = 0 if statistics.median(values) >= 100 else 1
-    return f"{statistics.median(values):.{digits}f} {unit} ({low:.{digits}f}–{high:.{digits}f})"
+    digits = 0 if high >= 100 else 1
+    return f"{statistics.median(values):.{digits}f} ({low:.{digits}f}–{high:.{digits}f})"
 
 
 def ratio(ours, theirs):

@@ -10,6 +10,7 @@ Both on one bridge, all four at the same time, one pair at work.
 
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 NETWORK, BRIDGE, GATEWAY = "lan", "cap-lan", "10.80.5.1"
 PAIRS = {"capsul": ("c1", "c2"), "bare": ("b1", "b2")}
@@ -17,11 +18,28 @@ IMAGE = "/srv/capsul-images/debian-12"
 IPERF = ["usr/bin/iperf3", "usr/lib/x86_64-linux-gnu/libiperf.so.0", "usr/lib/x86_64-linux-gnu/libsctp.so.1"]
 SSH = ("ssh -q -o BatchMode=yes -o ConnectTimeout=5 -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null "
        "-o ControlPath=/home/alice/.ssh/to-%h")
+TAPS = {"capsul": "cap-{}-0", "bare": "bare-{}"}
+UNITS = {"capsul": "capsul-vm-{}.service", "bare": "bare-{}.service"}
 BOOT = 900  # seconds: four emulated guests at once
 
 # {what: (whether the other end is a guest, option of iperf3)}
 DIRECTIONS = {"guest → guest": (True, ""), "guest ← guest": (True, "--reverse"),
               "guest → host": (False, ""), "guest ← host": (False, "--reverse")}
+
+# Runs in the host: interface, rx or tx, seconds, pids of QEMU. What passes in the midst of a connection, and what it costs.
+LOOK = r"""
+import json, os, sys, time
+interface, direction, seconds, *pids = sys.argv[1:]
+def look():
+    stats = [open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split() for pid in pids]
+    return (time.monotonic(), int(open(f"/sys/class/net/{interface}/statistics/{direction}_bytes").read()),
+            sum(int(stat[11]) + int(stat[12]) for stat in stats) / os.sysconf("SC_CLK_TCK"))
+time.sleep(2)
+begin = look()
+time.sleep(float(seconds))
+took, size, cpu = (b - a for a, b in zip(begin, look()))
+print(json.dumps([8e-6 * size / took, 1e9 * cpu / size]))
+"""
 
 OF_CAPSUL = {"pcie-root-port", "virtio-serial-pci", "virtserialport"}
 
@@ -58,6 +76,10 @@ def bare_config(text, tap, log):
 
 
 class Guests:
+    """All four, booted, with an iperf3 that waits in the second of each pair and in the host."""
+
+    iperf = "env LD_LIBRARY_PATH=bench/usr/lib/x86_64-linux-gnu bench/usr/bin/iperf3"
+
     def __init__(self, bench):
         self.bench = bench
         self._make()
@@ -70,8 +92,7 @@ class Guests:
         for _, other in PAIRS.values():
             self._ssh(other, f"{self.iperf} --server --daemon")
         bench.alice("systemd-run --user --quiet --unit=iperf iperf3 --server")
-
-    iperf = "env LD_LIBRARY_PATH=bench/usr/lib/x86_64-linux-gnu bench/usr/bin/iperf3"
+        self.pids = {vm: self._pid(UNITS[way].format(vm)) for way, pair in PAIRS.items() for vm in pair}
 
     def _make(self):
         bench = self.bench
@@ -97,12 +118,15 @@ class Guests:
         deadline = time.monotonic() + BOOT
         to = f"debian@{self.addresses[vm]}"
         while self.bench.host.run(f"{SSH} -fNM {to} >/dev/null 2>&1", user="alice", check=False, timeout=60).returncode != 0:
-            unit = f"bare-{vm}" if vm in PAIRS["bare"] else f"capsul-vm-{vm}"
+            unit = UNITS["bare" if vm in PAIRS["bare"] else "capsul"].format(vm)
             self.bench.alice(["systemctl", "--user", "--quiet", "is-active", unit])  # or it is an error
             if time.monotonic() > deadline:
                 raise SystemExit(f"network: {vm} does not let ssh in")
             time.sleep(2)
         self._ssh(vm, "cloud-init status --wait >/dev/null", timeout=BOOT)
+
+    def _pid(self, unit):
+        return self.bench.alice(["systemctl", "--user", "show", "--value", "--property=MainPID", unit]).strip()
 
     def _ssh(self, vm, command, **options):
         return self.bench.alice(f"{SSH} debian@{self.addresses[vm]} '{command}'", **options)
@@ -112,13 +136,18 @@ class Guests:
         self.bench.alice(f"tar --directory=/ --dereference --create {' '.join(IPERF)} | "
                          f"{SSH} debian@{self.addresses[vm]} 'mkdir bench && tar --directory=bench --extract'")
 
-    def rate(self, way, direction, seconds):
-        """Megabits a second, as they arrived."""
+    def traffic(self, way, direction, seconds):
+        """(megabits a second, seconds of CPU that QEMU took for a gigabyte) while a connection carries what it can."""
         to_guest, option = DIRECTIONS[direction]
-        first, other = PAIRS[way]
-        to = self.addresses[other] if to_guest else GATEWAY
-        said = self._ssh(first, f"{self.iperf} --client {to} --time {seconds} --omit 1 --json {option}", timeout=seconds + 60)
-        return json.loads(said)["end"]["sum_received"]["bits_per_second"] / 1e6
+        vms = PAIRS[way]
+        to = self.addresses[vms[1]] if to_guest else GATEWAY
+        command = f"{self.iperf} --client {to} --time {seconds + 3} {option}"
+        with ThreadPoolExecutor() as pool:
+            sending = pool.submit(self._ssh, vms[0], command, timeout=seconds + 60)
+            pids = [self.pids[vm] for vm in vms[:2 if to_guest else 1]]
+            said = self.bench.root(["/usr/bin/python3", "-c", LOOK, TAPS[way].format(vms[0]), "tx" if option else "rx", seconds, *pids])
+            sending.result()
+        return tuple(json.loads(said))
 
     def prepare(self, way):
         """The packet filter is there for capsul's VMs only."""
@@ -129,16 +158,16 @@ class Guests:
             self.bench.root("systemctl stop capsul-nft.service")
 
 
-def measure(bench, rounds, seconds, tell):
-    """{direction: {way: [Mbit/s]}}, taken in turns; who is first changes."""
-    tell("booting four guests")
+def measure(bench, args, tell):
+    """{direction: {way: [(Mbit/s, s/GB) ...]}}, taken in turns; who is first changes."""
+    for name in ("iptables", "ip6tables"):
+        bench.root(f"echo {int(args.docker)} >/proc/sys/net/bridge/bridge-nf-call-{name}", check=False)  # absent: as if 0
     guests = Guests(bench)
     result = {direction: {way: [] for way in PAIRS} for direction in DIRECTIONS}
-    for number in range(rounds):
-        tell(f"round {number + 1} of {rounds}")
-        ways = list(PAIRS) if number % 2 == 0 else list(PAIRS)[::-1]
-        for way in ways:
+    for number in range(args.traffic_rounds):
+        tell(f"round {number + 1} of {args.traffic_rounds}")
+        for way in list(PAIRS) if number % 2 == 0 else list(PAIRS)[::-1]:
             guests.prepare(way)
             for direction in DIRECTIONS:
-                result[direction][way].append(guests.rate(way, direction, seconds))
+                result[direction][way].append(guests.traffic(way, direction, args.seconds))
     return result

@@ -65,7 +65,7 @@ std::string publish_service_unit(const Name& vm, const std::vector<PublishedPort
 [Unit]
 Description=Relay from published ports to the virtual machine {0}
 Documentation=man:capsulctl-vm(1)
-# Not BindsTo=: then the socket were needed, and stayed open, as long as this runs.
+# Not BindsTo=: the socket would be needed, and stay open, for as long as this runs.
 PartOf={1}
 After={1}
 

@@ -13,7 +13,11 @@
 #include <cstdio>
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <iterator>
+#include <memory>
+#include <string>
 #include <systemd/sd-daemon.h>
+#include <vector>
 
 namespace capsul::relay {
 namespace {

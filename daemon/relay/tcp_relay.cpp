@@ -1,5 +1,6 @@
 #include "daemon/relay/tcp_relay.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <netinet/in.h>

@@ -7,7 +7,6 @@
 #include "daemon/nethelper/values.hpp"
 
 #include <algorithm>
-#include <iterator>
 
 namespace capsul::nethelper {
 
@@ -31,6 +30,7 @@ struct Element {
     [[nodiscard]] Name interface() const;
     /// known4, known6: the address.
     [[nodiscard]] Address address() const;
+    bool operator==(const Element&) const = default;
 };
 
 /// known4 or known6: what a TAP may send from.
@@ -67,7 +67,13 @@ class Sets {
             int error = list(sets, present);
             if (error == 0) {
                 old.clear();
-                std::copy_if(present.begin(), present.end(), std::back_inserter(old), is_old);
+                for (const Element& element : present) {
+                    // While the kernel resizes a set it tells an element twice at times, and to remove one
+                    // twice is an error.
+                    if (is_old(element) && std::find(old.begin(), old.end(), element) == old.end()) {
+                        old.push_back(element);
+                    }
+                }
                 error = change(generation, {old.begin(), old.end()}, wanted);
             }
             if (error != ERESTART && error != EINTR) {

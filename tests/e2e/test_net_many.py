@@ -32,11 +32,11 @@ class Many:
     def picture(self):
         """Whatever could be left: of the kernel's network, of packets counted nothing; files, units, processes."""
         network = re.sub(r'"counter": \{"packets": \d+, "bytes": \d+', "", self.net.snapshot())
-        return set(network.split("},{")) | set(self.capsul.traces())
+        return set(re.split(r"\},\s*\{", network)) | set(self.capsul.traces())
 
     def require(self, before):
-        different = before ^ self.picture()
-        assert not different, different
+        now = self.picture()
+        assert now == before, "\n".join(["no longer there:", *sorted(before - now), "new:", *sorted(now - before)])
 
     def start(self):
         self.systemctl("start", "taps.target")

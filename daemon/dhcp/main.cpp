@@ -49,6 +49,10 @@ void tell_ready() {
     std::strcpy(address.sun_path, path); // NOLINT(clang-analyzer-security.insecureAPI.strcpy): it fits
     constexpr std::string_view message = "READY=1";
     const int fd = ::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+        std::perror("capsul-dhcp: NOTIFY_SOCKET");
+        return;
+    }
     if (::sendto(fd, message.data(), message.size(), 0, reinterpret_cast<const sockaddr*>(&address),
                  sizeof address) < 0) {
         std::perror("capsul-dhcp: NOTIFY_SOCKET");
@@ -86,7 +90,7 @@ sigset_t block_signals() {
     for (const int signal : {SIGHUP, SIGTERM, SIGINT}) {
         sigaddset(&signals, signal);
     }
-    sigprocmask(SIG_BLOCK, &signals, nullptr);
+    ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
     return signals;
 }
 

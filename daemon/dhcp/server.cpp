@@ -82,7 +82,8 @@ launcher::Options walls(const std::vector<std::string>& readable) {
 [[noreturn]] void run(const std::vector<std::string>& command, const std::vector<std::string>& readable,
                       const sigset_t& signals) {
     try {
-        if (::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || ::sigprocmask(SIG_UNBLOCK, &signals, nullptr) != 0) {
+        if (::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 ||
+            ::pthread_sigmask(SIG_UNBLOCK, &signals, nullptr) != 0) {
             fail("signals");
         }
         keep_needed_capabilities();

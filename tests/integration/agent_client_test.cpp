@@ -91,7 +91,7 @@ TEST(AgentClient, KeepsTheFirstMebibyteOfEachOutput) {
     });
     for (const std::size_t length : {16 * mib, mib + 1, mib, mib - 1}) {
         err = std::string(length, 'e');
-        const AgentExecResult result = AgentClient(agent.socket(), 20s).exec({"x"}, "", 20s);
+        const AgentExecResult result = AgentClient(agent.socket(), 100s).exec({"x"}, "", 100s);
         EXPECT_EQ(result.exit_code, 3);
         EXPECT_TRUE(result.truncated);
         EXPECT_TRUE(result.out == std::string(mib, 'o'));

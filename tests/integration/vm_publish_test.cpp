@@ -76,7 +76,8 @@ class VmPublishTest : public VmServiceTest {
 
     const Name web_ = Name::parse("web");
     // Tests run beside each other: those above what config_of_this_process takes.
-    const std::uint16_t number_ = static_cast<std::uint16_t>(30000 + ::getpid() % 20000);
+    /// Below those that the kernel gives to outgoing connections.
+    const std::uint16_t number_ = static_cast<std::uint16_t>(10000 + ::getpid() % 10000);
     const PublishedPort port_ = PublishedPort::tcp("127.0.0.1", number_, 80);
 };
 

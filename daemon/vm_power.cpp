@@ -122,7 +122,6 @@ void VmPower::start_unit(const VmRecord& vm, const ServiceStatus& before, Progre
         host_.systemd.reload();
     }
     progress.message("starting QEMU");
-    const unsigned endings = host_.monitors.endings(vm.name);
     switch (host_.systemd.start(unit, start_patience(host_, vm))) {
     case JobResult::done:
         break;
@@ -131,7 +130,7 @@ void VmPower::start_unit(const VmRecord& vm, const ServiceStatus& before, Progre
     default:
         fail_start(vm.name);
     }
-    await_qemu(vm.name, endings);
+    await_qemu(vm.name);
     open_ports(vm);
 }
 
@@ -187,8 +186,13 @@ void VmPower::take_down_host_side(const Name& name) const {
     }
 }
 
-void VmPower::await_qemu(const Name& name, unsigned endings) const {
+/// Endings count from here: before the start's job was done, systemd may have told of the run before.
+void VmPower::await_qemu(const Name& name) const {
+    const unsigned endings = host_.monitors.endings(name);
     const auto ended = [&] { return host_.monitors.endings(name) != endings; };
+    if (is_stopped(host_.systemd.status(vm_unit_name(name)).active_state)) {
+        fail_start(name);
+    }
     try {
         static_cast<void>(host_.monitors.connection(name, host_.config.vm.start_timeout.value(), ended));
     } catch (const Error& error) {

@@ -26,7 +26,7 @@ class VmPower {
     void prepare_networks(const VmRecord& vm) const;
     void open_ports(const VmRecord& vm) const;
     void take_down_host_side(const Name& name) const;
-    void await_qemu(const Name& name, unsigned endings) const;
+    void await_qemu(const Name& name) const;
     [[noreturn]] void fail_start(const Name& name) const;
     [[noreturn]] void fail_dependency(const VmRecord& vm) const;
     void end_qemu(const Name& name, int signal) const;

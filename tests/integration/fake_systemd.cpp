@@ -200,6 +200,7 @@ class FakeSystemd::Manager {
     std::map<std::string, int> calls;
     std::list<std::packaged_task<void()>> tasks;
     bool late_answers = false;
+    bool late_resets = false;
     bool silent = false;
 
   private:
@@ -244,6 +245,7 @@ class FakeSystemd::Manager {
     std::list<Connection> connections_;
     std::map<std::string, UnitPtr> units_;
     std::uint32_t last_job_ = 0;
+    bool is_quiet_ = false; ///< what has changed is told later
     bool stopping_ = false;
     std::thread thread_;
 };
@@ -374,6 +376,9 @@ FakeSystemd::Manager::UnitPtr FakeSystemd::Manager::loaded(const std::string& na
 
 /// Lets jobs begin and end, and tells what changed, until nothing changes any more.
 void FakeSystemd::Manager::progress() {
+    if (is_quiet_) {
+        return;
+    }
     bool again = true;
     while (again) {
         again = false;
@@ -598,6 +603,7 @@ void FakeSystemd::Manager::answer_manager(const std::string& member, sd_bus_mess
         answer_kill(message);
     } else if (member == "ResetFailedUnit") {
         loaded(read_string(message))->service.reset_failed();
+        is_quiet_ = late_resets;
     } else if (member == "ResetFailed") {
         for (const auto& [name, unit] : units_) {
             unit->service.reset_failed();
@@ -611,6 +617,7 @@ void FakeSystemd::Manager::answer_manager(const std::string& member, sd_bus_mess
 }
 
 void FakeSystemd::Manager::answer_job(sd_bus_message* message, bool starts) {
+    is_quiet_ = false;
     const UnitPtr unit = load(read_string(message));
     const std::string& name = unit->service.name();
     const std::string& load_state = unit->service.file().load_state;
@@ -746,6 +753,10 @@ void FakeSystemd::reexecute() {
 
 void FakeSystemd::answer_jobs_late() {
     manager_->run([this] { manager_->late_answers = true; });
+}
+
+void FakeSystemd::tell_resets_late() {
+    manager_->run([this] { manager_->late_resets = true; });
 }
 
 void FakeSystemd::stop_answering() {

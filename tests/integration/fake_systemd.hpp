@@ -45,6 +45,8 @@ class FakeSystemd {
     void reexecute();
     /// From now on the answer to StartUnit and StopUnit comes after the end of the job.
     void answer_jobs_late();
+    /// From now on what ResetFailedUnit changes is told only once a job is asked for.
+    void tell_resets_late();
     /// From now on calls are counted but not answered.
     void stop_answering();
 

@@ -10,6 +10,7 @@
 #include "tests/integration/vm_fixture.hpp"
 #include "tests/integration/without_privilege.hpp"
 
+#include <csignal>
 #include <fmt/format.h>
 #include <fstream>
 #include <gtest/gtest.h>
@@ -200,6 +201,15 @@ TEST_F(VmServiceTest, AStartWaitsForAStopThatIsUnderWay) {
     const auto after = decode<Vm>(run(VmStart{Name::parse("web")}));
     EXPECT_EQ(after.state, VmState::running);
     EXPECT_NE(after.pid, before);
+}
+
+TEST_F(VmServiceTest, WhatSystemdTellsLateOfAFailedRunIsNotTheEndOfTheNext) {
+    ASSERT_EQ(::kill(decode<Vm>(run(wanted("web"))).pid.value(), SIGKILL), 0);
+    ASSERT_TRUE(daemon_->systemd.wait_until_stopped("capsul-vm-web.service", 20s));
+    ASSERT_EQ(decode<Vm>(ask(VmShow{Name::parse("web")})).state, VmState::failed);
+    systemd_.tell_resets_late();
+    daemon_->monitors.adopt(Name::parse("nobody")); // its thread is busy: the start itself has to connect
+    EXPECT_EQ(decode<Vm>(run(VmStart{Name::parse("web")})).state, VmState::running);
 }
 
 TEST_F(VmServiceTest, AUnitThatSystemdCannotUseIsBrokenWithItsReason) {

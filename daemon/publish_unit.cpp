@@ -2,6 +2,7 @@
 
 #include "daemon/unit_file.hpp"
 #include "daemon/unit_sandbox.hpp"
+#include "lib/vm.hpp"
 
 #include <fmt/format.h>
 
@@ -20,17 +21,6 @@ std::string start_command(const std::vector<PublishedPort>& ports, const IpAddre
         argv.push_back(port.to_string());
     }
     return quote_exec_line(argv);
-}
-
-/// It needs no file but its program.
-std::string hidden_lines(const std::filesystem::path& programs) {
-    std::string lines = "TemporaryFileSystem=%h:ro\nInaccessiblePaths=-/boot";
-    for (const std::string folder : {"/srv", "/mnt", "/media"}) {
-        if (!programs.native().starts_with(folder + "/")) { // below it nothing could be shown
-            lines += " -" + folder;
-        }
-    }
-    return lines + "\n";
 }
 
 } // namespace
@@ -83,12 +73,10 @@ LimitNOFILE=16384
 MemoryMax=512M
 TasksMax=8
 )",
-                    vm.to_string(), "capsul-publish-" + vm.to_string() + ".socket",
-                    start_command(ports, guest, programs));
+                    vm.to_string(), publish_socket_name(vm), start_command(ports, guest, programs));
     text += sandbox_lines();
     text += "MemoryDenyWriteExecute=yes\nRestrictAddressFamilies=AF_INET AF_INET6\n";
-    text += program_lines(programs);
-    text += hidden_lines(programs);
+    text += disk_lines(programs, {}); // it needs no file
     return seal(std::move(text));
 }
 

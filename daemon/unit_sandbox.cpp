@@ -2,6 +2,7 @@
 
 #include "daemon/unit_file.hpp"
 
+#include <algorithm>
 #include <fmt/format.h>
 
 namespace capsul {
@@ -11,10 +12,10 @@ namespace {
 // silently. MemoryDenyWriteExecute= is not here, since QEMU may fall back to emulation, which writes the code
 // that it runs. No PrivateIPC=: with PrivateUsers= it keeps ExecStop from starting (the IPC namespace belongs
 // to the first command's user namespace), and a stop would be a power cut; so the calls are refused instead,
-// and what PrivateDevices= leaves of the host's /dev is covered. /proc is read-only since any process may set
-// the OOM score of others of its user. ExecPaths= makes a writable mount of /usr: hence BindReadOnlyPaths=.
-// And NoExecPaths= reaches no mount that the unit itself makes: so each writable one is named.
-constexpr std::string_view sandbox = R"(
+// and what PrivateDevices= leaves of the host's /dev is covered. ExecPaths= makes a writable mount of /usr:
+// hence BindReadOnlyPaths=. And NoExecPaths= reaches no mount that the unit itself makes: so each writable
+// one is named.
+constexpr std::string_view common = R"(
 # The sandbox
 PrivateUsers=yes
 NoNewPrivileges=yes
@@ -23,7 +24,6 @@ KeyringMode=private
 LockPersonality=yes
 RestrictRealtime=yes
 RestrictSUIDSGID=yes
-RestrictNamespaces=yes
 SystemCallArchitectures=native
 SystemCallFilter=@system-service
 SystemCallFilter=~@privileged @resources @mount @obsolete @swap @reboot @raw-io @clock @cpu-emulation @debug @module @keyring
@@ -35,7 +35,6 @@ PrivateMounts=yes
 ProtectSystem=strict
 ProtectHome=tmpfs
 TemporaryFileSystem=/home:ro /root:ro /run:ro /run/user:ro /var:ro /dev/shm:ro /dev/mqueue:ro
-ReadOnlyPaths=/proc
 BindReadOnlyPaths=/usr
 PrivateTmp=yes
 PrivateDevices=yes
@@ -48,18 +47,40 @@ ProtectClock=yes
 NoExecPaths=/ -/tmp -/var/tmp
 )";
 
-} // namespace
-
-std::string_view sandbox_lines() {
-    return sandbox;
+std::string run_lines(const std::filesystem::path& programs) {
+    const std::string folder = unit_path(programs);
+    return folder.starts_with("/usr/") ? "ExecPaths=/usr\n"
+                                       : fmt::format("BindReadOnlyPaths={0}\nExecPaths=/usr {0}\n", folder);
 }
 
-std::string program_lines(const std::filesystem::path& programs) {
-    const std::string folder = unit_path(programs);
-    if (folder.starts_with("/usr/")) {
-        return "ExecPaths=/usr\n";
+} // namespace
+
+// /proc is read-only since any process may set the OOM score of others of its user.
+std::string sandbox_lines() {
+    return nesting_sandbox_lines() + "RestrictNamespaces=yes\nReadOnlyPaths=/proc\n";
+}
+
+std::string nesting_sandbox_lines() {
+    return std::string(common);
+}
+
+std::string disk_lines(const std::filesystem::path& programs,
+                       const std::vector<std::filesystem::path>& emptied) {
+    std::string lines = run_lines(programs) + "TemporaryFileSystem=%h:ro";
+    for (const std::filesystem::path& folder : emptied) {
+        lines += fmt::format(" {}:ro", unit_path(folder));
     }
-    return fmt::format("BindReadOnlyPaths={0}\nExecPaths=/usr {0}\n", folder);
+    lines += "\nInaccessiblePaths=-/boot";
+    for (const std::string folder : {"/srv", "/mnt", "/media"}) {
+        const auto is_inside = [&](const std::filesystem::path& path) {
+            return path.native().starts_with(folder + "/");
+        };
+        // Below an inaccessible folder nothing could be shown.
+        if (!is_inside(programs) && std::ranges::none_of(emptied, is_inside)) {
+            lines += " -" + folder;
+        }
+    }
+    return lines + "\n";
 }
 
 } // namespace capsul

@@ -75,21 +75,6 @@ std::vector<std::string> start_command(const VmRecord& vm, const VmFiles& files,
     return argv;
 }
 
-/// The user's home, other VMs and other images are not there, wherever they are. Below an inaccessible folder
-/// nothing could be shown.
-std::string hidden_lines(const VmFiles& files) {
-    const std::string vms = unit_path(files.folder.parent_path());
-    const std::string images = unit_path(files.base.parent_path());
-    std::string lines =
-        fmt::format("TemporaryFileSystem=%h:ro {}:ro {}:ro\nInaccessiblePaths=-/boot", vms, images);
-    for (const std::string folder : {"/srv", "/mnt", "/media"}) {
-        if (!vms.starts_with(folder + "/") && !images.starts_with(folder + "/")) {
-            lines += " -" + folder;
-        }
-    }
-    return lines + "\n";
-}
-
 std::string path_line(std::string_view directive, const std::vector<fs::path>& paths) {
     std::string line = fmt::format("{}=", directive);
     for (const fs::path& path : paths) {
@@ -157,8 +142,7 @@ UMask=0077
     text += sandbox_lines();
     text += "BindPaths=-/dev/kvm\n";
     text += network_lines(vm);
-    text += program_lines(programs);
-    text += hidden_lines(files);
+    text += disk_lines(programs, {files.folder.parent_path(), files.base.parent_path()}); // others' too
     text += path_line("BindReadOnlyPaths", read_only(files));
     text += path_line("BindPaths", writable(files));
     text += path_line("NoExecPaths", writable(files));

@@ -136,21 +136,11 @@ void NetworkDhcp::start(const Name& network) {
 }
 
 void NetworkDhcp::stop(const Name& network) {
-    const std::string unit = dhcp_unit_name(network);
-    if (!fs::exists(units_.file(unit))) {
-        return;
-    }
-    systemd_.stop(unit, patience);
-    if (systemd_.status(unit).active_state == "failed") {
-        systemd_.reset_failed(unit);
-    }
+    units_.take_down(systemd_, dhcp_unit_name(network), patience);
 }
 
 void NetworkDhcp::remove_unit(const Name& network) {
-    const std::string unit = dhcp_unit_name(network);
-    if (fs::exists(units_.file(unit))) {
-        units_.remove(unit);
-    }
+    units_.remove(dhcp_unit_name(network));
 }
 
 } // namespace capsul

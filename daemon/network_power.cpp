@@ -98,11 +98,7 @@ void NetworkPower::go_back(const NetworkRecord& before) const {
 
 void NetworkPower::bring_down(const Name& name) const {
     dhcp_.stop(name);
-    const std::string unit = network_unit_name(name);
-    systemd_.stop(unit, patience);
-    if (systemd_.status(unit).active_state == "failed") {
-        systemd_.reset_failed(unit);
-    }
+    systemd_.take_down(network_unit_name(name), patience);
 }
 
 void NetworkPower::erase(const Name& name) const {

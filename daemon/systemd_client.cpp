@@ -293,6 +293,16 @@ JobResult SystemdClient::stop(const std::string& unit, milliseconds limit, const
     return connection_->run_job("StopUnit", unit, limit, cancelled);
 }
 
+void SystemdClient::take_down(const std::string& unit, milliseconds limit) {
+    if (status(unit).active_state == "inactive") {
+        return;
+    }
+    stop(unit, limit);
+    if (status(unit).active_state == "failed") {
+        reset_failed(unit);
+    }
+}
+
 void SystemdClient::kill(const std::string& unit, int signal) {
     Call call =
         systemd_call::manager("KillUnit", systemd_call::arguments("ssi", unit, std::string("main"), signal));

@@ -66,6 +66,8 @@ class SystemdClient {
     /// Queues a stop and waits likewise. `done` also when it was not running. Throws Error: timeout, and
     /// unreachable soon after `cancelled` says so (the job goes on).
     JobResult stop(const std::string& unit, std::chrono::milliseconds limit, const Cancelled& cancelled = {});
+    /// Stops it and forgets that it has failed: it is inactive when this returns. Throws Error: timeout.
+    void take_down(const std::string& unit, std::chrono::milliseconds limit);
     /// Runs the ExecReload= of a unit that is up, likewise.
     JobResult reload_unit(const std::string& unit, std::chrono::milliseconds limit);
     /// Sends `signal` to the unit's main process; nothing when it has none.

@@ -11,12 +11,13 @@
 
 namespace capsul {
 
-void remove_whole(const fs::path& path) {
+bool remove_whole(const fs::path& path) {
     std::error_code failure;
-    fs::remove_all(path, failure);
+    const auto removed = fs::remove_all(path, failure);
     if (failure) {
         throw_errno(failure.value(), path.string());
     }
+    return removed > 0;
 }
 
 Written refresh_file(const fs::path& file, const std::string& wanted, unsigned mode) {
@@ -58,10 +59,17 @@ Written UserUnits::write(const std::string& unit, const std::string& text) const
 
 void UserUnits::remove(const std::string& unit) const {
     set_enabled(unit, false);
-    remove_whole(file(unit));
-    remove_whole(file(unit).string() + ".d");
-    if (fs::exists(folder_)) {
+    const bool had_file = remove_whole(file(unit));
+    const bool had_drop_ins = remove_whole(file(unit).string() + ".d");
+    if (had_file || had_drop_ins) {
         sync_folder(folder_);
+    }
+}
+
+void UserUnits::take_down(SystemdClient& systemd, const std::string& unit,
+                          std::chrono::milliseconds limit) const {
+    if (fs::exists(fs::symlink_status(file(unit)))) {
+        systemd.take_down(unit, limit);
     }
 }
 

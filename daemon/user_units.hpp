@@ -1,8 +1,10 @@
 // The unit files of this user, as files: written, enabled and removed so that it survives a power cut.
 #pragma once
 
+#include "daemon/systemd_client.hpp"
 #include "lib/paths.hpp"
 
+#include <chrono>
 #include <string>
 #include <string_view>
 
@@ -17,8 +19,8 @@ enum class Written {
 /// Brings a sealed file of capsul's up to date. Throws Error (wrong_state) when it is no regular file.
 Written refresh_file(const fs::path& file, const std::string& wanted, unsigned mode = 0600);
 
-/// Removes a file, or a folder with all that is in it; nothing when it is not there.
-void remove_whole(const fs::path& path);
+/// Removes a file, or a folder with all that is in it; false when it is not there.
+bool remove_whole(const fs::path& path);
 
 /// What a VM or a network is doing while systemd says `active_state` (systemctl(1)) of its unit.
 template <class State>
@@ -47,8 +49,10 @@ class UserUnits {
     /// `changed`: systemd has to be told to read it anew.
     Written write(const std::string& unit, const std::string& text) const;
     /// With its drop-ins and its link. Durable before it returns, since a unit left behind would start at
-    /// boot.
+    /// boot. Costs next to nothing when there is none.
     void remove(const std::string& unit) const;
+    /// SystemdClient::take_down, for a unit that often is not there: then without asking systemd.
+    void take_down(SystemdClient& systemd, const std::string& unit, std::chrono::milliseconds limit) const;
 
   private:
     fs::path folder_;

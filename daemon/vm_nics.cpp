@@ -272,9 +272,7 @@ void write_tap_files(const VmHost& host, const VmRecord& vm, const std::vector<I
         }
     }
     if (taps.empty() && gone.empty()) {
-        if (fs::exists(host.units().file(unit))) { // to remove what is not there would still cost an fsync
-            host.units().remove(unit);
-        }
+        host.units().remove(unit);
         return;
     }
     refresh_file(folder / "net-setup.sh", tap_setup(vm.name, taps, gone, host.networks.helper()), 0700);

@@ -173,17 +173,7 @@ void VmPower::prepare_networks(const VmRecord& vm) const {
 /// when the call returns.
 void VmPower::take_down_host_side(const Name& name) const {
     close_published(host_, name);
-    const std::string unit = tap_unit_name(name);
-    if (!fs::exists(host_.units().file(unit))) {
-        return;
-    }
-    const std::string state = host_.systemd.status(unit).active_state;
-    if (state != "inactive") {
-        host_.systemd.stop(unit, 30s);
-    }
-    if (state == "failed") {
-        host_.systemd.reset_failed(unit);
-    }
+    host_.units().take_down(host_.systemd, tap_unit_name(name), 30s);
 }
 
 /// Endings count from here: before the start's job was done, systemd may have told of the run before.

@@ -23,27 +23,6 @@ std::optional<IpAddress> relay_target(const VmRecord& vm, NetworkService& networ
     return std::nullopt;
 }
 
-void remove_units(const VmHost& host, const Name& vm) {
-    for (const std::string& unit : {publish_socket_name(vm), publish_service_name(vm)}) {
-        if (fs::exists(host.units().file(unit))) { // to remove what is not there would still cost an fsync
-            host.units().remove(unit);
-        }
-    }
-}
-
-void stop_unit(const VmHost& host, const std::string& unit) {
-    if (!fs::exists(host.units().file(unit))) {
-        return;
-    }
-    const std::string state = host.systemd.status(unit).active_state;
-    if (state != "inactive") {
-        host.systemd.stop(unit, patience);
-    }
-    if (state == "failed") {
-        host.systemd.reset_failed(unit);
-    }
-}
-
 } // namespace
 
 void check_publish(const VmRecord& vm, NetworkService& networks) {
@@ -63,7 +42,8 @@ void check_publish(const VmRecord& vm, NetworkService& networks) {
 
 void write_publish_files(const VmHost& host, const VmRecord& vm) {
     if (!is_relayed(vm)) {
-        remove_units(host, vm.name);
+        host.units().remove(publish_socket_name(vm.name));
+        host.units().remove(publish_service_name(vm.name));
         return;
     }
     check_publish(vm, host.networks);
@@ -77,7 +57,7 @@ void write_publish_files(const VmHost& host, const VmRecord& vm) {
         host.systemd.reload();
     }
     if (service_written == Written::changed) {
-        stop_unit(host, service);
+        host.units().take_down(host.systemd, service, patience);
     }
 }
 
@@ -106,8 +86,9 @@ void open_published(const VmHost& host, const VmRecord& vm) {
 }
 
 void close_published(const VmHost& host, const Name& name) {
-    stop_unit(host, publish_socket_name(name));
-    stop_unit(host, publish_service_name(name));
+    for (const std::string& unit : {publish_socket_name(name), publish_service_name(name)}) {
+        host.units().take_down(host.systemd, unit, patience);
+    }
 }
 
 } // namespace capsul

@@ -20,12 +20,9 @@ bool is_missing(const fs::path& path) {
 
 /// Durable before anything else goes, since a unit without a VM would start at boot.
 void remove_units(const VmHost& host, const Name& name) {
-    host.units().remove(vm_unit_name(name));
     for (const std::string& unit :
-         {tap_unit_name(name), publish_socket_name(name), publish_service_name(name)}) {
-        if (!is_missing(host.units().file(unit))) {
-            host.units().remove(unit);
-        }
+         {vm_unit_name(name), tap_unit_name(name), publish_socket_name(name), publish_service_name(name)}) {
+        host.units().remove(unit);
     }
 }
 

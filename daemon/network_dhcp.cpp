@@ -4,6 +4,7 @@
 #include "daemon/dnsmasq_config.hpp"
 #include "daemon/host_dns.hpp"
 #include "daemon/journal.hpp"
+#include "daemon/network_view.hpp"
 #include "lib/error.hpp"
 #include "lib/fd.hpp"
 
@@ -24,11 +25,9 @@ constexpr std::chrono::seconds patience{45}; // more than the unit's own limit
 /// Of all that VMs have on the network, in the order of their names.
 std::vector<DhcpHost> hosts_on(Records<VmRecord>& vms, const Name& network) {
     std::vector<DhcpHost> hosts;
-    for (const auto& vm : vms.list()) {
-        for (const Nic& nic : vm.record ? vm.record->nics : std::vector<Nic>()) {
-            if (nic.network == network) {
-                hosts.push_back({nic.mac, nic.ip, nic.ip6, vm.name});
-            }
+    for (const auto& [vm, nic] : plugged_nics(vms)) {
+        if (nic.network == network) {
+            hosts.push_back({nic.mac, nic.ip, nic.ip6, vm});
         }
     }
     return hosts;
@@ -128,10 +127,10 @@ void NetworkDhcp::start(const Name& network) {
     }
     if (systemd_.start(unit, patience) != JobResult::done) {
         const auto lines = journal_lines(unit, {systemd_.status(unit).invocation_id, 0}, 3, 1s);
-        throw Error(ErrorCode::internal,
-                    fmt::format("network {}: its DHCP server does not start: {}", network.to_string(),
-                                fmt::join(lines, "; ")),
-                    "`capsulctl doctor` tells what this host lacks");
+        throw Error(
+            ErrorCode::internal,
+            about_network(network, fmt::format("its DHCP server does not start: {}", fmt::join(lines, "; "))),
+            "`capsulctl doctor` tells what this host lacks");
     }
 }
 

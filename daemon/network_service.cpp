@@ -1,8 +1,8 @@
 #include "daemon/network_service.hpp"
 
 #include "daemon/ipam.hpp"
-#include "daemon/journal.hpp"
 #include "daemon/netlink.hpp"
+#include "daemon/network_claims.hpp"
 #include "daemon/network_plan.hpp"
 #include "daemon/network_unit.hpp"
 
@@ -15,8 +15,6 @@
 namespace capsul {
 namespace {
 
-using namespace std::chrono_literals;
-
 std::vector<std::string> texts(const std::vector<Name>& names) {
     std::vector<std::string> result;
     for (const Name& name : names) {
@@ -25,23 +23,18 @@ std::vector<std::string> texts(const std::vector<Name>& names) {
     return result;
 }
 
-} // namespace
-
-std::vector<Name> vms_on(Records<VmRecord>& vms, const Name& network) {
-    std::vector<Name> found;
-    for (const auto& vm : vms.list()) {
-        if (vm.record &&
-            std::ranges::any_of(vm.record->nics, [&](const Nic& nic) { return nic.network == network; })) {
-            found.push_back(vm.name);
-        }
-    }
-    return found;
+/// The TAP's name stays when DHCP is switched off: the scripts take it away by it.
+void choose_dhcp_tap(NetworkRecord& network, const NetGrants& grants, std::set<std::string> taken) {
+    taken.insert(network.bridge.to_string());
+    network.dhcp_tap = interface_name(grants.prefix, network.name.to_string() + "-dhcp", taken);
 }
+
+} // namespace
 
 NetworkService::NetworkService(const Paths& paths, const fs::path& programs, Store& store,
                                OperationService& operations, EventLog& events, SystemdClient& systemd)
     : paths_(paths), store_(store), operations_(operations), events_(events), systemd_(systemd),
-      units_(paths), dhcp_(paths, programs, store, systemd),
+      units_(paths), view_(paths, store, systemd), dhcp_(paths, programs, store, systemd),
       power_(paths, programs / "capsul-net", store, systemd, dhcp_) {}
 
 void NetworkService::sweep() {
@@ -57,119 +50,6 @@ void NetworkService::sweep() {
             // No folder of ours, or one that cannot be removed now: it stays until the next start.
         }
     }
-}
-
-std::vector<Network> NetworkService::list() {
-    std::map<std::string, std::string> active;
-    for (const char* pattern : {"capsul-net-*.service", "capsul-dhcp-*.service"}) {
-        for (UnitStatus& unit : systemd_.list(pattern)) {
-            active.emplace(std::move(unit.name), std::move(unit.active_state));
-        }
-    }
-    const auto state = [&](const std::string& unit) {
-        const auto found = active.find(unit);
-        return found == active.end() ? "inactive" : found->second;
-    };
-    std::vector<Network> networks;
-    for (const auto& stored : store_.networks.list()) {
-        networks.push_back(
-            describe(stored, state(network_unit_name(stored.name)), state(dhcp_unit_name(stored.name))));
-    }
-    return networks;
-}
-
-Network NetworkService::show(const Name& name) {
-    const auto stored = store_.networks.find(name);
-    if (!stored) {
-        throw no_such_network(name);
-    }
-    const std::string unit = network_unit_name(name);
-    const ServiceStatus status = systemd_.status(unit);
-    const bool has_dhcp = stored->record && stored->record->dhcp;
-    Network network = describe(*stored, status.active_state,
-                               has_dhcp ? systemd_.status(dhcp_unit_name(name)).active_state : std::string());
-    if (network.state == NetworkState::failed) {
-        network.reason =
-            fmt::format("{}", fmt::join(journal_lines(unit, {status.invocation_id, 0}, 3, 0ms), "; "));
-    } else if (network.dhcp == NetworkState::failed) {
-        network.reason = fmt::format("its DHCP server has failed: {}",
-                                     fmt::join(journal_lines(dhcp_unit_name(name), {}, 3, 0ms), "; "));
-    }
-    return network;
-}
-
-Network NetworkService::describe(const Stored<NetworkRecord>& stored, const std::string& active_state,
-                                 const std::string& dhcp_state) {
-    Network network;
-    network.name = stored.name;
-    network.unit = network_unit_name(stored.name);
-    network.enabled = units_.is_enabled(network.unit);
-    network.state = state_of_unit<NetworkState>(active_state);
-    network.vms = vms_on(store_.vms, stored.name);
-    if (!stored.record) {
-        network.state = NetworkState::broken;
-        network.reason = stored.broken;
-        return network;
-    }
-    network.spec = *stored.record;
-    if (network.spec->dhcp) {
-        network.dhcp = state_of_unit<NetworkState>(dhcp_state);
-    }
-    if (!fs::is_regular_file(units_.file(network.unit))) {
-        network.state = NetworkState::broken;
-        network.reason = "its unit file is missing or masked; `capsulctl network start` writes it anew";
-    }
-    return network;
-}
-
-std::vector<Lease> NetworkService::leases(const Name& name) {
-    const NetworkRecord network = usable(name);
-    std::map<IpAddress, Lease> leases;
-    for (const auto& gateway : {network.gateway, network.gateway6}) {
-        if (gateway) {
-            leases[*gateway] = {*gateway, "gateway", {}, {}};
-        }
-    }
-    for (const Reservation& reservation : network.reservations) {
-        leases[reservation.ip] = {reservation.ip, "reserved", reservation.vm, {}};
-    }
-    for (const auto& vm : store_.vms.list()) {
-        for (const Nic& nic : vm.record ? vm.record->nics : std::vector<Nic>()) {
-            for (const auto& ip : {nic.ip, nic.ip6}) {
-                if (ip && nic.network == name) {
-                    leases[*ip] = {*ip, "vm", vm.name, nic.mac};
-                }
-            }
-        }
-    }
-    std::vector<Lease> result;
-    for (auto& [ip, lease] : leases) {
-        result.push_back(std::move(lease));
-    }
-    return result;
-}
-
-NetworkRecord NetworkService::usable(const Name& name) {
-    const auto stored = store_.networks.find(name);
-    if (stored && stored->record) {
-        return *stored->record;
-    }
-    if (stored) {
-        throw Error(ErrorCode::wrong_state,
-                    about_network(name, "its record cannot be used: " + stored->broken));
-    }
-    throw no_such_network(name);
-}
-
-/// The error (not_found) about a network that there is not.
-Error NetworkService::no_such_network(const Name& name) {
-    std::vector<std::string> names;
-    for (const auto& other : store_.networks.list()) {
-        names.push_back(other.name.to_string());
-    }
-    return {ErrorCode::not_found, about_network(name, "does not exist"),
-            names.empty() ? "`capsulctl network create " + name.to_string() + "` makes it"
-                          : fmt::format("networks there are: {}", fmt::join(names, ", "))};
 }
 
 /// All actions on networks run one after the other: so two cannot get the same subnet or bridge.
@@ -218,64 +98,14 @@ NetworkRecord NetworkService::plan(const NetworkCreate& call) {
     if (network.type == NetworkType::bridge) {
         plan_bridge(network, grants, find_link(network.bridge.to_string()));
     } else {
-        plan_nat(network, grants, {taken_interfaces(), taken_subnets()});
+        const auto interfaces = taken_interfaces();
+        plan_nat(network, grants, {interfaces, taken_subnets(store_)});
+        if (network.dhcp) {
+            choose_dhcp_tap(network, grants, interfaces);
+        }
     }
-    choose_dhcp_tap(network);
     check_addressing(network);
     return network;
-}
-
-/// The TAP's name stays when DHCP is switched off: the scripts take it away by it.
-void NetworkService::choose_dhcp_tap(NetworkRecord& network) {
-    if (!network.dhcp || network.dhcp_tap) {
-        return;
-    }
-    auto taken = taken_interfaces();
-    taken.insert(network.bridge.to_string());
-    network.dhcp_tap =
-        interface_name(read_net_grants(helper()).prefix, network.name.to_string() + "-dhcp", taken);
-}
-
-std::set<std::string> NetworkService::taken_interfaces() {
-    std::set<std::string> names;
-    for (const Link& link : all_links()) {
-        names.insert(link.name);
-    }
-    for (const auto& network : store_.networks.list()) {
-        if (network.record) {
-            names.insert(network.record->bridge.to_string());
-            if (network.record->dhcp_tap) {
-                names.insert(network.record->dhcp_tap->to_string());
-            }
-        }
-    }
-    for (const auto& vm : store_.vms.list()) {
-        for (const Nic& nic : vm.record ? vm.record->nics : std::vector<Nic>()) {
-            if (nic.tap) {
-                names.insert(nic.tap->to_string());
-            }
-        }
-    }
-    return names;
-}
-
-/// And by what each is taken.
-std::vector<std::pair<Cidr, std::string>> NetworkService::taken_subnets() {
-    std::vector<std::pair<Cidr, std::string>> subnets;
-    for (const HostRoute& route : host_routes()) {
-        subnets.emplace_back(route.destination, "a route of this host");
-    }
-    for (const auto& network : store_.networks.list()) {
-        if (!network.record) {
-            continue;
-        }
-        for (const auto& subnet : {network.record->subnet, network.record->subnet6}) {
-            if (subnet) {
-                subnets.emplace_back(*subnet, "the network " + network.name.to_string());
-            }
-        }
-    }
-    return subnets;
 }
 
 void NetworkService::prepare(const Name& name) {
@@ -297,7 +127,9 @@ Operation NetworkService::set(const NetworkSet& call) {
         network.egress = call.egress.value_or(network.egress);
         network.dns = call.dns.value_or(network.dns);
         network.dhcp = call.dhcp.value_or(network.dhcp);
-        choose_dhcp_tap(network);
+        if (network.dhcp && !network.dhcp_tap) { // else a program's run for nothing
+            choose_dhcp_tap(network, read_net_grants(helper()), taken_interfaces());
+        }
         try {
             power_.apply(network);
         } catch (...) {
@@ -334,7 +166,7 @@ Operation NetworkService::stop(const Name& name) {
 }
 
 void NetworkService::require_no_running_vm(const Name& name) {
-    const auto on_it = texts(vms_on(store_.vms, name));
+    const auto on_it = texts(vms_by_network(store_.vms)[name]);
     std::vector<std::string> running;
     for (const UnitStatus& unit : systemd_.list("capsul-vm-*.service")) {
         const auto vm = vm_of_unit(unit.name);

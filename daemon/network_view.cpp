@@ -1,0 +1,150 @@
+#include "daemon/network_view.hpp"
+
+#include "daemon/journal.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+namespace capsul {
+namespace {
+
+using namespace std::chrono_literals;
+
+/// The error (not_found) about a network that there is not.
+Error no_such_network(Records<NetworkRecord>& networks, const Name& name) {
+    std::vector<std::string> names;
+    for (const auto& other : networks.list()) {
+        names.push_back(other.name.to_string());
+    }
+    return {ErrorCode::not_found, about_network(name, "does not exist"),
+            names.empty() ? "`capsulctl network create " + name.to_string() + "` makes it"
+                          : fmt::format("networks there are: {}", fmt::join(names, ", "))};
+}
+
+} // namespace
+
+std::vector<PluggedNic> plugged_nics(Records<VmRecord>& vms) {
+    std::vector<PluggedNic> found;
+    for (const auto& vm : vms.list()) {
+        for (const Nic& nic : vm.record ? vm.record->nics : std::vector<Nic>()) {
+            found.push_back({vm.name, nic});
+        }
+    }
+    return found;
+}
+
+std::map<Name, std::vector<Name>> vms_by_network(Records<VmRecord>& vms) {
+    std::map<Name, std::vector<Name>> found;
+    for (const auto& [vm, nic] : plugged_nics(vms)) {
+        std::vector<Name>& on_it = found[nic.network];
+        if (on_it.empty() || on_it.back() != vm) {
+            on_it.push_back(vm);
+        }
+    }
+    return found;
+}
+
+NetworkRecord usable_network(Records<NetworkRecord>& networks, const Name& name) {
+    const auto stored = networks.find(name);
+    if (stored && stored->record) {
+        return *stored->record;
+    }
+    if (stored) {
+        throw Error(ErrorCode::wrong_state,
+                    about_network(name, "its record cannot be used: " + stored->broken));
+    }
+    throw no_such_network(networks, name);
+}
+
+std::vector<Network> NetworkView::list() const {
+    std::map<std::string, std::string> active;
+    for (const char* pattern : {"capsul-net-*.service", "capsul-dhcp-*.service"}) {
+        for (UnitStatus& unit : systemd_.list(pattern)) {
+            active.emplace(std::move(unit.name), std::move(unit.active_state));
+        }
+    }
+    const auto state = [&](const std::string& unit) {
+        const auto found = active.find(unit);
+        return found == active.end() ? "inactive" : found->second;
+    };
+    auto vms = vms_by_network(store_.vms);
+    std::vector<Network> networks;
+    for (const auto& stored : store_.networks.list()) {
+        networks.push_back(
+            describe(stored, std::move(vms[stored.name]),
+                     {state(network_unit_name(stored.name)), state(dhcp_unit_name(stored.name))}));
+    }
+    return networks;
+}
+
+Network NetworkView::show(const Name& name) const {
+    const auto stored = store_.networks.find(name);
+    if (!stored) {
+        throw no_such_network(store_.networks, name);
+    }
+    const std::string unit = network_unit_name(name);
+    const ServiceStatus status = systemd_.status(unit);
+    const bool has_dhcp = stored->record && stored->record->dhcp;
+    Network network =
+        describe(*stored, vms_by_network(store_.vms)[name],
+                 {status.active_state, has_dhcp ? systemd_.status(dhcp_unit_name(name)).active_state : ""});
+    if (network.state == NetworkState::failed) {
+        network.reason =
+            fmt::format("{}", fmt::join(journal_lines(unit, {status.invocation_id, 0}, 3, 0ms), "; "));
+    } else if (network.dhcp == NetworkState::failed) {
+        network.reason = fmt::format("its DHCP server has failed: {}",
+                                     fmt::join(journal_lines(dhcp_unit_name(name), {}, 3, 0ms), "; "));
+    }
+    return network;
+}
+
+Network NetworkView::describe(const Stored<NetworkRecord>& stored, std::vector<Name> vms,
+                              const States& states) const {
+    Network network;
+    network.name = stored.name;
+    network.unit = network_unit_name(stored.name);
+    network.enabled = units_.is_enabled(network.unit);
+    network.state = state_of_unit<NetworkState>(states.network);
+    network.vms = std::move(vms);
+    if (!stored.record) {
+        network.state = NetworkState::broken;
+        network.reason = stored.broken;
+        return network;
+    }
+    network.spec = *stored.record;
+    if (network.spec->dhcp) {
+        network.dhcp = state_of_unit<NetworkState>(states.dhcp);
+    }
+    if (!fs::is_regular_file(units_.file(network.unit))) {
+        network.state = NetworkState::broken;
+        network.reason = "its unit file is missing or masked; `capsulctl network start` writes it anew";
+    }
+    return network;
+}
+
+std::vector<Lease> NetworkView::leases(const Name& name) const {
+    const NetworkRecord network = usable_network(store_.networks, name);
+    std::map<IpAddress, Lease> leases;
+    for (const auto& gateway : {network.gateway, network.gateway6}) {
+        if (gateway) {
+            leases[*gateway] = {*gateway, "gateway", {}, {}};
+        }
+    }
+    for (const Reservation& reservation : network.reservations) {
+        leases[reservation.ip] = {reservation.ip, "reserved", reservation.vm, {}};
+    }
+    for (const auto& [vm, nic] : plugged_nics(store_.vms)) {
+        for (const auto& ip : {nic.ip, nic.ip6}) {
+            if (ip && nic.network == name) {
+                leases[*ip] = {*ip, "vm", vm, nic.mac};
+            }
+        }
+    }
+    std::vector<Lease> result;
+    for (auto& [ip, lease] : leases) {
+        result.push_back(std::move(lease));
+    }
+    return result;
+}
+
+} // namespace capsul

@@ -46,8 +46,8 @@ class NetworkDhcp {
     Store& store_;
     SystemdClient& systemd_;
     const UserUnits units_;
-    std::mutex
-        mutex_; ///< held from reading the records until dnsmasq knows: the last to change them is not undone
+    /// Held from reading the records until dnsmasq knows: the last to change them is not undone.
+    std::mutex mutex_;
 };
 
 } // namespace capsul

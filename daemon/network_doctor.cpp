@@ -123,10 +123,9 @@ Finding check_foreign_firewall() {
 
 Finding check_dnsmasq(const NetworkRecord& network) {
     if (has_dnsmasq()) {
-        return good("net-dhcp", fmt::format("network {}: dnsmasq is installed", network.name.to_string()));
+        return good("net-dhcp", about_network(network.name, "dnsmasq is installed"));
     }
-    return fail("net-dhcp",
-                fmt::format("network {}: no DHCP, since dnsmasq is not installed", network.name.to_string()),
+    return fail("net-dhcp", about_network(network.name, "no DHCP, since dnsmasq is not installed"),
                 "sudo apt install dnsmasq-base");
 }
 

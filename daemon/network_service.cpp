@@ -82,7 +82,7 @@ Json NetworkService::make(const NetworkCreate& call, Progress& progress) {
 }
 
 NetworkRecord NetworkService::plan(const NetworkCreate& call) {
-    if (call.name.to_string() == user_network) {
+    if (is_user_network(call.name)) {
         throw Error(ErrorCode::invalid, "name: 'user' is QEMU's own network, which is always there");
     }
     if (store_.networks.exists(call.name) || fs::exists(paths_.network(call.name))) {

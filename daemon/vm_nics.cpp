@@ -14,10 +14,6 @@
 namespace capsul {
 namespace {
 
-bool is_user(const Name& network) {
-    return network.to_string() == user_network;
-}
-
 int free_slot(const VmRecord& vm) {
     for (int slot = 0; slot < most_nics; ++slot) {
         if (std::ranges::find(vm.nics, slot, &Nic::slot) == vm.nics.end()) {
@@ -211,7 +207,7 @@ void add_nics(VmRecord& vm, const std::vector<NicSpec>& wanted, NetworkService& 
     std::optional<TapNames> names;
     for (const NicSpec& spec : wanted) {
         Nic nic = bare_nic(vm, spec, others);
-        if (is_user(spec.network)) {
+        if (is_user_network(spec.network)) {
             fill_user(vm, spec);
         } else {
             const NetworkRecord network = networks.usable(spec.network);

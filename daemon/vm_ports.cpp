@@ -11,8 +11,8 @@
 namespace capsul {
 namespace {
 
-constexpr std::size_t most_ports =
-    256; // each is some forty bytes of one word of a command line, QEMU's or the relay's
+/// Each is some forty bytes of one word of a command line, QEMU's or the relay's.
+constexpr std::size_t most_ports = 256;
 
 Error bind_failure(const Name& name, const PublishedPort& port, int number) {
     const std::string where = fmt::format("port {} of {}", port.host_port(), port.address());

@@ -205,7 +205,7 @@ Operation VmService::create(const VmCreate& call) {
     check_create(named, *named.name);
     static_cast<void>(host_.images.usable(named.image));
     for (const NicSpec& nic : named.networks) {
-        if (nic.network.to_string() != user_network) {
+        if (!is_user_network(nic.network)) {
             static_cast<void>(host_.networks.usable(nic.network));
         }
     }

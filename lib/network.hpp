@@ -352,6 +352,9 @@ struct NetworkLeases {
 
 /// The name of QEMU's own user-mode network, which needs no record.
 inline constexpr std::string_view user_network = "user";
+[[nodiscard]] inline bool is_user_network(const Name& name) {
+    return name.to_string() == user_network;
+}
 
 /// "network lan: TEXT": how every error about a network begins.
 [[nodiscard]] std::string about_network(const Name& name, const std::string& text);

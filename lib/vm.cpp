@@ -85,8 +85,7 @@ std::string vm_unit_name(const Name& name) {
 }
 
 bool has_user_nic(const VmRecord& vm) {
-    return std::ranges::any_of(vm.nics,
-                               [](const Nic& nic) { return nic.network.to_string() == user_network; });
+    return std::ranges::any_of(vm.nics, [](const Nic& nic) { return is_user_network(nic.network); });
 }
 
 bool has_taps(const VmRecord& vm) {

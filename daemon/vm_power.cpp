@@ -1,16 +1,15 @@
 #include "daemon/vm_power.hpp"
 
-#include "daemon/journal.hpp"
 #include "daemon/unit_file.hpp"
 #include "daemon/vm_nics.hpp"
 #include "daemon/vm_ports.hpp"
 #include "daemon/vm_publish.hpp"
+#include "daemon/vm_start_error.hpp"
 #include "daemon/vm_unit.hpp"
 #include "lib/fd.hpp"
 
 #include <csignal>
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 #include <unistd.h>
 
 namespace capsul {
@@ -39,22 +38,6 @@ void require_unmasked(const Name& name, const fs::path& unit) {
                     fmt::format("`systemctl --user unmask {}`; the next start writes the unit anew",
                                 unit.filename().string()));
     }
-}
-
-/// Why a unit failed that printed nothing. Statuses from 200 on are those of systemd's own steps before it
-/// runs a program (systemd.exec(5), "Process Exit Codes").
-std::string silent_failure(const ServiceStatus& status) {
-    const bool was_run = status.exec_main_status < 200;
-    return fmt::format("{} (status {})",
-                       was_run ? "systemd says: " + status.result
-                               : "systemd could not do what its unit says, such as its sandbox",
-                       status.exec_main_status);
-}
-
-std::string drop_in_hint(const ServiceStatus& status) {
-    return status.drop_in_paths.empty()
-               ? ""
-               : fmt::format("its unit is changed by {}; ", fmt::join(status.drop_in_paths, ", "));
 }
 
 } // namespace
@@ -126,9 +109,9 @@ void VmPower::start_unit(const VmRecord& vm, const ServiceStatus& before, Progre
     case JobResult::done:
         break;
     case JobResult::dependency:
-        fail_dependency(vm);
+        throw dependency_error(host_, vm);
     default:
-        fail_start(vm.name);
+        throw start_error(host_, vm.name);
     }
     await_qemu(vm.name);
     open_ports(vm);
@@ -181,52 +164,20 @@ void VmPower::await_qemu(const Name& name) const {
     const unsigned endings = host_.monitors.endings(name);
     const auto ended = [&] { return host_.monitors.endings(name) != endings; };
     if (is_stopped(host_.systemd.status(vm_unit_name(name)).active_state)) {
-        fail_start(name);
+        throw start_error(host_, name);
     }
     try {
         static_cast<void>(host_.monitors.connection(name, host_.config.vm.start_timeout.value(), ended));
     } catch (const Error& error) {
         // One that hangs up is mostly about to end, and has said why.
         if (ended() || host_.systemd.wait_until_stopped(vm_unit_name(name), 1s)) {
-            fail_start(name);
+            throw start_error(host_, name);
         }
         end_qemu(name, SIGKILL);
         throw Error(error.code(),
                     about(name, fmt::format("QEMU started but does not answer: {}", error.what())),
                     "`capsulctl logs --source qemu " + name.to_string() + "` shows what it said");
     }
-}
-
-/// One of the units that its interfaces need has not come up.
-void VmPower::fail_dependency(const VmRecord& vm) const {
-    std::vector<std::string> units{tap_unit_name(vm.name)};
-    for (const Name& network : networks_of(vm)) {
-        units.insert(units.begin(), network_unit_name(network));
-    }
-    for (const std::string& unit : units) {
-        const ServiceStatus status = host_.systemd.status(unit);
-        if (status.active_state != "failed") {
-            continue;
-        }
-        const auto lines = journal_lines(unit, {status.invocation_id, 0}, 3, 1s);
-        host_.systemd.reset_failed(unit);
-        throw Error(ErrorCode::internal,
-                    about(vm.name, fmt::format("cannot start: {}: {}", unit, fmt::join(lines, "; "))),
-                    "`capsulctl doctor` tells what this host lacks");
-    }
-    fail_start(vm.name);
-}
-
-void VmPower::fail_start(const Name& name) const {
-    const ServiceStatus status = host_.systemd.status(vm_unit_name(name));
-    const auto lines = journal_lines(vm_unit_name(name), {status.invocation_id, status.exec_main_pid}, 5, 1s);
-    std::string why = fmt::format("{}", fmt::join(lines, "; "));
-    if (why.empty()) {
-        why = silent_failure(status);
-    }
-    throw Error(ErrorCode::internal, about(name, "QEMU did not start: " + why),
-                drop_in_hint(status) + "`capsulctl logs --source unit " + name.to_string() +
-                    "` and `capsulctl doctor` tell more");
 }
 
 StopResult VmPower::stop(const Name& name, std::optional<Duration> timeout, bool force, bool disable,

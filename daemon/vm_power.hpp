@@ -27,8 +27,6 @@ class VmPower {
     void open_ports(const VmRecord& vm) const;
     void take_down_host_side(const Name& name) const;
     void await_qemu(const Name& name) const;
-    [[noreturn]] void fail_start(const Name& name) const;
-    [[noreturn]] void fail_dependency(const VmRecord& vm) const;
     void end_qemu(const Name& name, int signal) const;
     StopKind stop_unit(const Name& name, std::chrono::milliseconds limit, Progress& progress) const;
     [[nodiscard]] std::shared_ptr<QmpClient> listening_monitor(const Name& name) const;

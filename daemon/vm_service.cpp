@@ -2,21 +2,15 @@
 
 #include "daemon/cloud_init.hpp"
 #include "daemon/port.hpp"
-#include "daemon/process.hpp"
-#include "daemon/seed_iso.hpp"
-#include "daemon/unit_file.hpp"
+#include "daemon/vm_creation.hpp"
 #include "daemon/vm_ports.hpp"
 #include "daemon/vm_publish.hpp"
 #include "daemon/vm_removal.hpp"
-#include "daemon/vm_unit.hpp"
-#include "lib/fd.hpp"
 
 #include <algorithm>
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/sysinfo.h>
 #include <sys/un.h>
-#include <unistd.h>
 
 namespace capsul {
 namespace {
@@ -24,27 +18,6 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::uint64_t mib = 1U << 20U;
-
-void sync_file(const fs::path& path) {
-    const UniqueFd fd = open_file(path, O_RDONLY);
-    if (::fsync(fd.get()) != 0) {
-        throw_errno(errno, path.string());
-    }
-}
-
-void create_overlay(const VmFiles& files, Bytes size) {
-    const ProcessResult result =
-        run_process({"qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", files.base.string(),
-                     files.disk().string(), std::to_string(size.count())},
-                    30s);
-    if (result.status != 0) {
-        const bool full = result.err.find("No space left") != std::string::npos;
-        throw Error(
-            full ? ErrorCode::no_space : ErrorCode::internal,
-            fmt::format("{}: {}", files.disk().string(), result.err.substr(0, result.err.find('\n'))));
-    }
-    sync_file(files.disk());
-}
 
 void check_memory(Bytes memory) {
     struct sysinfo host {};
@@ -225,7 +198,7 @@ Json VmService::make(const VmCreate& call, const Name& name, Progress& progress)
     planning.unlock();
     check_ports_free(name, vm.publish);
     try {
-        write_files(call, vm);
+        write_new_files(host_, call, vm);
         host_.store.vms.save(vm);
         host_.networks.nics_changed(networks_of(vm));
         image.lock.unlock(); // from now on the record keeps the image and the networks
@@ -251,25 +224,6 @@ void VmService::undo(const Name& name, Progress& progress) const {
     } catch (const std::exception&) {
         // A VM that cannot be stopped stays, for all to see; what lies about is found by recover().
     }
-}
-
-/// Everything but the record, which is written last: without it there is no VM.
-void VmService::write_files(const VmCreate& call, const VmRecord& vm) const {
-    const VmFiles files = host_.files(vm);
-    const std::string unit = vm_unit(vm, files, host_.programs);
-    const std::string config = seal(to_readconfig(qemu_sections(vm, files, host_.accelerator())));
-    make_folders(files.folder);
-    sync_folder(host_.paths.vms());
-    create_overlay(files, vm.disk);
-    const Seed seed{vm.uuid,        vm.name,          call.ssh_keys,
-                    call.user_data, call.init_script, seed_nics(vm, host_.networks)};
-    replace_file(files.seed(), seed_iso(seed_files(seed)));
-    replace_file(files.serial_log(), "");
-    replace_file(files.config(), config);
-    write_tap_files(host_, vm);
-    write_publish_files(host_, vm);
-    make_folders(host_.paths.units, 0755);
-    replace_file(host_.unit_file(vm.name), unit, 0644);
 }
 
 Operation VmService::remove(const Name& name) {

@@ -34,7 +34,6 @@ class VmService {
     void check_create(const VmCreate& call, const Name& name) const;
     Json make(const VmCreate& call, const Name& name, Progress& progress);
     void undo(const Name& name, Progress& progress) const;
-    void write_files(const VmCreate& call, const VmRecord& vm) const;
     [[nodiscard]] OtherVms others(const Name& name) const;
 
     const VmHost& host_;

@@ -1,0 +1,62 @@
+#include "daemon/vm_start_error.hpp"
+
+#include "daemon/journal.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+namespace capsul {
+namespace {
+
+using namespace std::chrono_literals;
+
+/// Why a unit failed that printed nothing. Statuses from 200 on are those of systemd's own steps before it
+/// runs a program (systemd.exec(5), "Process Exit Codes").
+std::string silent_failure(const ServiceStatus& status) {
+    const bool was_run = status.exec_main_status < 200;
+    return fmt::format("{} (status {})",
+                       was_run ? "systemd says: " + status.result
+                               : "systemd could not do what its unit says, such as its sandbox",
+                       status.exec_main_status);
+}
+
+std::string drop_in_hint(const ServiceStatus& status) {
+    return status.drop_in_paths.empty()
+               ? ""
+               : fmt::format("its unit is changed by {}; ", fmt::join(status.drop_in_paths, ", "));
+}
+
+} // namespace
+
+Error start_error(const VmHost& host, const Name& name) {
+    const ServiceStatus status = host.systemd.status(vm_unit_name(name));
+    const auto lines = journal_lines(vm_unit_name(name), {status.invocation_id, status.exec_main_pid}, 5, 1s);
+    std::string why = fmt::format("{}", fmt::join(lines, "; "));
+    if (why.empty()) {
+        why = silent_failure(status);
+    }
+    return {ErrorCode::internal, about(name, "QEMU did not start: " + why),
+            drop_in_hint(status) + "`capsulctl logs --source unit " + name.to_string() +
+                "` and `capsulctl doctor` tell more"};
+}
+
+Error dependency_error(const VmHost& host, const VmRecord& vm) {
+    std::vector<std::string> units{tap_unit_name(vm.name)};
+    for (const Name& network : networks_of(vm)) {
+        units.insert(units.begin(), network_unit_name(network));
+    }
+    for (const std::string& unit : units) {
+        const ServiceStatus status = host.systemd.status(unit);
+        if (status.active_state != "failed") {
+            continue;
+        }
+        const auto lines = journal_lines(unit, {status.invocation_id, 0}, 3, 1s);
+        host.systemd.reset_failed(unit);
+        return {ErrorCode::internal,
+                about(vm.name, fmt::format("cannot start: {}: {}", unit, fmt::join(lines, "; "))),
+                "`capsulctl doctor` tells what this host lacks"};
+    }
+    return start_error(host, vm.name);
+}
+
+} // namespace capsul

@@ -1,5 +1,6 @@
 #include "daemon/dhcp/server.hpp"
 
+#include "daemon/launcher/become.hpp"
 #include "daemon/launcher/call_filter.hpp"
 #include "daemon/launcher/file_rules.hpp"
 
@@ -67,18 +68,6 @@ launcher::Options walls(const std::vector<std::string>& readable) {
     return options;
 }
 
-/// Returns only when the program cannot be run. Its environment is empty.
-[[noreturn]] void become(std::vector<std::string> command) {
-    std::vector<char*> argv;
-    for (std::string& word : command) {
-        argv.push_back(word.data());
-    }
-    argv.push_back(nullptr);
-    char* const environment = nullptr;
-    ::execve(argv.front(), argv.data(), &environment);
-    fail(command.front().c_str());
-}
-
 [[noreturn]] void run(const std::vector<std::string>& command, const std::vector<std::string>& readable,
                       const sigset_t& signals) {
     try {
@@ -89,7 +78,7 @@ launcher::Options walls(const std::vector<std::string>& readable) {
         keep_needed_capabilities();
         launcher::confine_files(walls(readable));
         launcher::filter_calls(walls(readable));
-        become(command);
+        launcher::become(command);
     } catch (const std::exception& error) {
         std::fprintf(stderr, "capsul-dhcp: %s\n", error.what());
     }

@@ -1,5 +1,6 @@
 // capsul-run: ExecStart of every VM unit. Looks from inside whether the sandbox of the unit is there, narrows
 // it, and becomes QEMU. Without privilege, and it never goes on without a sandbox.
+#include "daemon/launcher/become.hpp"
 #include "daemon/launcher/call_filter.hpp"
 #include "daemon/launcher/file_rules.hpp"
 #include "daemon/launcher/last_words.hpp"
@@ -45,18 +46,6 @@ void drop_inheritance() {
     if (::close_range(3, ~0U, 0) != 0 || ::setrlimit(RLIMIT_CORE, &none) != 0) {
         throw std::system_error(errno, std::generic_category(), "descriptors and limits");
     }
-}
-
-/// Returns only when the program cannot be run. Its environment is empty.
-[[noreturn]] void become(std::vector<std::string> command) {
-    std::vector<char*> argv;
-    for (std::string& word : command) {
-        argv.push_back(word.data());
-    }
-    argv.push_back(nullptr);
-    char* const environment = nullptr;
-    ::execve(argv.front(), argv.data(), &environment);
-    throw std::system_error(errno, std::generic_category(), command.front());
 }
 
 int run(const Options& options) {

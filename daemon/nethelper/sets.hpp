@@ -60,20 +60,11 @@ class Sets {
     template <class IsOld>
     [[nodiscard]] int replace(std::span<const Set> sets, const IsOld& is_old,
                               std::span<const Element> wanted) {
-        Array<Element> present;
         Array<Element> old;
         for (unsigned attempt = 0; attempt < attempts; ++attempt) {
             const std::uint32_t generation = current_generation();
-            int error = list(sets, present);
+            int error = find(sets, is_old, old);
             if (error == 0) {
-                old.clear();
-                for (const Element& element : present) {
-                    // While the kernel resizes a set it tells an element twice at times, and to remove one
-                    // twice is an error.
-                    if (is_old(element) && std::find(old.begin(), old.end(), element) == old.end()) {
-                        old.push_back(element);
-                    }
-                }
                 error = change(generation, {old.begin(), old.end()}, wanted);
             }
             if (error != ERESTART && error != EINTR) {
@@ -85,6 +76,25 @@ class Sets {
 
   private:
     static constexpr unsigned attempts = 1000;
+
+    /// The elements of which `is_old` is true, each once. While the kernel resizes a set, a list of it may
+    /// have an element twice and leave another out, and says nothing of that: what one leaves out, a second
+    /// one has.
+    template <class IsOld>
+    [[nodiscard]] int find(std::span<const Set> sets, const IsOld& is_old, Array<Element>& found) {
+        found.clear();
+        Array<Element> present;
+        int error = 0;
+        for (unsigned times = 0; times < 2 && error == 0; ++times) {
+            error = list(sets, present);
+            for (const Element& element : present) {
+                if (std::find(found.begin(), found.end(), element) == found.end() && is_old(element)) {
+                    found.push_back(element);
+                }
+            }
+        }
+        return error;
+    }
 
     [[nodiscard]] static int known_error(int error);
     [[nodiscard]] std::uint32_t current_generation();

@@ -501,6 +501,20 @@ def test_sixty_of_the_same_are_one(net):
     assert net.fixed_macs("cap-t1") == [MAC] and net.elements()["known4"] == [f"cap-t1 . {MAC} . 203.0.113.20"]
 
 
+def test_nothing_of_many_is_left_in_the_tables(net):
+    """The kernel resizes its sets while they are read."""
+    net.write_policy(net.policy.replace("tap own 8", "tap own 400"))
+    net.helper("bridge-add", "cap-n1")
+    all_at_once = ("for p in $(seq 8); do (for r in $(seq 30); do i=; [ $1 = tap-del ] || "
+                   "i=\"cap-n1 02:00:00:00:$(printf %02x:%02x $p $r) $(printf -- \"--ip 10.80.$p.%d \" $(seq $r 4 250 | head -30))\"; "
+                   "$H $1 cap-$p-$r $i || exit; done) & done; wait")
+    for _ in range(2):
+        as_alice(net, f"set -- tap-add; {all_at_once}")
+        assert len(net.names("cap-")) == 1 + 240
+        as_alice(net, f"set -- tap-del; {all_at_once}")
+        assert net.names("cap-") == ["cap-n1"] and net.elements() == {}
+
+
 def test_a_stopped_one_holds_nobody_up_for_long(net):
     """It is in flight, of the same prefix; who comes later waits, counts it, and goes on."""
     script = (f"for i in $(seq 40); do $H tap-add cap-s$i br0 02:00:00:00:04:$(printf %02x $i) & sleep 0.00$((RANDOM % 5)); "

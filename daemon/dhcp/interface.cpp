@@ -70,19 +70,24 @@ class Kernel {
     Kernel& operator=(const Kernel&) = delete;
     ~Kernel() { ::close(socket_); }
 
-    /// Asks, and waits for the acknowledgement.
-    void run(Message& message, const char* what) const {
+    /// Asks, and waits for the acknowledgement. Returns the errno that it brings, or 0.
+    [[nodiscard]] int ask(Message& message) const {
         const auto bytes = message.finished();
         struct {
             nlmsghdr header;
             nlmsgerr error;
         } answer{};
         if (::send(socket_, bytes.data(), bytes.size(), 0) < 0 ||
-            ::recv(socket_, &answer, sizeof answer, MSG_TRUNC) < static_cast<ssize_t>(sizeof answer.header)) {
-            fail(errno, what);
+            ::recv(socket_, &answer, sizeof answer, MSG_TRUNC) < 0) {
+            return errno;
         }
-        if (answer.header.nlmsg_type != NLMSG_ERROR || answer.error.error != 0) {
-            fail(-answer.error.error, what);
+        return answer.header.nlmsg_type == NLMSG_ERROR ? -answer.error.error : EPROTO;
+    }
+
+    /// Asks for what must succeed.
+    void run(Message& message, const char* what) const {
+        if (const int error = ask(message); error != 0) {
+            fail(error, what);
         }
     }
 
@@ -96,16 +101,24 @@ ifinfomsg header_of(int index) {
     return header;
 }
 
-/// Its own choice of a link-local address may not be the bridge's.
 void set_mac(const Kernel& kernel, int index, const Mac& mac) {
     Message message(RTM_SETLINK, 0, header_of(index));
     message.put(IFLA_ADDRESS, [&] { message.add(std::span<const std::uint8_t>(mac)); });
+    kernel.run(message, "the server's interface");
+}
+
+/// Its own choice of a link-local address may not be the bridge's.
+void choose_no_address(const Kernel& kernel, int index) {
+    Message message(RTM_SETLINK, 0, header_of(index));
     message.put(IFLA_AF_SPEC, [&] {
         message.put(AF_INET6, [&] {
             message.put(IFLA_INET6_ADDR_GEN_MODE, [&] { message.add(std::uint8_t{IN6_ADDR_GEN_MODE_NONE}); });
         });
     });
-    kernel.run(message, "the server's interface");
+    const int error = kernel.ask(message);
+    if (error != 0 && error != EAFNOSUPPORT) { // a kernel without IPv6 chooses none anyway
+        fail(error, "the server's interface");
+    }
 }
 
 void set_up(const Kernel& kernel, int index) {
@@ -137,6 +150,7 @@ void set_up_interface(const std::string& name, const Mac& mac, const std::vector
     }
     const Kernel kernel;
     set_mac(kernel, index, mac);
+    choose_no_address(kernel, index);
     for (const Prefix& prefix : addresses) {
         add_address(kernel, index, prefix);
     }

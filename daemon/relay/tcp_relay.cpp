@@ -193,10 +193,10 @@ void TcpRelay::accept_some() {
                               : -1);
         if (client) {
             serve(std::move(client), std::move(guest));
-        } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-            watch_.want(0); // whoever waits is served when others have gone
-            return;
         } else if (errno == EAGAIN) {
+            return;
+        } else if (errno != EINTR && errno != ECONNABORTED) {
+            watch_.want(0); // as with too many open files: whoever waits is served when it has passed
             return;
         }
     }

@@ -1,5 +1,7 @@
 #include "daemon/dhcp/bridge.hpp"
 
+#include "daemon/dhcp/fail.hpp"
+
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
@@ -10,7 +12,6 @@
 #include <stdexcept>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <system_error>
 #include <thread>
 #include <unistd.h>
 
@@ -54,7 +55,7 @@ Mac mac_of(const std::string& interface) {
     const int error = errno;
     ::close(any);
     if (!known) {
-        throw std::system_error(error, std::generic_category(), "bridge " + interface);
+        fail(error, "bridge " + interface);
     }
     Mac mac{};
     std::copy_n(request.ifr_hwaddr.sa_data, mac.size(), mac.begin());

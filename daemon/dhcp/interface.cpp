@@ -1,5 +1,7 @@
 #include "daemon/dhcp/interface.hpp"
 
+#include "daemon/dhcp/fail.hpp"
+
 #include <cerrno>
 #include <cstring>
 #include <linux/if_addr.h>
@@ -9,15 +11,10 @@
 #include <net/if.h>
 #include <span>
 #include <sys/socket.h>
-#include <system_error>
 #include <unistd.h>
 
 namespace capsul::dhcp {
 namespace {
-
-[[noreturn]] void fail(int error, const char* what) {
-    throw std::system_error(error, std::generic_category(), what);
-}
 
 /// A request to the kernel being written.
 class Message {
@@ -146,7 +143,7 @@ void add_address(const Kernel& kernel, int index, const Prefix& prefix) {
 void set_up_interface(const std::string& name, const Mac& mac, const std::vector<Prefix>& addresses) {
     const int index = static_cast<int>(::if_nametoindex(name.c_str()));
     if (index == 0) {
-        fail(errno, name.c_str());
+        fail(errno, name);
     }
     const Kernel kernel;
     set_mac(kernel, index, mac);

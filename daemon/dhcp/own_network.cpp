@@ -1,19 +1,16 @@
 #include "daemon/dhcp/own_network.hpp"
 
+#include "daemon/dhcp/fail.hpp"
+
 #include <cerrno>
 #include <fcntl.h>
 #include <sched.h>
 #include <string>
 #include <string_view>
-#include <system_error>
 #include <unistd.h>
 
 namespace capsul::dhcp {
 namespace {
-
-[[noreturn]] void fail(const char* what) {
-    throw std::system_error(errno, std::generic_category(), what);
-}
 
 void write_to(const char* file, std::string_view text) {
     const int fd = ::open(file, O_WRONLY | O_CLOEXEC);
@@ -22,8 +19,7 @@ void write_to(const char* file, std::string_view text) {
     const int error = errno;
     ::close(fd);
     if (!written) {
-        errno = error;
-        fail(file);
+        fail(error, file);
     }
 }
 
@@ -39,7 +35,7 @@ void enter_own_network() {
     const std::string user = same(::geteuid());
     const std::string group = same(::getegid());
     if (::unshare(CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWPID) != 0) {
-        fail("a network namespace of its own");
+        fail(errno, "a network namespace of its own");
     }
     write_to("/proc/self/setgroups", "deny"); // or no group can be mapped
     write_to("/proc/self/uid_map", user);

@@ -1,12 +1,13 @@
 #include "daemon/dhcp/relay.hpp"
 
+#include "daemon/dhcp/fail.hpp"
+
 #include <array>
 #include <cerrno>
 #include <fstream>
 #include <poll.h>
 #include <string>
 #include <sys/signalfd.h>
-#include <system_error>
 #include <unistd.h>
 
 namespace capsul::dhcp {
@@ -62,7 +63,7 @@ int relay(Tap& trunk, Tap& own, const Server& server, const ServerProcess& proce
           const std::function<void()>& ready) {
     const int signal_fd = ::signalfd(-1, &signals, SFD_CLOEXEC);
     if (signal_fd < 0) {
-        throw std::system_error(errno, std::generic_category(), "signals");
+        fail(errno, "signals");
     }
     std::array<pollfd, 4> events{
         {{process.fd(), POLLIN, 0}, {signal_fd, POLLIN, 0}, {trunk.fd(), POLLIN, 0}, {own.fd(), POLLIN, 0}}};

@@ -1,5 +1,6 @@
 #include "daemon/dhcp/server.hpp"
 
+#include "daemon/dhcp/fail.hpp"
 #include "daemon/launcher/become.hpp"
 #include "daemon/launcher/call_filter.hpp"
 #include "daemon/launcher/file_rules.hpp"
@@ -13,7 +14,6 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <system_error>
 #include <unistd.h>
 
 namespace capsul::dhcp {
@@ -22,16 +22,12 @@ namespace {
 /// What dnsmasq asks for: to write the MAC of a client without address into its ARP cache, ICMPv6, port 67.
 constexpr std::array<unsigned, 3> needed{CAP_NET_ADMIN, CAP_NET_RAW, CAP_NET_BIND_SERVICE};
 
-[[noreturn]] void fail(const char* what) {
-    throw std::system_error(errno, std::generic_category(), what);
-}
-
 void set_capabilities(std::uint32_t mask) {
     __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
     std::array<__user_cap_data_struct, 2> data{};
     data[0] = {mask, mask, mask};
     if (::syscall(SYS_capset, &header, data.data()) != 0) {
-        fail("capabilities");
+        fail(errno, "capabilities");
     }
 }
 
@@ -49,13 +45,13 @@ void keep_needed_capabilities() {
     for (unsigned capability = 0; ::prctl(PR_CAPBSET_READ, capability, 0, 0, 0) >= 0; ++capability) {
         const bool keep = capability < 32 && (mask >> capability & 1U) != 0;
         if (!keep && ::prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) != 0) {
-            fail("capabilities");
+            fail(errno, "capabilities");
         }
     }
     set_capabilities(mask);
     for (const unsigned capability : needed) {
         if (::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability, 0, 0) != 0) {
-            fail("capabilities");
+            fail(errno, "capabilities");
         }
     }
 }
@@ -73,7 +69,7 @@ launcher::Options walls(const std::vector<std::string>& readable) {
     try {
         if (::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 ||
             ::pthread_sigmask(SIG_UNBLOCK, &signals, nullptr) != 0) {
-            fail("signals");
+            fail(errno, "signals");
         }
         keep_needed_capabilities();
         launcher::confine_files(walls(readable));
@@ -95,7 +91,7 @@ ServerProcess::ServerProcess(const std::vector<std::string>& command,
     }
     fd_ = child < 0 ? -1 : static_cast<int>(::syscall(SYS_pidfd_open, child, 0));
     if (fd_ < 0) {
-        fail("the server");
+        fail(errno, "the server");
     }
 }
 

@@ -1,21 +1,15 @@
 #include "daemon/dhcp/tap.hpp"
 
+#include "daemon/dhcp/fail.hpp"
+
 #include <cerrno>
 #include <fcntl.h>
 #include <linux/if_tun.h>
 #include <net/if.h>
 #include <sys/ioctl.h>
-#include <system_error>
 #include <unistd.h>
 
 namespace capsul::dhcp {
-namespace {
-
-[[noreturn]] void fail(int error, const std::string& what) {
-    throw std::system_error(error, std::generic_category(), what);
-}
-
-} // namespace
 
 Tap::Tap(const std::string& name) : fd_(::open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK)) {
     if (fd_ < 0) {

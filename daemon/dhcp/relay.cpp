@@ -69,7 +69,9 @@ int relay(Tap& trunk, Tap& own, const Server& server, const ServerProcess& proce
         {{process.fd(), POLLIN, 0}, {signal_fd, POLLIN, 0}, {trunk.fd(), POLLIN, 0}, {own.fd(), POLLIN, 0}}};
     bool is_ready = false;
     while ((events[0].revents & POLLIN) == 0) {
-        ::poll(events.data(), events.size(), is_ready ? -1 : look_again);
+        if (::poll(events.data(), events.size(), is_ready ? -1 : look_again) < 0 && errno != EINTR) {
+            fail(errno, "poll");
+        }
         if (events[1].revents != 0) {
             pass_on_signal(signal_fd, process);
         }

@@ -2,6 +2,7 @@
 
 import contextlib
 import socket
+import time
 
 import frames
 import pytest
@@ -179,6 +180,21 @@ def test_the_host_may_ask_a_guest(net, ip):
         assert not has(host, PROBE)
         sends(sport=9999)
         assert has(host, PROBE)
+
+
+@both
+def test_a_guest_may_take_its_time_to_answer(net, ip):
+    """As long as a client of a published UDP port is remembered, which is longer than the kernel's own limit."""
+    guest = ip.address(net.a)
+    net.sysctl("netfilter/nf_conntrack_udp_timeout", 1)
+    try:
+        with net.socket(ip.socket, 4001) as host:
+            host.sendto(b"a question", (guest, 9999))
+            time.sleep(2.5)
+            net.a.send(ip.frame(net.a, net.GATEWAY, ip.udp(guest, ip.host, 4001, 9999)))
+            assert has(host, PROBE)
+    finally:
+        net.sysctl("netfilter/nf_conntrack_udp_timeout", 30)
 
 
 def past_the_bridge(net, to):

@@ -6,7 +6,7 @@ namespace capsul::nethelper {
 namespace {
 
 constexpr const char* usage =
-    "usage: capsul-net tap-add NAME BRIDGE MAC [--isolated] [--ip ADDRESS]... | "
+    "usage: capsul-net tap-add NAME BRIDGE MAC [--isolated] [--ip ADDRESS]... [--any-ip] | "
     "trunk-add NAME BRIDGE [--no-learning] | tap-del NAME | "
     "bridge-add NAME | bridge-del NAME | addr-add BRIDGE ADDRESS/LENGTH | "
     "egress BRIDGE [--isolated] none|full|dns-icmp|list [ITEM]... | list | check-policy [FILE]";

@@ -215,7 +215,7 @@ void add_network_set(CLI::App& parent, Session& session) {
     auto flags = std::make_shared<SetFlags>();
     command.add_option("NAME", flags->name, "The network")->required()->type_name("NETWORK");
     add_egress(command, flags->egress, "What VMs may reach outside, nat only");
-    add_dns(command, flags->dns, "DNS server of VMs that are made from now on");
+    add_dns(command, flags->dns, "DNS server of VMs that are made, or ask by DHCP, from now on");
     command.add_flag("--host-dns", flags->host_dns, "Those VMs get the DNS servers of this host");
     add_text(command, "--dhcp", flags->dhcp, "on|off", "Tell addresses by DHCP too, nat only");
     prints_table<Network>(session, command, network_columns(), true);

@@ -11,8 +11,8 @@
 namespace capsul::nethelper {
 
 /// How a port of a bridge treats frames: of a guest (locked: it sends from the MAC that is fixed to it, and
-/// from no other), or of a trunk, behind which there are many. One that does not learn gets no frame to a
-/// single MAC.
+/// from no other), or of a trunk, behind which there are many. One that does not learn gets no frame that is
+/// for a single MAC, but for the one that is fixed to it.
 struct Port {
     bool locked = true;
     bool isolated = false;

@@ -10,8 +10,8 @@
 namespace capsul::relay {
 namespace {
 
-constexpr auto silence = std::chrono::minutes(2);
-constexpr std::size_t most_sessions = 4096; // then the one that was silent longest goes
+constexpr auto silence = std::chrono::minutes(2); // as capsul.nft lets a guest take to answer
+constexpr std::size_t most_sessions = 4096;       // then the one that was silent longest goes
 constexpr int datagrams_at_once = 64;
 constexpr std::size_t longest_datagram = std::size_t{64} << 10U;
 

@@ -61,7 +61,8 @@ class Ways:
     def _tap_up(self, tap):
         """The fewest commands there are: (of ip, of bridge)."""
         return ([f"tuntap add {tap.name} mode tap user {self.uid}",
-                 f"link set {tap.name} address {tap.outer} mtu 1500 alias 'capsul uid={self.uid}' addrgenmode none master {BRIDGE} up"],
+                 f"link set {tap.name} address {tap.outer} mtu 1500 alias 'capsul uid={self.uid}' addrgenmode none "
+                 f"master {BRIDGE} up"],
                 [f"link set dev {tap.name} locked on learning off isolated off flood off hairpin off guard on mcast_router 0",
                  f"fdb add {tap.mac} dev {tap.name} master static sticky"])
 
@@ -116,16 +117,17 @@ def facts(link):
     """What was decided about a link: not numbers, timers, carrier, nor a bridge's address, which capsul-net makes up."""
     info = link["linkinfo"]
     port = info.get("info_slave_data", {})
-    return [link["ifname"], link["ifalias"], link.get("master"), link["mtu"], "UP" in link["flags"], link.get("inet6_addr_gen_mode"),
-            link["address"] if port else "", {key: info["info_data"].get(key) for key in ("type", "persist", "user", "stp_state", "mcast_snooping")},
+    return [link["ifname"], link["ifalias"], link.get("master"), link["mtu"], "UP" in link["flags"],
+            link.get("inet6_addr_gen_mode"), link["address"] if port else "",
+            {key: info["info_data"].get(key) for key in ("type", "persist", "user", "stp_state", "mcast_snooping")},
             {key: port.get(key) for key in ("locked", "learning", "isolated", "flood", "guard", "hairpin", "multicast_router")}]
 
 
 def picture():
     """What there is of ours: links, fixed MACs, elements of the packet filter."""
     links = [facts(link) for link in told("ip", "-json", "-details", "link") if link["ifname"].startswith(BRIDGE)]
-    fixed = [(entry["mac"], entry["ifname"], entry["flags"]) for entry in told("bridge", "-json", "fdb") if entry.get("state") == "static"
-             and entry.get("master") == BRIDGE]
+    fixed = [(entry["mac"], entry["ifname"], entry["flags"]) for entry in told("bridge", "-json", "fdb")
+             if entry.get("state") == "static" and entry.get("master") == BRIDGE]
     sets = [told("nft", "-j", "list", "set", "bridge", "capsul", name)["nftables"] for name in SETS]
     elements = [str(element) for answer in sets for item in answer for element in item.get("set", {}).get("elem", [])]
     return sorted(links, key=str), sorted(fixed, key=str), sorted(elements)

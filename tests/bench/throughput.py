@@ -145,7 +145,8 @@ class Guests:
         with ThreadPoolExecutor() as pool:
             sending = pool.submit(self._ssh, vms[0], command, timeout=seconds + 60)
             pids = [self.pids[vm] for vm in vms[:2 if to_guest else 1]]
-            said = self.bench.root(["/usr/bin/python3", "-c", LOOK, TAPS[way].format(vms[0]), "tx" if option else "rx", seconds, *pids])
+            said = self.bench.root(["/usr/bin/python3", "-c", LOOK, TAPS[way].format(vms[0]), "tx" if option else "rx",
+                                    seconds, *pids])
             sending.result()
         return tuple(json.loads(said))
 

@@ -9,7 +9,7 @@ import time
 
 import pytest
 from conftest import EXAMPLES_IN_HOST, import_debian, install_capsul
-from guest_reach import adopt, at_once, reached
+from isolated_guests import WAYS, isolated, reached_by_both  # noqa: F401  (isolated is a fixture)
 
 BOOT = 600  # seconds, of three emulated guests at once on a busy machine
 WEB = 8000
@@ -302,51 +302,13 @@ def test_a_nic_that_cannot_be_plugged_in_leaves_nothing(guests):
     capsul.run(["python3", "-c", OCCUPY, json.dumps({"execute": "netdev_del", "arguments": {"id": "net1"}})])
 
 
-@pytest.fixture
-def isolated(guests):
-    """The NICs of a and b on a network that keeps VMs apart, plugged into them as they run."""
-    capsul = guests.capsul
-    capsul.ctl("network", "create", "apart", "--subnet", "10.80.6.0/24", "--subnet6", "fd80:ca95:0:6::/64", "--isolate")
-    for vm in "ab":
-        capsul.ctl("vm", "nic", "add", vm, "apart")
-    nics = {vm: capsul.json("vm", "show", vm)["spec"]["nics"][1] for vm in "ab"}
-    devices = at_once(*(lambda vm=vm: adopt(capsul, vm, nics[vm]) for vm in "ab"))
-    yield {vm: {**nics[vm], "device": device} for vm, device in zip("ab", devices)}
-    for vm in "ab":
-        capsul.ctl("vm", "nic", "rm", vm, "1", timeout=60)
-    capsul.ctl("network", "delete", "apart", "--yes")
-
-
-# How a guest may go about reaching the other one, as commands of ip: (what to add, and later to delete).
-WAYS = {
-    "as any guest does": [],
-    "without asking for its MAC": ["neigh {{}} {apart4} lladdr {mac} dev {device}", "neigh {{}} {apart6} lladdr {mac} dev {device}"],
-    "by the gateway": ["route {{}} {apart4} via 10.80.6.1", "route {{}} {apart6} via fd80:ca95:0:6::1",
-                       "route {{}} {lan4} via 10.80.5.1", "route {{}} {lan6} via fd80:ca95:0:5::1"],
-}
-OUTWARD = ["route {{}} {out4} via 10.80.6.1", "route {{}} {out6} via fd80:ca95:0:6::1"]
-
-
-def reached_by_both(capsul, isolated, servers, way):
-    """What a reaches, and b at the same time: the other on both networks, and by the isolated one what is outside."""
-    def attempt(vm, other):
-        ip4, ip6 = addresses(capsul, other)["assigned"][:2]
-        targets = {"apart4": isolated[other]["ip"], "apart6": isolated[other]["ip6"], "lan4": ip4, "lan6": ip6,
-                   "out4": servers[4], "out6": servers[6]}
-        commands = [line.format(**targets, mac=isolated[other]["mac"], device=isolated[vm]["device"]) for line in OUTWARD + way]
-        before, after = ("\n".join(f"ip {line}" for line in commands).replace("{}", verb) for verb in ("add", "del"))
-        return reached(capsul, vm, targets, {"out4": WEB, "out6": WEB}, before, after)
-
-    return at_once(lambda: attempt("a", "b"), lambda: attempt("b", "a"))
-
-
 def test_isolated_guests_reach_the_outside_and_not_each_other(guests, servers, isolated):
     """On another network they do, with the same means at the same time."""
     others = {"ping lan4", "ping lan6", "tcp lan4", "tcp lan6"}
     pings, all_ = {"ping out4", "ping out6"}, {"ping out4", "ping out6", "tcp out4", "tcp out6"}
     for way, egress, outside in zip(WAYS, ("full", "dns-icmp", "none"), (all_, pings, set())):
         guests.capsul.ctl("network", "set", "apart", "--egress", egress)
-        assert reached_by_both(guests.capsul, isolated, servers, WAYS[way]) == [others | outside] * 2, way
+        assert reached_by_both(guests.capsul, isolated, servers, way) == [others | outside] * 2, way
 
 
 def test_a_network_in_use_is_neither_stopped_nor_deleted(guests):

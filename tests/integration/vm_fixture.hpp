@@ -11,6 +11,7 @@
 #include <fstream>
 #include <gtest/gtest.h>
 #include <poll.h>
+#include <thread>
 #include <unistd.h>
 
 namespace capsul {
@@ -155,6 +156,15 @@ class VmServiceTest : public testing::Test {
     template <Call C>
     Json run(const C& call) {
         return finish(ask(call));
+    }
+
+    /// systemd runs a job some time after it has accepted it. A minute is far more than that takes.
+    void wait_for_state(const Name& name, VmState state) {
+        const auto end = std::chrono::steady_clock::now() + 60s;
+        while (decode<Vm>(ask(VmShow{name})).state != state) {
+            ASSERT_LT(std::chrono::steady_clock::now(), end) << "the VM is not " << to_string(state);
+            std::this_thread::sleep_for(1ms);
+        }
     }
 
     VmCreate wanted(const std::string& name) const {

@@ -113,9 +113,7 @@ TEST_F(VmServiceTest, ANewDaemonFindsRunningAndPausedVms) {
 TEST_F(VmServiceTest, KillNeedsNoTurn) {
     run(wanted("web"));
     const Json stop = ask(VmStop{Name::parse("web"), Duration(60s), false});
-    while (decode<Vm>(ask(VmShow{Name::parse("web")})).state != VmState::stopping) {
-        std::this_thread::sleep_for(1ms); // it has its turn now, and holds it; ctest has a time limit
-    }
+    wait_for_state(Name::parse("web"), VmState::stopping); // it has its turn now, and holds it
     EXPECT_EQ(decode<Vm>(run(VmKill{Name::parse("web")})).state, VmState::stopped);
     EXPECT_EQ(decode<StopResult>(finish(stop)).how, StopKind::forced);
 }
@@ -193,11 +191,11 @@ TEST_F(VmServiceTest, RefusesAPortThatAnotherVmOrProgramHas) {
 
 TEST_F(VmServiceTest, AStartWaitsForAStopThatIsUnderWay) {
     VmCreate call = wanted("web"); // its BIOS does not hear the power button
-    call.stop_timeout = Duration(1s);
+    call.stop_timeout = Duration(3s);
     const auto before = decode<Vm>(run(call)).pid;
     EXPECT_EQ(refusal([&] { daemon_->systemd.stop("capsul-vm-web.service", 1ms); }).code(),
               ErrorCode::timeout);
-    EXPECT_EQ(decode<Vm>(ask(VmShow{Name::parse("web")})).state, VmState::stopping);
+    wait_for_state(*call.name, VmState::stopping);
     const auto after = decode<Vm>(run(VmStart{Name::parse("web")}));
     EXPECT_EQ(after.state, VmState::running);
     EXPECT_NE(after.pid, before);

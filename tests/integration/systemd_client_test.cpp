@@ -179,6 +179,7 @@ TEST_F(SystemdClientTest, GivesTheResultsOfAServiceThatEndedBadly) {
 TEST_F(SystemdClientTest, StopsWaitingForAJobAtTheLimit) {
     write_unit(vm, "[Service]\nExecStartPre=/bin/sleep 1000\nExecStart=/bin/sleep 1000\n");
     EXPECT_EQ(error_of([&] { (void)client_->start(vm, 50ms); }).code(), ErrorCode::timeout);
+    EXPECT_TRUE(changes_.wait_for("capsul-vm-web.service activating"));
     EXPECT_EQ(client_->status(vm).active_state, "activating");
 }
 

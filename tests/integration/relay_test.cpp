@@ -2,8 +2,8 @@
 // address.
 #include "lib/fd.hpp"
 #include "lib/socket_address.hpp"
+#include "tests/integration/own_ports.hpp"
 
-#include <arpa/inet.h>
 #include <array>
 #include <csignal>
 #include <fcntl.h>
@@ -34,13 +34,6 @@ UniqueFd bound(int type, const std::string& address, std::uint16_t port) {
         throw std::runtime_error(fmt::format("{} port {}: {}", address, port, errno));
     }
     return fd;
-}
-
-std::uint16_t port_of(const UniqueFd& fd) {
-    sockaddr_in address{};
-    socklen_t size = sizeof address;
-    ::getsockname(fd.get(), reinterpret_cast<sockaddr*>(&address), &size); // NOLINT: the sockets API
-    return ntohs(address.sin_port);
 }
 
 /// Nothing here waits longer than ten seconds.
@@ -94,13 +87,10 @@ bool ends_with_reset(const UniqueFd& fd) {
 class RelayTest : public testing::Test {
   protected:
     RelayTest() {
-        const UniqueFd tcp = bound(SOCK_STREAM, "127.0.0.1", 0);
-        const UniqueFd udp = bound(SOCK_DGRAM, "0.0.0.0", 0);
+        const UniqueFd tcp = bound(SOCK_STREAM, "127.0.0.1", tcp_port_);
+        const UniqueFd udp = bound(SOCK_DGRAM, "0.0.0.0", udp_port_);
         const int on = 1;
         ::setsockopt(udp.get(), IPPROTO_IP, IP_PKTINFO, &on, sizeof on);
-        tcp_port_ = port_of(tcp);
-        udp_port_ = port_of(udp);
-        guest_udp_port_ = port_of(bound(SOCK_DGRAM, guest_address, 0)); // free again at once
         start(tcp, udp,
               {CAPSUL_RELAY, guest_address, fmt::format("0.0.0.0:{}:{}/udp", udp_port_, guest_udp_port_),
                fmt::format("{0}:{0}", tcp_port_)});
@@ -114,9 +104,9 @@ class RelayTest : public testing::Test {
     UniqueFd client() const { return connected(SOCK_STREAM, SocketAddress("127.0.0.1", tcp_port_)); }
     UniqueFd listening_guest() const { return bound(SOCK_STREAM, guest_address, tcp_port_); }
 
-    std::uint16_t tcp_port_ = 0;
-    std::uint16_t udp_port_ = 0;
-    std::uint16_t guest_udp_port_ = 0;
+    const std::uint16_t tcp_port_ = test::own_port(0);
+    const std::uint16_t udp_port_ = test::own_port(1);
+    const std::uint16_t guest_udp_port_ = test::own_port(2);
     pid_t pid_ = 0;
 
   private:

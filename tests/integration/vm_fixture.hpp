@@ -6,6 +6,7 @@
 #include "daemon/unit_file.hpp"
 #include "lib/fd.hpp"
 #include "tests/integration/fake_systemd.hpp"
+#include "tests/integration/own_ports.hpp"
 
 #include <fmt/format.h>
 #include <fstream>
@@ -55,11 +56,11 @@ inline Paths paths_in(const fs::path& base) {
     return paths;
 }
 
-/// Tests run beside each other, each with ports of its own.
+/// With ten of the ports of this process; the others are for tests.
 inline Config config_of_this_process() {
     Config config;
-    config.vm.ssh_port_first = static_cast<std::uint16_t>(20000 + ::getpid() % 900 * 10);
-    config.vm.ssh_port_last = static_cast<std::uint16_t>(config.vm.ssh_port_first + 9);
+    config.vm.ssh_port_first = test::own_port(0);
+    config.vm.ssh_port_last = test::own_port(9);
     return config;
 }
 

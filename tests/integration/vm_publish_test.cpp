@@ -75,9 +75,7 @@ class VmPublishTest : public VmServiceTest {
     }
 
     const Name web_ = Name::parse("web");
-    // Tests run beside each other: those above what config_of_this_process takes.
-    /// Below those that the kernel gives to outgoing connections.
-    const std::uint16_t number_ = static_cast<std::uint16_t>(10000 + ::getpid() % 10000);
+    const std::uint16_t number_ = test::own_port(10); // above what config_of_this_process takes
     const PublishedPort port_ = PublishedPort::tcp("127.0.0.1", number_, 80);
 };
 

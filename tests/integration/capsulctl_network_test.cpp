@@ -2,6 +2,7 @@
 #include "tests/integration/capsulctl_fixture.hpp"
 
 #include "lib/network.hpp"
+#include "tests/network_records.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -15,10 +16,7 @@ using testing::Not;
 using Words = std::vector<std::string>;
 
 Network made_up_network(const std::string& name, NetworkState state = NetworkState::running) {
-    NetworkRecord record;
-    record.name = Name::parse(name);
-    record.bridge = InterfaceName::parse("cap-" + name);
-    record.subnet = Cidr::parse("10.80.0.0/24");
+    const NetworkRecord record = nat_network(name, "10.80.0.0/24");
     Network network;
     network.name = record.name;
     network.state = state;

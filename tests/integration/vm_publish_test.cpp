@@ -2,6 +2,7 @@
 // helper and the TAPs are made up, QEMU is real.
 #include "daemon/vm_publish.hpp"
 #include "tests/integration/vm_fixture.hpp"
+#include "tests/network_records.hpp"
 
 #include <gmock/gmock.h>
 #include <netinet/in.h>
@@ -30,26 +31,14 @@ class VmPublishTest : public VmServiceTest {
         fs::remove(daemon_->programs / "capsul-run");
         replace_file(daemon_->programs / "capsul-run", launcher, 0755);
         replace_file(daemon_->programs / "capsul-net", helper, 0755);
-        add_network("lan", "10.80.0.0/24", {});
-        add_network("six", {}, "fd80::/64");
-        add_network("pub", "10.81.0.0/24", {}, NetworkType::bridge);
+        add(test::nat_network("lan", "10.80.0.0/24"));
+        add(test::nat_network("six", "", "fd80::/64"));
+        NetworkRecord pub = test::bridge_network("pub", "br0");
+        pub.subnet = Cidr::parse("10.81.0.0/24");
+        add(pub);
     }
 
-    void add_network(const std::string& name, const char* subnet, const char* subnet6,
-                     NetworkType type = NetworkType::nat) {
-        NetworkRecord network;
-        network.name = Name::parse(name);
-        network.type = type;
-        network.created = Timestamp::now();
-        network.bridge = InterfaceName::parse("cap-" + name);
-        if (subnet != nullptr) {
-            network.subnet = Cidr::parse(subnet);
-            network.gateway = network.subnet->first().plus(1);
-        }
-        if (subnet6 != nullptr) {
-            network.subnet6 = Cidr::parse(subnet6);
-            network.gateway6 = network.subnet6->first().plus(1);
-        }
+    void add(const NetworkRecord& network) {
         make_folders(paths_.network(network.name));
         daemon_->store.networks.save(network);
     }

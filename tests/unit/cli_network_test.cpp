@@ -1,6 +1,7 @@
 // How networks and the NICs of VMs look to a person.
 #include "cli/network_view.hpp"
 #include "cli/vm_view.hpp"
+#include "tests/network_records.hpp"
 
 #include <gtest/gtest.h>
 
@@ -8,12 +9,7 @@ namespace capsul::cli {
 namespace {
 
 Network nat_network() {
-    NetworkRecord record;
-    record.name = Name::parse("lan");
-    record.created = Timestamp::parse("2026-11-22T06:00:00Z");
-    record.bridge = InterfaceName::parse("cap-lan");
-    record.subnet = Cidr::parse("10.80.0.0/24");
-    record.gateway = IpAddress::parse("10.80.0.1");
+    NetworkRecord record = test::nat_network("lan", "10.80.0.0/24");
     record.isolate = true;
     record.egress = Egress::parse("dns-icmp");
     record.reservations = {{IpAddress::parse("10.80.0.9"), Name::parse("web")},
@@ -29,11 +25,7 @@ Network nat_network() {
 }
 
 Network bridge_network() {
-    NetworkRecord record;
-    record.name = Name::parse("pub");
-    record.type = NetworkType::bridge;
-    record.created = Timestamp::parse("2026-11-22T06:00:00Z");
-    record.bridge = InterfaceName::parse("br0");
+    const NetworkRecord record = test::bridge_network("pub", "br0");
     Network network;
     network.name = record.name;
     network.unit = network_unit_name(record.name);

@@ -3,6 +3,7 @@
 #include "daemon/dhcp_unit.hpp"
 #include "daemon/process.hpp"
 #include "lib/fd.hpp"
+#include "tests/network_records.hpp"
 #include "tests/unit/golden.hpp"
 
 #include <filesystem>
@@ -12,14 +13,7 @@ namespace capsul {
 namespace {
 
 NetworkRecord lan() {
-    NetworkRecord network;
-    network.name = Name::parse("lan");
-    network.type = NetworkType::nat;
-    network.bridge = InterfaceName::parse("cap-lan");
-    network.subnet = Cidr::parse("10.80.0.0/22");
-    network.gateway = IpAddress::parse("10.80.0.1");
-    network.subnet6 = Cidr::parse("fd80::/64");
-    network.gateway6 = IpAddress::parse("fd80::1");
+    NetworkRecord network = test::nat_network("lan", "10.80.0.0/22", "fd80::/64");
     network.dhcp = true;
     network.dhcp_tap = InterfaceName::parse("cap-lan-dhcp");
     return network;

@@ -1,6 +1,7 @@
 #include "daemon/ipam.hpp"
 
 #include "lib/error.hpp"
+#include "tests/network_records.hpp"
 
 #include <gtest/gtest.h>
 
@@ -16,11 +17,7 @@ Name vm(const char* text) {
 }
 
 NetworkRecord small_network() {
-    NetworkRecord network;
-    network.name = Name::parse("lan");
-    network.subnet = Cidr::parse("10.80.0.0/29"); // hosts .1 to .6
-    network.gateway = ip("10.80.0.1");
-    return network;
+    return test::nat_network("lan", "10.80.0.0/29"); // hosts .1 to .6
 }
 
 ErrorCode refusal(const NetworkRecord& network, const char* address, const TakenAddresses& taken = {}) {

@@ -3,6 +3,7 @@
 #include "daemon/network_unit.hpp"
 #include "daemon/shell.hpp"
 #include "lib/error.hpp"
+#include "tests/network_records.hpp"
 #include "tests/unit/golden.hpp"
 
 #include <gtest/gtest.h>
@@ -12,16 +13,8 @@ namespace {
 
 const char* const helper = "/usr/libexec/capsul/capsul-net";
 
-NetworkRecord nat_network() {
-    NetworkRecord network;
-    network.name = Name::parse("lan");
-    network.type = NetworkType::nat;
-    network.bridge = InterfaceName::parse("cap-lan");
-    network.subnet = Cidr::parse("10.80.0.0/24");
-    network.gateway = IpAddress::parse("10.80.0.1");
-    network.subnet6 = Cidr::parse("fd80::/64");
-    network.gateway6 = IpAddress::parse("fd80::1");
-    return network;
+NetworkRecord lan() {
+    return test::nat_network("lan", "10.80.0.0/24", "fd80::/64");
 }
 
 std::vector<TapPlan> taps() {
@@ -47,7 +40,7 @@ TEST(ShellWord, ReachesTheProgramByteByByte) {
 }
 
 TEST(NetworkScript, OfANatNetworkIsAsGolden) {
-    NetworkRecord network = nat_network();
+    NetworkRecord network = lan();
     expect_golden("network-nat-setup.sh", network_setup(network, helper));
     expect_golden("network-nat-teardown.sh", network_teardown(network, helper));
     network.isolate = true;
@@ -56,10 +49,7 @@ TEST(NetworkScript, OfANatNetworkIsAsGolden) {
 }
 
 TEST(NetworkScript, OfABridgeNetworkOnlyWaitsForIt) {
-    NetworkRecord network;
-    network.name = Name::parse("public");
-    network.type = NetworkType::bridge;
-    network.bridge = InterfaceName::parse("br0");
+    const NetworkRecord network = test::bridge_network("public", "br0");
     expect_golden("network-bridge-setup.sh", network_setup(network, helper));
     expect_golden("network-bridge-teardown.sh", network_teardown(network, helper));
 }
@@ -71,7 +61,7 @@ TEST(NetworkScript, OfTapsIsAsGolden) {
 }
 
 TEST(NetworkUnit, IsAsGolden) {
-    NetworkRecord network = nat_network();
+    NetworkRecord network = lan();
     expect_golden("capsul-net-lan.service", network_unit(network, "/home/alice/networks/lan"));
     network.name = Name::parse("public");
     expect_golden("capsul-net-public.service", network_unit(network, "/home/alice/networks/public"));

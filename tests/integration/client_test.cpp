@@ -5,6 +5,7 @@
 #include "lib/host.hpp"
 #include "lib/image.hpp"
 #include "lib/vm.hpp"
+#include "tests/temporary_folder.hpp"
 
 #include <array>
 #include <atomic>
@@ -24,21 +25,6 @@ namespace capsul {
 namespace {
 
 namespace fs = std::filesystem;
-
-class Folder {
-  public:
-    Folder() {
-        std::string name = (fs::temp_directory_path() / "capsul-client.XXXXXX").string();
-        path_ = ::mkdtemp(name.data());
-    }
-    Folder(const Folder&) = delete;
-    Folder& operator=(const Folder&) = delete;
-    ~Folder() { fs::remove_all(path_); }
-    [[nodiscard]] fs::path operator/(const char* name) const { return path_ / name; }
-
-  private:
-    fs::path path_;
-};
 
 /// One connection, from the server's side.
 class Peer {
@@ -134,7 +120,7 @@ class Server {
         }
     }
 
-    Folder folder_;
+    test::TemporaryFolder folder_;
     std::vector<Script> scripts_;
     std::atomic<int> connections_ = 0;
     UniqueFd listener_;
@@ -226,7 +212,7 @@ TEST(Client, HonoursConnectionClose) {
 }
 
 TEST(Client, TellsHowToStartAnAbsentDaemon) {
-    const Folder folder;
+    const test::TemporaryFolder folder;
     Client client(folder / "none");
     const Error error = error_of([&] { client.call(HostShow{}); });
     EXPECT_EQ(error.code(), ErrorCode::unreachable);
@@ -443,7 +429,7 @@ TEST(Client, UploadsAFileWithItsLength) {
         seen = peer.read_request();
         peer.answer(200, upload_json);
     }});
-    const Folder folder;
+    const test::TemporaryFolder folder;
     const UniqueFd file = file_with(folder / "f", "content");
     std::uint64_t sent = 0;
     Client client(server.socket());
@@ -462,7 +448,7 @@ TEST(Client, UploadsWhatIsLeftOfAFile) {
         seen = peer.read_request();
         peer.answer(200, upload_json);
     }});
-    const Folder folder;
+    const test::TemporaryFolder folder;
     const UniqueFd file = file_with(folder / "f", "content");
     ::lseek(file.get(), 3, SEEK_SET);
     Client client(server.socket());
@@ -497,7 +483,7 @@ TEST(Client, ShowsARefusalThatComesBeforeAllIsSent) {
                 std::this_thread::sleep_for(std::chrono::milliseconds(300));
             }
         }});
-        const Folder folder;
+        const test::TemporaryFolder folder;
         const UniqueFd file = file_with(folder / "f", std::string(std::size_t{8} << 20U, 'x'));
         Client client(server.socket());
         const Error error = error_of([&] { static_cast<void>(client.upload(UploadFile{}, file.get())); });

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "lib/fd.hpp"
+#include "tests/temporary_folder.hpp"
 
 #include <array>
 #include <atomic>
@@ -9,7 +10,6 @@
 #include <filesystem>
 #include <functional>
 #include <stdexcept>
-#include <stdlib.h>
 #include <string>
 #include <string_view>
 #include <sys/socket.h>
@@ -18,28 +18,6 @@
 #include <unistd.h>
 
 namespace capsul::test {
-
-/// A folder of its own under /tmp.
-class TemporaryFolder {
-  public:
-    TemporaryFolder() {
-        std::string name = "/tmp/capsul-test-XXXXXX";
-        if (::mkdtemp(name.data()) == nullptr) {
-            throw std::runtime_error("mkdtemp");
-        }
-        path_ = name;
-    }
-    TemporaryFolder(const TemporaryFolder&) = delete;
-    TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-    ~TemporaryFolder() {
-        std::error_code ignored;
-        std::filesystem::remove_all(path_, ignored);
-    }
-    [[nodiscard]] const std::filesystem::path& path() const { return path_; }
-
-  private:
-    std::filesystem::path path_;
-};
 
 /// One conversation, from the server's side.
 class Peer {

@@ -3,6 +3,7 @@
 #include "lib/error.hpp"
 #include "lib/fd.hpp"
 #include "tests/integration/fake_systemd.hpp"
+#include "tests/temporary_folder.hpp"
 
 #include <algorithm>
 #include <condition_variable>
@@ -48,18 +49,13 @@ class Changes {
 
 class SystemdClientTest : public testing::Test {
   protected:
-    SystemdClientTest() : folder_(make_folder()) {
+    SystemdClientTest() {
         std::filesystem::create_directories(folder_ / "units");
         std::filesystem::create_directories(folder_ / "run");
         systemd_ = std::make_unique<FakeSystemd>(
             FakeSystemdFolders{folder_ / "the socket", folder_ / "units", folder_ / "run", folder_});
         client_ = std::make_unique<SystemdClient>(folder_ / "the socket", "capsul-vm-*.service",
                                                   [this](const UnitStatus& unit) { changes_.add(unit); });
-    }
-    ~SystemdClientTest() override {
-        client_.reset();
-        systemd_.reset();
-        std::filesystem::remove_all(folder_);
     }
 
     void write_unit(const std::string& name, const std::string& text) const {
@@ -79,16 +75,11 @@ class SystemdClientTest : public testing::Test {
         return {ErrorCode::internal, ""};
     }
 
-    const std::filesystem::path folder_;
+    const TemporaryFolder temporary_;
+    const std::filesystem::path folder_ = temporary_.path();
     Changes changes_;
     std::unique_ptr<FakeSystemd> systemd_;
     std::unique_ptr<SystemdClient> client_;
-
-  private:
-    static std::filesystem::path make_folder() {
-        std::string name = "/tmp/capsul-systemd-XXXXXX";
-        return ::mkdtemp(name.data());
-    }
 };
 
 constexpr auto vm = "capsul-vm-web.service";

@@ -7,6 +7,7 @@
 #include "lib/fd.hpp"
 #include "tests/integration/fake_systemd.hpp"
 #include "tests/integration/own_ports.hpp"
+#include "tests/temporary_folder.hpp"
 
 #include <fmt/format.h>
 #include <fstream>
@@ -18,22 +19,6 @@
 namespace capsul {
 
 using namespace std::chrono_literals;
-
-/// A folder with a short name: socket paths are short.
-class TemporaryFolder {
-  public:
-    TemporaryFolder() {
-        std::string name = "/tmp/cvXXXXXX";
-        path_ = ::mkdtemp(name.data());
-    }
-    TemporaryFolder(const TemporaryFolder&) = delete;
-    TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-    ~TemporaryFolder() { fs::remove_all(path_); }
-    [[nodiscard]] const fs::path& path() const { return path_; }
-
-  private:
-    fs::path path_;
-};
 
 /// capsul's own programs. Its capsul-run looks for no sandbox, since the fake systemd makes none.
 inline void make_programs(const fs::path& folder) {
@@ -228,7 +213,7 @@ class VmServiceTest : public testing::Test {
         }
     }
 
-    TemporaryFolder folder_;
+    test::TemporaryFolder folder_;
     Paths paths_ = paths_in(folder_.path());
     test::FakeSystemd systemd_{{paths_.systemd_socket(), paths_.units, paths_.runtime, folder_.path()}};
     std::unique_ptr<Daemon> daemon_ = std::make_unique<Daemon>(paths_);

@@ -4,6 +4,7 @@
 #include "daemon/process.hpp"
 #include "lib/fd.hpp"
 #include "tests/network_records.hpp"
+#include "tests/temporary_folder.hpp"
 #include "tests/unit/golden.hpp"
 
 #include <filesystem>
@@ -62,7 +63,8 @@ TEST(DnsmasqConfig, IsUnderstoodByDnsmasq) {
     if (!std::filesystem::exists(dnsmasq_program)) {
         GTEST_SKIP() << "dnsmasq is not installed";
     }
-    const std::filesystem::path file = std::filesystem::path(testing::TempDir()) / "dnsmasq.conf";
+    const test::TemporaryFolder folder;
+    const std::filesystem::path file = folder / "dnsmasq.conf";
     NetworkRecord small = lan();
     small.subnet = Cidr::parse("10.80.0.0/30");
     small.subnet6 = Cidr::parse("fd80::/126");
@@ -72,7 +74,6 @@ TEST(DnsmasqConfig, IsUnderstoodByDnsmasq) {
                                                  std::chrono::seconds(10));
         EXPECT_EQ(result.status, 0) << result.err;
     }
-    std::filesystem::remove(file);
 }
 
 TEST(DnsmasqHosts, IsALineForEachNic) {

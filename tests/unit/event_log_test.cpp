@@ -1,8 +1,8 @@
 #include "daemon/event_log.hpp"
+#include "tests/temporary_folder.hpp"
 
 #include <algorithm>
 #include <array>
-#include <cstdlib>
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sstream>
@@ -15,19 +15,14 @@ namespace {
 
 class EventLogTest : public testing::Test {
   protected:
-    EventLogTest() {
-        std::string name = std::filesystem::temp_directory_path() / "capsul-events.XXXXXX";
-        folder_ = ::mkdtemp(name.data());
-    }
-    ~EventLogTest() override { std::filesystem::remove_all(folder_); }
-
     [[nodiscard]] std::filesystem::path file() const { return folder_ / "events.ndjson"; }
     [[nodiscard]] std::size_t lines_in_file() const {
         const std::string content = read_file(file(), std::size_t{64} << 20U);
         return static_cast<std::size_t>(std::ranges::count(content, '\n'));
     }
 
-    std::filesystem::path folder_;
+    test::TemporaryFolder temporary_;
+    std::filesystem::path folder_ = temporary_.path();
 };
 
 /// Reads events one by one. The source does not block by itself: the server's does not either.

@@ -2,6 +2,7 @@
 #include "lib/fd.hpp"
 #include "lib/json.hpp"
 #include "lib/vm.hpp"
+#include "tests/temporary_folder.hpp"
 
 #include <gtest/gtest.h>
 
@@ -81,11 +82,6 @@ TEST(Encode, IsReadBackTheSame) {
 
 class ConfigFile : public testing::Test {
   protected:
-    ConfigFile() {
-        std::string name = (fs::temp_directory_path() / "capsul-config.XXXXXX").string();
-        folder_ = ::mkdtemp(name.data());
-    }
-    ~ConfigFile() override { fs::remove_all(folder_); }
     std::string refusal(const std::string& text) {
         replace_file(folder_ / "c.toml", text);
         try {
@@ -96,7 +92,8 @@ class ConfigFile : public testing::Test {
         }
         return "(accepted)";
     }
-    fs::path folder_;
+    test::TemporaryFolder temporary_;
+    fs::path folder_ = temporary_.path();
 };
 
 TEST_F(ConfigFile, ErrorsNameFileAndLine) {

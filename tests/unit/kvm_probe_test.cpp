@@ -1,8 +1,8 @@
 #include "daemon/kvm_probe.hpp"
 #include "lib/fd.hpp"
+#include "tests/temporary_folder.hpp"
 
 #include <gtest/gtest.h>
-#include <stdlib.h>
 
 namespace capsul {
 namespace {
@@ -11,9 +11,6 @@ namespace fs = std::filesystem;
 
 class KvmProbe : public testing::Test {
   protected:
-    KvmProbe() { folder_ = ::mkdtemp(name_.data()); }
-    ~KvmProbe() override { fs::remove_all(folder_); }
-
     KvmFinding ask(const KvmFinding& truth) {
         return remembered_kvm(folder_, [&] {
             ++probes_;
@@ -21,8 +18,8 @@ class KvmProbe : public testing::Test {
         });
     }
 
-    std::string name_ = "/tmp/capsul-kvm-XXXXXX";
-    fs::path folder_;
+    test::TemporaryFolder temporary_;
+    fs::path folder_ = temporary_.path();
     int probes_ = 0;
 };
 

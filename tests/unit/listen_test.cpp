@@ -2,8 +2,8 @@
 
 #include "lib/error.hpp"
 #include "lib/fd.hpp"
+#include "tests/temporary_folder.hpp"
 
-#include <cstdlib>
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/socket.h>
@@ -14,13 +14,6 @@ namespace {
 
 class ListenUnix : public testing::Test {
   protected:
-    ListenUnix() {
-        std::string name = std::filesystem::temp_directory_path() / "capsul-listen.XXXXXX";
-        folder_ = ::mkdtemp(name.data());
-        path_ = folder_ / "capsul/s.sock";
-    }
-    ~ListenUnix() override { std::filesystem::remove_all(folder_); }
-
     ErrorCode refusal() {
         try {
             static_cast<void>(listen_unix(path_));
@@ -31,8 +24,9 @@ class ListenUnix : public testing::Test {
         return ErrorCode::internal;
     }
 
-    std::filesystem::path folder_;
-    std::filesystem::path path_;
+    test::TemporaryFolder temporary_;
+    std::filesystem::path folder_ = temporary_.path();
+    std::filesystem::path path_ = folder_ / "capsul/s.sock";
 };
 
 TEST_F(ListenUnix, ListensForTheOwnerAlone) {

@@ -312,6 +312,9 @@ TEST_F(VmServiceTest, RecoveryPassesOverWhatItCannotLookInto) {
     for (const char* name : {"locked", "lost+found", "elsewhere", "a-file"}) {
         EXPECT_TRUE(fs::exists(paths_.vms() / name)) << name;
     }
+    for (const char* name : {"locked", "lost+found"}) { // only root could remove them
+        fs::permissions(paths_.vms() / name, fs::perms::owner_all);
+    }
 }
 
 TEST_F(VmServiceTest, RecoveryRemovesOurUnitsThatHaveNoVm) {
@@ -357,6 +360,7 @@ TEST_F(VmServiceTest, ADeletionThatTheDiskRefusesIsNoSuccess) {
         EXPECT_EQ(refusal([&] { remove_vm_files(daemon_->host, Name::parse("web")); }).code(),
                   ErrorCode::denied);
     });
+    fs::permissions(paths_.vms(), fs::perms::owner_all);
     EXPECT_EQ(files_of_vms(), before);
     EXPECT_EQ(decode<Vm>(ask(VmShow{Name::parse("web")})).state, VmState::stopped);
 }

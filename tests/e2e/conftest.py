@@ -14,6 +14,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -133,6 +134,14 @@ systemctl --user list-units --all --plain --no-legend 'capsul-*' | awk '{print "
 systemctl --user list-unit-files --no-legend 'capsul-*' | awk '{print "unit file", $1, $2}'
 ps -u "$(id -u)" -o comm= | grep -vxE 'systemd|\(sd-pam\)|dbus-daemon|capsuld|sh|ps|grep|sort|awk|sed' | sort | sed 's/^/process /'
 """
+
+
+def wait_until(condition, seconds=60):
+    """For what has to come about, however busy the machine is."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"it does not come about in {seconds} seconds"
+        time.sleep(0.1)
 
 
 def install_stage(host):

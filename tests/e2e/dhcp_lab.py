@@ -4,7 +4,6 @@ Each VM here has a record and TAPs, as capsul makes them, and is never started: 
 """
 
 import contextlib
-import time
 
 import conftest
 import pytest
@@ -54,13 +53,6 @@ def guest_of(capsul, name, network="lan"):
 def web(lan):
     with guest_of(lan, "web") as guest:
         yield guest
-
-
-def wait_for(condition, seconds=10):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def main_pid(capsul):

@@ -8,10 +8,11 @@ import dhcp_client
 import frames
 import pytest
 from cable import Cable, network_of
+from conftest import wait_until
 from dhcp_client import (ACK, ADVERTISE, REQUEST, SOLICIT, address_in, answer, answer6, get_address6, is_advertisement, is_answer4,
                          offer, options4, options_of_advertisement, request4, request6, router_solicitation,
                          udp_checksum_is_right)
-from dhcp_lab import GATEWAY, UNIT, capsul, guest_of, lan, main_pid, wait_for, web  # noqa: F401  (fixtures)
+from dhcp_lab import GATEWAY, UNIT, capsul, guest_of, lan, main_pid, web  # noqa: F401  (fixtures)
 from frames import ICMP6
 from net_helper import HELPER
 
@@ -153,7 +154,7 @@ def test_starts_and_stops_with_its_network(capsul):
     capsul.ctl("network", "stop", "brief")
     assert capsul.run(state, check=False).stdout.strip() == "inactive"
     capsul.run("systemctl --user start capsul-net-brief.service")  # as at boot: capsuld has no part in it
-    wait_for(lambda: capsul.run(state, check=False).stdout.strip() == "active")
+    wait_until(lambda: capsul.run(state, check=False).stdout.strip() == "active")
     before = capsul.run("ip -o link show type tun").stdout
     assert "cap-brief-dhcp" in before
     capsul.ctl("network", "delete", "brief", "--yes")
@@ -166,5 +167,5 @@ def test_starts_and_stops_with_its_network(capsul):
 def test_comes_back_whichever_of_the_two_ends(lan, web, victim, signal):
     before = main_pid(lan)
     lan.run(f"pkill --signal {signal} --exact {victim}; systemctl --user reset-failed {UNIT}")
-    wait_for(lambda: main_pid(lan) not in (before, "0") and offer(web, 0.5))
+    wait_until(lambda: main_pid(lan) not in (before, "0") and offer(web, 0.5))
     assert lan.run("pgrep --count --exact dnsmasq").stdout.strip() == "1"

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 from cable import network_of
+from conftest import wait_until
 from dhcp_client import offer
-from dhcp_lab import GATEWAY, UNIT, capsul, lan, wait_for, web  # noqa: F401  (fixtures)
+from dhcp_lab import GATEWAY, UNIT, capsul, lan, web  # noqa: F401  (fixtures)
 
 PROBE = Path(__file__).with_name("dhcp_probe.py")
 NOBODY = 65534
@@ -41,7 +42,7 @@ def test_the_server_can_do_nothing_but_serve(lan, web):
     lan.run(f"systemctl --user daemon-reload; systemctl --user restart {UNIT}")
     said = f"journalctl --user --unit {UNIT} --output=cat | grep ^PROBED"
     try:
-        wait_for(lambda: lan.run(said, check=False).stdout)
+        wait_until(lambda: lan.run(said, check=False).stdout)
         assert json.loads(lan.run(said).stdout.split(maxsplit=1)[1]) == ["read what it is told"]
     finally:
         lan.run(f"rm -r {unit}.d; systemctl --user stop listener; systemctl --user daemon-reload; "

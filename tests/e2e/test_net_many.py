@@ -9,7 +9,7 @@ import re
 import time
 
 import pytest
-from conftest import EXAMPLES_IN_HOST, install_capsul
+from conftest import EXAMPLES_IN_HOST, install_capsul, wait_until
 from net_helper import Net
 
 import host as hosts
@@ -48,10 +48,7 @@ class Many:
 
     def wait_for_jobs(self):
         """Also for the stop of what nobody needs any more, which systemd decides on by itself."""
-        deadline = time.monotonic() + 60
-        while self.states() - {"active", "failed"} or self.systemctl("list-jobs", "--no-legend").stdout:
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+        wait_until(lambda: not self.states() - {"active", "failed"} and not self.systemctl("list-jobs", "--no-legend").stdout)
 
     def states(self):
         said = self.systemctl("list-units", "--all", "--plain", "--no-legend", "capsul-tap-*").stdout

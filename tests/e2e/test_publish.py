@@ -4,10 +4,8 @@ One story on hosts of its own, in this order, with one guest. Its network is the
 which is not to keep the host from leading others to it.
 """
 
-import time
-
 import pytest
-from conftest import EXAMPLES_IN_HOST, import_debian, install_capsul
+from conftest import EXAMPLES_IN_HOST, import_debian, install_capsul, wait_until
 
 BOOT = 600  # seconds, of an emulated guest on a busy machine
 UNIT = "capsul-publish-web"
@@ -79,13 +77,6 @@ def count(host, program, address, port, wanted=1):
     return int(done.stdout) if done.returncode == 0 else 0
 
 
-def wait_until(condition, seconds=20):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it does not come about"
-        time.sleep(0.3)
-
-
 @pytest.fixture(scope="module")
 def inside(lab, host_binds):
     import conftest
@@ -155,7 +146,7 @@ def test_systemd_holds_the_ports_from_the_start_and_no_process_does(web):
 
 def test_the_guest_comes_up(web, inside):
     web.ctl("vm", "wait", "web", "--for", "cloud-init", "--timeout", f"{BOOT}s", timeout=BOOT + 30)
-    wait_until(lambda: count(inside, TCP, "127.0.0.1", 8080) == 1, 60)  # an emulated interpreter
+    wait_until(lambda: count(inside, TCP, "127.0.0.1", 8080) == 1)  # an emulated interpreter
 
 
 def test_list_and_ip_tell_the_ports_and_ssh_goes_to_the_guests_own_address(web):

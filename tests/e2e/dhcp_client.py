@@ -10,8 +10,10 @@ from frames import ICMP6, IP4, IP6, UDP
 DISCOVER, OFFER, REQUEST, ACK = 1, 2, 3, 5
 SOLICIT, ADVERTISE, REQUEST6, REPLY6 = 1, 2, 3, 7
 
+PATIENCE = 20  # seconds: an answer takes milliseconds where nothing else runs
 
-def answer(guest, frame, test, seconds=3):
+
+def answer(guest, frame, test, seconds=PATIENCE):
     guest.forget()
     guest.send(frame)
     return guest.gets(test, seconds)
@@ -33,7 +35,7 @@ def is_answer4(kind):
                           bytes([53, 1, kind]) in frame[282:])
 
 
-def offer(guest, seconds=3):
+def offer(guest, seconds=PATIENCE):
     return answer(guest, request4(guest, DISCOVER, b"\x37\4\1\3\6\x0c"), is_answer4(OFFER), seconds)
 
 
@@ -103,7 +105,7 @@ def request6(guest, kind, *more):
     return ask6(guest, "33:33:00:01:00:02", "ff02::1:2", UDP, lambda source, to: frames.udp(source, to, 546, 547, message))
 
 
-def answer6(guest, frame, kind, seconds=3):
+def answer6(guest, frame, kind, seconds=PATIENCE):
     got = answer(guest, frame, lambda one: (one[12:14] == b"\x86\xdd" and one[20] == UDP and
                                             one[54:58] == b"\x02\x23\x02\x22" and one[62] == kind), seconds)
     return got and options6(got[66:54 + int.from_bytes(got[58:60], "big")])

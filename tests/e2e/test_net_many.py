@@ -140,8 +140,9 @@ def test_taps_whose_bridge_root_took_away(many):
 def test_setups_that_are_killed(many, with_network):
     """At several points of the way: what is killed leaves nothing, what is done is whole, and the next start makes all."""
     killed = 0
-    for delay in (0.1, 0.3, 0.6):
+    for delay in (0, 0.2, 0.5):
         many.systemctl("start", "--no-block", "taps.target")
+        wait_until(many.states)  # the network is there, the first setups run
         time.sleep(delay)
         many.systemctl("kill", "--signal=KILL", "capsul-tap-*", check=False)  # complains of those that are done
         many.wait_for_jobs()

@@ -267,7 +267,7 @@ def test_a_daemon_killed_in_the_middle_of_a_deletion_leaves_nothing(web):
         make(web, "doomed", "--network", "cage", "--no-start", "--publish", "8091:80")
         pid = web.daemon_pid()
         web.run("systemctl --user reset-failed capsuld.service")  # or systemd would not start it a sixth time in ten seconds
-        web.run(f"capsulctl vm delete doomed --yes & sleep 0.0{i}; kill -9 {pid}; wait", check=False)
+        web.run(f"capsulctl vm delete doomed --yes & sleep {i / 100}; kill -9 {pid}; wait", check=False)
         web.ctl("vm", "delete", "doomed", "--yes", "--ignore-missing", timeout=60)
         assert traces(web) == before
 

@@ -155,6 +155,12 @@ def install_capsul(host, user="alice"):
     return Capsul(host, user)
 
 
+def allow_networks(capsul, *options):
+    """What the administrator does so that capsul's user may make networks; see examples/host-setup.sh for the options."""
+    capsul.host.run([EXAMPLES_IN_HOST / "host-setup.sh", "--user", capsul.user, *options])
+    capsul.host.run(f"systemctl restart user@{capsul.uid}.service")  # the user is in the group from now on
+
+
 @pytest.fixture(scope="session")
 def capsul(host):
     return install_capsul(host)

@@ -5,10 +5,11 @@ Each VM here has a record and TAPs, as capsul makes them, and is never started: 
 
 import contextlib
 
-import conftest
 import pytest
 from cable import Cable, network_of
-from conftest import EXAMPLES_IN_HOST, install_capsul
+from conftest import allow_networks, install_capsul
+
+import host as hosts
 
 UNIT = "capsul-dhcp-lan.service"
 GATEWAY = "10.80.7.1"
@@ -16,10 +17,9 @@ GATEWAY = "10.80.7.1"
 
 @pytest.fixture(scope="module")
 def capsul(lab, host_binds):
-    with conftest.hosts.Host.boot("dhcp", binds=host_binds, lab=lab, tied=True) as host:
+    with hosts.Host.boot("dhcp", binds=host_binds, lab=lab, tied=True) as host:
         capsul = install_capsul(host)
-        host.run([EXAMPLES_IN_HOST / "host-setup.sh", "--user", "alice"])
-        host.run(f"systemctl restart user@{capsul.uid}.service")
+        allow_networks(capsul)
         capsul.run("truncate --size 1M empty.raw && capsulctl image import empty empty.raw")
         yield capsul
 

@@ -3,9 +3,10 @@
 import json
 import time
 
-import conftest
 import pytest
-from conftest import EXAMPLES_IN_HOST, install_capsul
+from conftest import allow_networks, install_capsul
+
+import host as hosts
 
 BOOT = 600  # seconds, of an emulated guest on a busy machine
 
@@ -20,10 +21,9 @@ bootcmd:
 
 @pytest.fixture(scope="module")
 def capsul(lab, host_binds):
-    with conftest.hosts.Host.boot("dhcpguest", binds=host_binds, lab=lab, tied=True) as host:
+    with hosts.Host.boot("dhcpguest", binds=host_binds, lab=lab, tied=True) as host:
         capsul = install_capsul(host)
-        host.run([EXAMPLES_IN_HOST / "host-setup.sh", "--user", "alice"])
-        host.run(f"systemctl restart user@{capsul.uid}.service")
+        allow_networks(capsul)
         yield capsul
 
 

@@ -9,7 +9,7 @@ import re
 import time
 
 import pytest
-from conftest import EXAMPLES_IN_HOST, install_capsul, wait_until
+from conftest import allow_networks, install_capsul, wait_until
 from net_helper import Net
 
 import host as hosts
@@ -81,8 +81,7 @@ class Many:
 def many(lab, host_binds):
     with hosts.Host.boot("many", users=("alice", "bob", "mallory"), lab=lab, binds=host_binds, tied=True) as host:
         capsul = install_capsul(host)
-        host.run([EXAMPLES_IN_HOST / "host-setup.sh", "--user", "alice"])
-        host.run(f"systemctl restart user@{capsul.uid}.service")  # alice is in the group from now on
+        allow_networks(capsul)
         capsul.run("truncate --size 1M empty.raw && capsulctl image import empty empty.raw && "
                    "capsulctl network create lan --subnet 10.80.5.0/24 --subnet6 fd80:ca95:0:5::/64 && "
                    f"for n in $(seq 0 {VMS - 1}); do capsulctl -q vm create t$n {EMPTY} || exit; done")

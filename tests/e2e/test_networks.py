@@ -11,6 +11,8 @@ import pytest
 from conftest import EXAMPLES_IN_HOST, import_debian, install_capsul
 from isolated_guests import WAYS, isolated, reached_by_both  # noqa: F401  (isolated is a fixture)
 
+import host as hosts
+
 BOOT = 600  # seconds, of three emulated guests at once on a busy machine
 WEB = 8000
 
@@ -33,16 +35,14 @@ WantedBy=multi-user.target
 
 @pytest.fixture(scope="module")
 def inside(lab, host_binds):
-    import conftest
-    with conftest.hosts.Host.boot("inside", binds=host_binds, links=2, lab=lab, tied=True) as host:
+    with hosts.Host.boot("inside", binds=host_binds, links=2, lab=lab, tied=True) as host:
         host.run("cat >/etc/systemd/system/br0.service && systemctl enable --now br0.service", input=BRIDGE_UNIT.format(address=host.address(1)))
         yield host
 
 
 @pytest.fixture(scope="module")
 def outside(lab, host_binds, inside):
-    import conftest
-    with conftest.hosts.Host.boot("outside", binds=host_binds, links=2, lab=lab, tied=True) as host:
+    with hosts.Host.boot("outside", binds=host_binds, links=2, lab=lab, tied=True) as host:
         host.run("mkdir /srv/www && echo 'hello from outside' >/srv/www/index.html")
         host.run(f"systemd-run --unit=www python3 -m http.server {WEB} --bind :: --directory /srv/www")
         yield host
@@ -62,8 +62,7 @@ def capsul(inside, outside):
     set_up(inside)
     again = set_up(inside).stdout
     assert "write" not in again and "setcap" not in again
-    uid = inside.run("id -u alice").stdout.strip()
-    inside.run(f"systemctl restart user@{uid}.service")  # alice is in the group from now on
+    inside.run(f"systemctl restart user@{capsul.uid}.service")  # alice is in the group from now on
     return capsul
 
 

@@ -5,7 +5,9 @@ which is not to keep the host from leading others to it.
 """
 
 import pytest
-from conftest import EXAMPLES_IN_HOST, import_debian, install_capsul, wait_until
+from conftest import allow_networks, import_debian, install_capsul, wait_until
+
+import host as hosts
 
 BOOT = 600  # seconds, of an emulated guest on a busy machine
 UNIT = "capsul-publish-web"
@@ -79,15 +81,13 @@ def count(host, program, address, port, wanted=1):
 
 @pytest.fixture(scope="module")
 def inside(lab, host_binds):
-    import conftest
-    with conftest.hosts.Host.boot("pubin", binds=host_binds, lab=lab, tied=True) as host:
+    with hosts.Host.boot("pubin", binds=host_binds, lab=lab, tied=True) as host:
         yield host
 
 
 @pytest.fixture(scope="module")
 def outside(lab, host_binds, inside):
-    import conftest
-    with conftest.hosts.Host.boot("pubout", binds=host_binds, lab=lab, tied=True) as host:
+    with hosts.Host.boot("pubout", binds=host_binds, lab=lab, tied=True) as host:
         yield host
 
 
@@ -95,9 +95,7 @@ def outside(lab, host_binds, inside):
 def capsul(inside, debian_image):
     capsul = install_capsul(inside)
     inside.run("ip link add br0 type bridge")
-    inside.run([EXAMPLES_IN_HOST / "host-setup.sh", "--user", "alice", "--bridge", "br0", "--guest-ips", "10.99.0.0/24"])
-    uid = inside.run("id -u alice").stdout.strip()
-    inside.run(f"systemctl restart user@{uid}.service")  # alice is in the group from now on
+    allow_networks(capsul, "--bridge", "br0", "--guest-ips", "10.99.0.0/24")
     import_debian(capsul, debian_image)
     capsul.ctl("network", "create", "cage", "--subnet", "10.80.7.0/24", "--subnet6", "fd80:ca95:0:7::/64", "--isolate",
                "--egress", "none")

@@ -77,7 +77,7 @@ TEST_F(VmMonitorsTest, AStatusThatIsNoneIsAnErrorOfThisVmOnly) {
         std::filesystem::remove(socket_);
         const FakeQemu qemu(socket_, status);
         try {
-            static_cast<void>(monitors_.connection(name_, 10s));
+            static_cast<void>(monitors_.connection(name_, 20s));
             ADD_FAILURE() << status;
         } catch (const Error& error) {
             EXPECT_EQ(error.code(), ErrorCode::internal) << status;
@@ -87,7 +87,7 @@ TEST_F(VmMonitorsTest, AStatusThatIsNoneIsAnErrorOfThisVmOnly) {
     }
     std::filesystem::remove(socket_);
     const FakeQemu qemu(socket_, R"({"running": false})");
-    EXPECT_TRUE(monitors_.connection(name_, 10s)->connected());
+    EXPECT_TRUE(monitors_.connection(name_, 20s)->connected());
     EXPECT_TRUE(monitors_.paused(name_));
 }
 
@@ -95,7 +95,7 @@ TEST_F(VmMonitorsTest, APauseIsToldOnceWhoeverSaysSo) {
     const FakeQemu qemu(socket_, R"({"running": true})", [](Peer& peer) {
         peer.send("{\"event\": \"STOP\"}\n{\"event\": \"STOP\"}\n{\"event\": \"RESUME\"}\n");
     });
-    static_cast<void>(monitors_.connection(name_, 10s));
+    static_cast<void>(monitors_.connection(name_, 20s));
     EXPECT_TRUE(comes_true([&] { return told().size() == 2; }));
     monitors_.set_paused(name_, false);
     monitors_.set_paused(name_, true);
@@ -110,7 +110,7 @@ TEST_F(VmMonitorsTest, AFloodOfEventsIsCutAndTheStateStaysRight) {
         }
         peer.send("{\"event\": \"STOP\"}\n{\"event\": \"SHUTDOWN\", \"data\": {\"guest\": true}}\n");
     });
-    static_cast<void>(monitors_.connection(name_, 10s));
+    static_cast<void>(monitors_.connection(name_, 20s));
     EXPECT_TRUE(comes_true([&] { return monitors_.guest_shutdowns(name_) == 1; }));
     EXPECT_TRUE(monitors_.paused(name_));
     EXPECT_GE(told().size(), 10U);
@@ -143,10 +143,10 @@ TEST(VmMonitors, CountsAGuestsShutdownThatIsHeardAfterTheUnitsEnd) {
     });
     EventLog events(folder.path());
     VmMonitors monitors(paths, events);
-    const auto connection = monitors.connection(name, 5s);
+    const auto connection = monitors.connection(name, 20s);
     monitors.unit_changed(name, "inactive");
     end.set_value();
-    connection->wait_until_ended(5s);
+    connection->wait_until_ended(20s);
     EXPECT_FALSE(connection->connected());
     EXPECT_EQ(monitors.guest_shutdowns(name), 1U);
 }

@@ -204,20 +204,10 @@ bool eventually(const std::function<bool()>& condition) {
 }
 
 TestServer::TestServer(const ServerConfig& config, const Patience& patience, uid_t owner_uid) {
-    std::string name = std::filesystem::temp_directory_path() / "capsul-server.XXXXXX";
-    if (::mkdtemp(name.data()) == nullptr) {
-        throw std::runtime_error("mkdtemp");
-    }
-    folder_ = name;
     add_routes();
-    try {
-        std::vector<UniqueFd> listeners;
-        listeners.push_back(listen_unix(socket()));
-        server_ = std::make_unique<Server>(router_, config, std::move(listeners), owner_uid, patience);
-    } catch (...) {
-        std::filesystem::remove_all(folder_); // no destructor will
-        throw;
-    }
+    std::vector<UniqueFd> listeners;
+    listeners.push_back(listen_unix(socket()));
+    server_ = std::make_unique<Server>(router_, config, std::move(listeners), owner_uid, patience);
     thread_ = std::thread([this] { server_->run(10ms, [this] { ++ticks; }); });
 }
 
@@ -225,7 +215,6 @@ TestServer::~TestServer() {
     release();
     stop();
     server_.reset();
-    std::filesystem::remove_all(folder_);
 }
 
 void TestServer::release() {

@@ -4,6 +4,7 @@
 #include "daemon/server.hpp"
 #include "lib/fd.hpp"
 #include "lib/json.hpp"
+#include "tests/temporary_folder.hpp"
 
 #include <atomic>
 #include <boost/beast/core/flat_buffer.hpp>
@@ -108,7 +109,7 @@ class TestServer {
   private:
     void add_routes();
 
-    std::filesystem::path folder_;
+    TemporaryFolder folder_;
     Router router_;
     std::promise<void> released_;
     std::shared_future<void> release_ = released_.get_future().share();

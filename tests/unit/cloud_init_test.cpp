@@ -6,6 +6,7 @@
 #include "lib/error.hpp"
 #include "lib/fd.hpp"
 #include "lib/json.hpp"
+#include "tests/temporary_folder.hpp"
 
 #include <filesystem>
 #include <fstream>
@@ -111,13 +112,8 @@ ProcessResult run_wrapper(const std::string& init_script, const std::filesystem:
 
 class InitScript : public testing::Test {
   protected:
-    void SetUp() override {
-        std::string name = (std::filesystem::temp_directory_path() / "capsul-init-XXXXXX").string();
-        ASSERT_NE(::mkdtemp(name.data()), nullptr);
-        folder_ = name;
-    }
-    void TearDown() override { std::filesystem::remove_all(folder_); }
-    std::filesystem::path folder_;
+    test::TemporaryFolder temporary_;
+    std::filesystem::path folder_ = temporary_.path();
 };
 
 TEST_F(InitScript, RunsUnderItsOwnInterpreterWithItsExitCode) {

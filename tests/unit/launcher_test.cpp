@@ -3,6 +3,7 @@
 #include "daemon/launcher/call_filter.hpp"
 #include "daemon/launcher/file_rules.hpp"
 #include "daemon/launcher/sandbox.hpp"
+#include "tests/temporary_folder.hpp"
 
 #include <algorithm>
 #include <cerrno>
@@ -191,7 +192,6 @@ class LauncherFileRules : public testing::Test {
         options_.read_only = {(folder_ / "ro").string()};
         options_.writable = {(folder_ / "rw").string()};
     }
-    ~LauncherFileRules() override { fs::remove_all(folder_); }
 
     /// The error of a system call made behind the rules, with a path below the test's folder.
     int confined(const char* name, const std::function<long(const char* path)>& call) {
@@ -208,12 +208,8 @@ class LauncherFileRules : public testing::Test {
         return confined(name, [&](const char* path) { return static_cast<long>(::open(path, flags, 0600)); });
     }
 
-    static fs::path new_folder() {
-        std::string name = "/tmp/capsul-rules-XXXXXX";
-        return ::mkdtemp(name.data());
-    }
-
-    fs::path folder_ = new_folder();
+    capsul::test::TemporaryFolder temporary_;
+    fs::path folder_ = temporary_.path();
     Options options_;
 };
 

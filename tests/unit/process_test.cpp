@@ -1,6 +1,7 @@
 #include "daemon/process.hpp"
 
 #include "lib/error.hpp"
+#include "tests/temporary_folder.hpp"
 
 #include <array>
 #include <csignal>
@@ -140,14 +141,12 @@ TEST(Process, DoesNotWaitForAGrandchildThatHoldsThePipe) {
 }
 
 TEST(Process, LimitsTheSizeOfAFile) {
-    std::string folder = "/tmp/capsul-process-XXXXXX";
-    ASSERT_NE(::mkdtemp(folder.data()), nullptr);
+    const test::TemporaryFolder folder;
     const ProcessResult result =
-        run_process({"dd", "if=/dev/zero", "of=" + folder + "/f", "bs=4096", "count=100"}, 30s,
+        run_process({"dd", "if=/dev/zero", "of=" + (folder / "f").string(), "bs=4096", "count=100"}, 30s,
                     {.memory_bytes = {}, .cpu_seconds = {}, .file_bytes = 8192});
     EXPECT_EQ(result.status, 128 + SIGXFSZ);
-    EXPECT_EQ(std::filesystem::file_size(folder + "/f"), 8192U);
-    std::filesystem::remove_all(folder);
+    EXPECT_EQ(std::filesystem::file_size(folder / "f"), 8192U);
 }
 
 TEST(Process, LimitsMemoryAndProcessorTime) {

@@ -3,6 +3,7 @@
 #include "lib/error.hpp"
 #include "lib/fd.hpp"
 #include "lib/toml.hpp"
+#include "tests/temporary_folder.hpp"
 
 #include <filesystem>
 #include <fmt/format.h>
@@ -15,12 +16,7 @@ namespace {
 
 class StoreTest : public testing::Test {
   protected:
-    void SetUp() override {
-        std::string name = (fs::temp_directory_path() / "capsul-store-XXXXXX").string();
-        ASSERT_NE(::mkdtemp(name.data()), nullptr);
-        paths_.data = name;
-    }
-    void TearDown() override { fs::remove_all(paths_.data); }
+    StoreTest() { paths_.data = folder_.path(); }
 
     static VmRecord vm(const std::string& name) {
         VmRecord record;
@@ -53,6 +49,7 @@ class StoreTest : public testing::Test {
         return stored ? stored->broken : "not there";
     }
 
+    test::TemporaryFolder folder_;
     Paths paths_;
 };
 

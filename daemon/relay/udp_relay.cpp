@@ -62,6 +62,15 @@ UniqueFd connect_to(const SocketAddress& guest) {
     return fd;
 }
 
+/// What does not get through is lost, as datagrams are. But a refusal is about one that was sent before, when
+/// nobody listened yet: this one has not been sent at all.
+void send_to(const UniqueFd& guest, const char* data, std::size_t size) {
+    const auto is_sent = [&] { return ::send(guest.get(), data, size, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0; };
+    if (!is_sent() && errno == ECONNREFUSED) {
+        is_sent();
+    }
+}
+
 } // namespace
 
 UdpRelay::UdpRelay(EventLoop& loop, UniqueFd port, const SocketAddress& guest)
@@ -99,8 +108,7 @@ bool UdpRelay::take_one() {
     }
     client.set_size(message.msg_namelen);
     if (const Session* session = session_of(client, answer_control(message))) {
-        // What does not get through is lost, as datagrams are.
-        ::send(session->guest.get(), data.data(), static_cast<std::size_t>(got), MSG_DONTWAIT | MSG_NOSIGNAL);
+        send_to(session->guest, data.data(), static_cast<std::size_t>(got));
     }
     return true;
 }

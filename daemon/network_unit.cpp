@@ -8,6 +8,9 @@
 namespace capsul {
 namespace {
 
+/// A VM's own, since it starts with each of them.
+constexpr std::string_view start_limit = "StartLimitIntervalSec=60\nStartLimitBurst=10\n";
+
 /// The scripts as a oneshot service. systemd runs ExecStopPost= after a stop and after a start that failed.
 std::string service(const std::filesystem::path& setup, const std::filesystem::path& teardown,
                     const std::string& identifier, const std::string& field) {
@@ -40,11 +43,11 @@ std::string network_unit(const NetworkRecord& network, const std::filesystem::pa
 [Unit]
 Description=Network {0}
 Documentation=man:capsulctl-network(1)
-{2}{3}
+{2}{3}{4}
 [Install]
 WantedBy=default.target
 )",
-                            name, folder.string(), dhcp,
+                            name, folder.string(), dhcp, start_limit,
                             service(folder / "setup.sh", folder / "teardown.sh", "capsul-net-" + name,
                                     "CAPSUL_NETWORK=" + name)));
 }
@@ -60,8 +63,8 @@ std::string tap_unit(const Name& vm, const std::vector<Name>& networks, const st
 Description=Interfaces of the virtual machine {0}
 Documentation=man:capsulctl(1)
 {1}StopWhenUnneeded=yes
-{2})",
-                            name, needs,
+{2}{3})",
+                            name, needs, start_limit,
                             service(folder / "net-setup.sh", folder / "net-teardown.sh", "capsul-tap-" + name,
                                     "CAPSUL_VM=" + name)));
 }

@@ -41,10 +41,13 @@ class Message {
 
     template <class T>
     void add(const T& value) {
-        const auto* const first = reinterpret_cast<const std::uint8_t*>(&value);
-        bytes_.insert(bytes_.end(), first, first + sizeof value);
+        add(std::span(reinterpret_cast<const std::uint8_t*>(&value), sizeof value));
     }
-    void add(std::span<const std::uint8_t> bytes) { bytes_.insert(bytes_.end(), bytes.begin(), bytes.end()); }
+    void add(std::span<const std::uint8_t> bytes) {
+        const std::size_t start = bytes_.size();
+        bytes_.resize(start + bytes.size());
+        std::memcpy(bytes_.data() + start, bytes.data(), bytes.size());
+    }
 
     [[nodiscard]] std::span<const std::uint8_t> finished() {
         const auto size = static_cast<std::uint32_t>(bytes_.size());

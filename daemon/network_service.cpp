@@ -90,6 +90,8 @@ NetworkRecord NetworkService::plan(const NetworkCreate& call) {
                     "choose another name, or delete it with `capsulctl network delete " +
                         call.name.to_string() + "`");
     }
+    units_.require_free(network_unit_name(call.name));
+    units_.require_free(dhcp_unit_name(call.name));
     NetworkRecord network = network_record(call);
     if (network.dhcp) {
         require_dhcp(network);

@@ -52,6 +52,16 @@ bool UserUnits::set_enabled(const std::string& unit, bool enabled) const {
     return false;
 }
 
+void UserUnits::require_free(const std::string& unit) const {
+    const fs::path path = file(unit);
+    const fs::file_status found = fs::symlink_status(path);
+    if (fs::exists(found) &&
+        !(fs::is_regular_file(found) && check_seal(read_file(path)) == SealState::whole)) {
+        throw Error(ErrorCode::exists, path.string() + " is there already, and not capsul's",
+                    "remove it, or choose another name");
+    }
+}
+
 Written UserUnits::write(const std::string& unit, const std::string& text) const {
     make_folders(folder_, 0755);
     return refresh_file(file(unit), text, 0644);

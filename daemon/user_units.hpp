@@ -46,6 +46,9 @@ class UserUnits {
     [[nodiscard]] bool is_enabled(const std::string& unit) const { return fs::is_symlink(wants_link(unit)); }
     /// Makes it start at boot, or not; durable. True when that is a change.
     bool set_enabled(const std::string& unit, bool enabled) const;
+    /// Refuses to take over a file that capsul did not write: throws Error (exists). One of capsul's, which a
+    /// crash may have left, is in nobody's way.
+    void require_free(const std::string& unit) const;
     /// `changed`: systemd has to be told to read it anew.
     Written write(const std::string& unit, const std::string& text) const;
     /// With its drop-ins and its link. Durable before it returns, since a unit left behind would start at

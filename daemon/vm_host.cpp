@@ -39,4 +39,8 @@ std::string about(const Name& name, const std::string& text) {
     return fmt::format("vm {}: {}", name.to_string(), text);
 }
 
+std::vector<std::string> units_of(const Name& name) {
+    return {vm_unit_name(name), tap_unit_name(name), publish_socket_name(name), publish_service_name(name)};
+}
+
 } // namespace capsul

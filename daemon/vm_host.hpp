@@ -52,6 +52,9 @@ struct VmHost {
 /// "vm web: TEXT": how every error about a VM begins.
 [[nodiscard]] std::string about(const Name& name, const std::string& text);
 
+/// The names of all units that a VM may have, its own first.
+[[nodiscard]] std::vector<std::string> units_of(const Name& name);
+
 /// Runs `work` as the VM's next action, in order with its others.
 template <class Work>
 Operation submit_action(const VmHost& host, const char* kind, const Name& name, Work work) {

@@ -20,8 +20,7 @@ bool is_missing(const fs::path& path) {
 
 /// Durable before anything else goes, since a unit without a VM would start at boot.
 void remove_units(const VmHost& host, const Name& name) {
-    for (const std::string& unit :
-         {vm_unit_name(name), tap_unit_name(name), publish_socket_name(name), publish_service_name(name)}) {
+    for (const std::string& unit : units_of(name)) {
         host.units().remove(unit);
     }
 }

@@ -96,6 +96,9 @@ void VmService::check_create(const VmCreate& call, const Name& name) const {
         throw Error(ErrorCode::exists, about(name, "exists already"),
                     "choose another name, or delete it with `capsulctl vm delete " + name.to_string() + "`");
     }
+    for (const std::string& unit : units_of(name)) {
+        host_.units().require_free(unit);
+    }
     for (const auto& [key, value] : call.labels) {
         check_label(key, value);
     }

@@ -165,6 +165,29 @@ TEST_F(VmServiceTest, RefusesWhatCannotBeAndChangesNothing) {
     EXPECT_EQ(files_of_vms(), before);
 }
 
+TEST_F(VmServiceTest, AUnitOfSomebodyElsesIsNotTakenOver) {
+    const auto expect_refused = [&](const char* unit, const auto& call) {
+        const fs::path file = paths_.units / unit;
+        replace_file(file, "[Service]\nExecStart=/bin/true\n");
+        const auto before = files_of_vms();
+        const Error error = refusal([&] { run(call); });
+        EXPECT_EQ(error.code(), ErrorCode::exists) << unit;
+        EXPECT_NE(std::string(error.what()).find(file.string()), std::string::npos) << error.what();
+        EXPECT_EQ(files_of_vms(), before);
+        EXPECT_EQ(read_file(file), "[Service]\nExecStart=/bin/true\n");
+        fs::remove(file);
+    };
+    for (const char* const unit : {"capsul-vm-web.service", "capsul-tap-web.service",
+                                   "capsul-publish-web.socket", "capsul-publish-web.service"}) {
+        expect_refused(unit, wanted("web"));
+    }
+    NetworkCreate lan;
+    lan.name = Name::parse("lan");
+    for (const char* const unit : {"capsul-net-lan.service", "capsul-dhcp-lan.service"}) {
+        expect_refused(unit, lan);
+    }
+}
+
 TEST_F(VmServiceTest, RefusesAPortThatAnotherVmOrProgramHas) {
     VmCreate first = wanted("first");
     first.publish = {PublishedPort::parse("28080:80")};

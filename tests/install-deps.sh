@@ -16,8 +16,8 @@ packages_of() {
 			passwd sudo procps python3
 		;;
 	test)
-		# Debian's plain clang-tidy (14) cannot read libstdc++ 12's <ranges> and coroutines.
-		echo libgtest-dev libgmock-dev clang-format clang-tidy-19 shellcheck mandoc python3-pytest python3-pytest-xdist xorriso curl jq \
+		# Debian's plain clang (14) cannot read libstdc++ 12's <ranges> and coroutines.
+		echo libgtest-dev libgmock-dev clang-format clang-tidy-19 clang-19 libclang-rt-19-dev shellcheck mandoc python3-pytest python3-pytest-xdist xorriso curl jq \
 			iputils-ping
 		;;
 	bench) echo iperf3 ;;

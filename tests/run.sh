@@ -5,7 +5,7 @@ set -uo pipefail
 cd "$(dirname "$0")/.." || exit
 
 lint_steps=(format coroutines includes unfinished shell python man)
-all_steps=(install "${lint_steps[@]}" units asan tsan tidy release e2e)
+all_steps=(install "${lint_steps[@]}" units fuzz asan tsan tidy release e2e)
 quick_steps=(install "${lint_steps[@]}" dev)
 
 usage() {
@@ -23,6 +23,7 @@ usage() {
 		  dev         build, unit tests, integration tests
 		  asan, tsan  the same under sanitizers, of which asan also has all the assertions of dev
 		  units       systemd-analyze verify of the units that capsul writes
+		  fuzz        each fuzzer with a million inputs, or for CAPSUL_FUZZ_SECONDS (default: 15)
 		  tidy        clang-tidy, files that passed are remembered in ~/.cache/capsul-checks
 		  release     build, install into build/stage, systemd-analyze verify of what is installed
 		  e2e         real hosts, real guests (needs root): build/stage in tests/e2e
@@ -139,6 +140,22 @@ step_units() {
 		verify_units --user "$folder"/* || status=1
 	fi
 	rm -rf "$folder"
+	return $status
+}
+
+step_fuzz() {
+	build fuzz || return
+	local fuzzer log status=0
+	for fuzzer in build/fuzz/tests/fuzz/*_fuzz; do
+		log=$fuzzer.log
+		if "$fuzzer" -runs=1000000 -max_total_time="${CAPSUL_FUZZ_SECONDS:-15}" -print_funcs=0 -verbosity=0 \
+			-print_final_stats=1 -artifact_prefix=build/fuzz/ >"$log" 2>&1; then
+			sed -n "s/^stat::number_of_executed_units: */${fuzzer##*/}, inputs: /p" "$log"
+		else
+			cat "$log"
+			status=1
+		fi
+	done
 	return $status
 }
 

@@ -1,6 +1,7 @@
 // Any bytes as a request: decoded, or refused with an Error. What was decoded survives a round trip.
 #include "lib/error.hpp"
 #include "lib/image.hpp"
+#include "lib/network.hpp"
 #include "lib/operation.hpp"
 #include "lib/vm.hpp"
 
@@ -35,6 +36,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const std::string_view text(reinterpret_cast<const char*>(data), size);
     try_body<capsul::VmCreate>(text);
     try_body<capsul::VmRecord>(text);
+    try_body<capsul::VmNicAdd>(text);
+    try_body<capsul::NetworkCreate>(text);
+    try_body<capsul::NetworkSet>(text);
+    try_body<capsul::NetworkRecord>(text);
     try_body<capsul::ImageImport>(text);
     try_body<capsul::ImageRecord>(text);
     try_query<capsul::VmList>(text);

@@ -19,13 +19,8 @@ void add_match(sd_journal* journal, const std::string& match) {
     sd_journal_add_match(journal, match.c_str(), 0);
 }
 
-/// What programs of this user wrote, of which `more` is true.
-void add_output(sd_journal* journal, const std::vector<std::string>& more) {
-    add_match(journal, "_UID=" + std::to_string(::getuid()));
-    add_match(journal, "_TRANSPORT=stdout");
-    for (const std::string& match : more) {
-        add_match(journal, match);
-    }
+std::string this_user() {
+    return "_UID=" + std::to_string(::getuid());
 }
 
 std::string this_boot() {
@@ -34,21 +29,16 @@ std::string this_boot() {
     return sd_id128_get_boot(&boot) < 0 ? std::string() : sd_id128_to_string(boot, text.data());
 }
 
-Journal open_journal(const std::string& unit, const UnitRun& run) {
+Journal open_journal(const ServiceStatus& run) {
     sd_journal* raw = nullptr;
-    if (sd_journal_open(&raw, SD_JOURNAL_LOCAL_ONLY) < 0) {
+    if (run.syslog_identifier.empty() || sd_journal_open(&raw, SD_JOURNAL_LOCAL_ONLY) < 0) {
         return nullptr;
     }
     Journal journal(raw);
-    std::vector<std::string> of_unit{"_SYSTEMD_USER_UNIT=" + unit};
-    if (!run.invocation.empty()) {
-        of_unit.push_back("_SYSTEMD_INVOCATION_ID=" + run.invocation);
-    }
-    add_output(raw, of_unit);
-    if (run.main_pid != 0) {
-        sd_journal_add_disjunction(raw);
-        add_output(raw, {"_PID=" + std::to_string(run.main_pid), "_BOOT_ID=" + this_boot()});
-    }
+    add_match(raw, this_user());
+    add_match(raw, "_TRANSPORT=stdout");
+    add_match(raw, "_BOOT_ID=" + this_boot());
+    add_match(raw, "SYSLOG_IDENTIFIER=" + run.syslog_identifier);
     return journal;
 }
 
@@ -65,10 +55,16 @@ std::string message_of(sd_journal* journal) {
     return text;
 }
 
-std::vector<std::string> last_lines(sd_journal* journal, std::size_t count) {
+bool is_since(sd_journal* journal, std::uint64_t usec) {
+    std::uint64_t written = 0;
+    sd_id128_t boot{};
+    return sd_journal_get_monotonic_usec(journal, &written, &boot) >= 0 && written >= usec;
+}
+
+std::vector<std::string> last_lines(sd_journal* journal, std::uint64_t since_usec, std::size_t count) {
     std::vector<std::string> lines;
     sd_journal_seek_tail(journal);
-    while (lines.size() < count && sd_journal_previous(journal) > 0) {
+    while (lines.size() < count && sd_journal_previous(journal) > 0 && is_since(journal, since_usec)) {
         lines.push_back(message_of(journal));
     }
     std::ranges::reverse(lines);
@@ -77,15 +73,15 @@ std::vector<std::string> last_lines(sd_journal* journal, std::size_t count) {
 
 } // namespace
 
-std::vector<std::string> journal_lines(const std::string& unit, const UnitRun& run, std::size_t count,
+std::vector<std::string> journal_lines(const ServiceStatus& run, std::size_t count,
                                        std::chrono::milliseconds patience) {
-    const Journal journal = open_journal(unit, run);
+    const Journal journal = open_journal(run);
     if (!journal) {
         return {};
     }
     const auto end = std::chrono::steady_clock::now() + patience;
     while (true) {
-        std::vector<std::string> lines = last_lines(journal.get(), count);
+        std::vector<std::string> lines = last_lines(journal.get(), run.exec_main_start_usec, count);
         const auto left = end - std::chrono::steady_clock::now();
         if (!lines.empty() || left <= left.zero()) {
             return lines;
@@ -94,6 +90,17 @@ std::vector<std::string> journal_lines(const std::string& unit, const UnitRun& r
             journal.get(),
             static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(left).count()));
     }
+}
+
+std::vector<std::string> journal_matches(const std::string& unit, const std::string& identifier,
+                                         bool with_systemd) {
+    const std::string user = this_user();
+    std::vector<std::string> words{user, "_SYSTEMD_USER_UNIT=" + unit};
+    words.insert(words.end(), {"+", user, "_TRANSPORT=stdout", "SYSLOG_IDENTIFIER=" + identifier});
+    if (with_systemd) {
+        words.insert(words.end(), {"+", user, "USER_UNIT=" + unit, "+", user, "COREDUMP_USER_UNIT=" + unit});
+    }
+    return words;
 }
 
 } // namespace capsul

@@ -1,24 +1,27 @@
 // What the journal holds of a user unit, read with libsystemd. Knows no capsul noun.
 #pragma once
 
+#include "daemon/systemd_client.hpp"
+
 #include <chrono>
-#include <cstdint>
 #include <string>
 #include <vector>
 
 namespace capsul {
 
-/// From one start of a unit to its end.
-struct UnitRun {
-    std::string invocation; ///< 32 hex digits; empty: any run
-    /// Of a process that ends at once, journald may not learn the unit, only its PID. 0: the unit will do.
-    std::int32_t main_pid = 0;
-};
+/// The last `count` lines that a service's processes wrote to their standard output and error in the run that
+/// `run` tells of, oldest first. Waits up to `patience` for the first one, since journald lags a little
+/// behind. Empty when the journal cannot be read, or the unit has no SyslogIdentifier=. Control characters
+/// are replaced.
+///
+/// Lines are known by that identifier, which comes with the stream. The unit would not do: journald looks it
+/// up at /proc/PID when it gets round to a line, and who wrote the line may be gone by then.
+[[nodiscard]] std::vector<std::string> journal_lines(const ServiceStatus& run, std::size_t count,
+                                                     std::chrono::milliseconds patience);
 
-/// The last `count` lines that the unit's processes wrote in a run, oldest first. Waits up to `patience` for
-/// the first one, since journald lags a little behind. Empty when the journal cannot be read. Control
-/// characters are replaced.
-[[nodiscard]] std::vector<std::string> journal_lines(const std::string& unit, const UnitRun& run,
-                                                     std::size_t count, std::chrono::milliseconds patience);
+/// The words that make journalctl(1) show what this user's unit has written, all runs, and `with_systemd`
+/// what systemd says about it too.
+[[nodiscard]] std::vector<std::string> journal_matches(const std::string& unit, const std::string& identifier,
+                                                       bool with_systemd);
 
 } // namespace capsul

@@ -126,7 +126,7 @@ void NetworkDhcp::start(const Name& network) {
         systemd_.reset_failed(unit); // nor do the starts count that were asked for
     }
     if (systemd_.start(unit, patience) != JobResult::done) {
-        const auto lines = journal_lines(unit, {systemd_.status(unit).invocation_id, 0}, 3, 1s);
+        const auto lines = journal_lines(systemd_.status(unit), 3, 1s);
         throw Error(
             ErrorCode::internal,
             about_network(network, fmt::format("its DHCP server does not start: {}", fmt::join(lines, "; "))),

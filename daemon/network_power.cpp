@@ -59,8 +59,7 @@ void NetworkPower::bring_up(const NetworkRecord& network, Progress& progress) co
         systemd_.reset_failed(unit);
     }
     if (systemd_.start(unit, patience) != JobResult::done) {
-        const ServiceStatus status = systemd_.status(unit);
-        throw unit_error(network.name, "set up", journal_lines(unit, {status.invocation_id, 0}, 3, 1s));
+        throw unit_error(network.name, "set up", journal_lines(systemd_.status(unit), 3, 1s));
     }
     if (network.dhcp) {
         dhcp_.start(network.name);
@@ -81,7 +80,7 @@ void NetworkPower::apply(const NetworkRecord& network) const {
         return;
     }
     if (systemd_.reload_unit(unit, patience) != JobResult::done) {
-        throw unit_error(network.name, "changed", journal_lines(unit, {}, 2, 1s));
+        throw unit_error(network.name, "changed", journal_lines(systemd_.status(unit), 2, 1s));
     }
     if (network.dhcp) {
         dhcp_.start(network.name);

@@ -85,15 +85,14 @@ Network NetworkView::show(const Name& name) const {
     const std::string unit = network_unit_name(name);
     const ServiceStatus status = systemd_.status(unit);
     const bool has_dhcp = stored->record && stored->record->dhcp;
+    const ServiceStatus dhcp = has_dhcp ? systemd_.status(dhcp_unit_name(name)) : ServiceStatus{};
     Network network =
-        describe(*stored, vms_by_network(store_.vms)[name],
-                 {status.active_state, has_dhcp ? systemd_.status(dhcp_unit_name(name)).active_state : ""});
+        describe(*stored, vms_by_network(store_.vms)[name], {status.active_state, dhcp.active_state});
     if (network.state == NetworkState::failed) {
-        network.reason =
-            fmt::format("{}", fmt::join(journal_lines(unit, {status.invocation_id, 0}, 3, 0ms), "; "));
+        network.reason = fmt::format("{}", fmt::join(journal_lines(status, 3, 0ms), "; "));
     } else if (network.dhcp == NetworkState::failed) {
-        network.reason = fmt::format("its DHCP server has failed: {}",
-                                     fmt::join(journal_lines(dhcp_unit_name(name), {}, 3, 0ms), "; "));
+        network.reason =
+            fmt::format("its DHCP server has failed: {}", fmt::join(journal_lines(dhcp, 3, 0ms), "; "));
     }
     return network;
 }

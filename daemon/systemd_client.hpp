@@ -33,10 +33,10 @@ struct ServiceStatus {
     std::vector<std::string> drop_in_paths;
     bool need_daemon_reload = false;
     std::int32_t main_pid = 0;
-    std::int32_t exec_main_pid = 0; ///< known after its end too
     std::int32_t exec_main_status = 0;
-    std::uint64_t active_enter_usec = 0; ///< CLOCK_REALTIME, microseconds; 0 = never
-    std::string invocation_id;           ///< 32 hex digits, or empty
+    std::uint64_t active_enter_usec = 0;    ///< CLOCK_REALTIME, microseconds; 0 = never
+    std::uint64_t exec_main_start_usec = 0; ///< CLOCK_MONOTONIC, microseconds; 0 = never
+    std::string syslog_identifier;
 };
 
 /// How a job ended: JobRemoved's result.

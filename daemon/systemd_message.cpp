@@ -76,17 +76,6 @@ std::vector<std::string> read_strings(sd_bus_message* message) {
     return strings;
 }
 
-std::string read_hex(sd_bus_message* message) {
-    const void* data = nullptr;
-    std::size_t size = 0;
-    check_done(sd_bus_message_read_array(message, SD_BUS_TYPE_BYTE, &data, &size));
-    std::string hex;
-    for (const std::uint8_t byte : std::span(static_cast<const std::uint8_t*>(data), size)) {
-        hex += fmt::format("{:02x}", byte);
-    }
-    return hex;
-}
-
 void read_property(sd_bus_message* message, std::string_view name, ServiceStatus& status) {
     const auto text = [&](std::string& field) { field = read_string_variant(message); };
     if (name == "ActiveState") {
@@ -103,14 +92,14 @@ void read_property(sd_bus_message* message, std::string_view name, ServiceStatus
         status.need_daemon_reload = in_variant(message, "b", [&] { return read_boolean(message); });
     } else if (name == "MainPID") {
         status.main_pid = static_cast<std::int32_t>(read_basic_variant<std::uint32_t>(message, "u"));
-    } else if (name == "ExecMainPID") {
-        status.exec_main_pid = static_cast<std::int32_t>(read_basic_variant<std::uint32_t>(message, "u"));
     } else if (name == "ExecMainStatus") {
         status.exec_main_status = read_basic_variant<std::int32_t>(message, "i");
     } else if (name == "ActiveEnterTimestamp") {
         status.active_enter_usec = read_basic_variant<std::uint64_t>(message, "t");
-    } else if (name == "InvocationID") {
-        status.invocation_id = in_variant(message, "ay", [&] { return read_hex(message); });
+    } else if (name == "ExecMainStartTimestampMonotonic") {
+        status.exec_main_start_usec = read_basic_variant<std::uint64_t>(message, "t");
+    } else if (name == "SyslogIdentifier") {
+        text(status.syslog_identifier);
     } else {
         check_read(sd_bus_message_skip(message, "v"));
     }

@@ -1,10 +1,12 @@
 #include "daemon/vm_guest.hpp"
 
+#include "daemon/journal.hpp"
 #include "daemon/json_peer.hpp"
 #include "daemon/port.hpp"
 #include "daemon/process.hpp"
 #include "daemon/serial_log.hpp"
 #include "daemon/vm_nics.hpp"
+#include "daemon/vm_unit.hpp"
 #include "lib/base64.hpp"
 #include "lib/fd.hpp"
 
@@ -257,7 +259,6 @@ StreamResponse VmGuest::logs(const VmLogs& call) const {
     if (call.lines < 0) {
         throw Error(ErrorCode::invalid, "lines: must not be negative");
     }
-    const std::string unit = vm_unit_name(call.name);
     std::vector<std::string> argv;
     if (call.source == LogSource::serial) {
         argv = {"tail", "-n", call.lines == 0 ? "+1" : std::to_string(call.lines)};
@@ -271,11 +272,9 @@ StreamResponse VmGuest::logs(const VmLogs& call) const {
         if (call.follow) {
             argv.emplace_back("--follow");
         }
-        if (call.source == LogSource::unit) {
-            argv.push_back("--unit=" + unit);
-        } else {
-            argv.push_back("_SYSTEMD_USER_UNIT=" + unit);
-        }
+        std::ranges::move(journal_matches(vm_unit_name(call.name), vm_syslog_identifier(call.name),
+                                          call.source == LogSource::unit),
+                          std::back_inserter(argv));
     }
     auto child = std::make_shared<ChildProcess>(argv);
     UniqueFd output = child->take_output();

@@ -30,7 +30,7 @@ std::string drop_in_hint(const ServiceStatus& status) {
 
 Error start_error(const VmHost& host, const Name& name) {
     const ServiceStatus status = host.systemd.status(vm_unit_name(name));
-    const auto lines = journal_lines(vm_unit_name(name), {status.invocation_id, status.exec_main_pid}, 5, 1s);
+    const auto lines = journal_lines(status, 5, 1s);
     std::string why = fmt::format("{}", fmt::join(lines, "; "));
     if (why.empty()) {
         why = silent_failure(status);
@@ -50,7 +50,7 @@ Error dependency_error(const VmHost& host, const VmRecord& vm) {
         if (status.active_state != "failed") {
             continue;
         }
-        const auto lines = journal_lines(unit, {status.invocation_id, 0}, 3, 1s);
+        const auto lines = journal_lines(status, 3, 1s);
         host.systemd.reset_failed(unit);
         return {ErrorCode::internal,
                 about(vm.name, fmt::format("cannot start: {}: {}", unit, fmt::join(lines, "; "))),

@@ -108,6 +108,10 @@ BindReadOnlyPaths=-/run/systemd/resolve -/run/resolvconf -/run/NetworkManager/re
 
 } // namespace
 
+std::string vm_syslog_identifier(const Name& vm) {
+    return "qemu-" + vm.to_string();
+}
+
 std::string vm_unit(const VmRecord& vm, const VmFiles& files, const fs::path& programs) {
     const auto stop_seconds = std::chrono::ceil<std::chrono::seconds>(vm.stop_timeout.value()).count();
     const std::vector<std::string> stop{(programs / "capsul-powerdown").string(),
@@ -130,12 +134,13 @@ KillMode=mixed
 TimeoutStopSec={timeout}s
 RuntimeDirectory=capsul/vms/{name}
 RuntimeDirectoryMode=0700
-SyslogIdentifier=qemu-{name}
+SyslogIdentifier={identifier}
 LogExtraFields=CAPSUL_VM={name}
 UMask=0077
 )",
         fmt::arg("name", vm.name.to_string()), fmt::arg("unit", vm_unit_name(vm.name)),
-        fmt::arg("config", files.config().string()), fmt::arg("needs", tap_lines(vm) + publish_lines(vm)),
+        fmt::arg("identifier", vm_syslog_identifier(vm.name)), fmt::arg("config", files.config().string()),
+        fmt::arg("needs", tap_lines(vm) + publish_lines(vm)),
         fmt::arg("start", quote_exec_line(start_command(vm, files, programs))),
         fmt::arg("stop", quote_exec_line(stop)), fmt::arg("timeout", stop_seconds + 10));
     text += limit_lines(vm);

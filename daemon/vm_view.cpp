@@ -167,8 +167,7 @@ Vm VmView::show(const Name& name) const {
                      fs::is_symlink(host_.wants_link(name)), host_.monitors.paused(name));
     if (vm.state == VmState::failed) {
         vm.reason = failure_reason(status);
-        for (const std::string& line : journal_lines(unit, {status.invocation_id, status.exec_main_pid}, 1,
-                                                     std::chrono::milliseconds(0))) {
+        for (const std::string& line : journal_lines(status, 1, std::chrono::milliseconds(0))) {
             *vm.reason += "; QEMU's last words: " + line;
         }
     }

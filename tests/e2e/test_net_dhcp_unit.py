@@ -40,7 +40,7 @@ def test_the_server_can_do_nothing_but_serve(lan, web):
     lan.run(f"cat >{unit}.d/probe.conf", input=f"[Service]\nType=exec\nRestart=no\nExecStart=\nExecStart={command} -- "
                                                f"/usr/bin/python3 /usr/local/lib/probe.py {words}\n")
     lan.run(f"systemctl --user daemon-reload; systemctl --user restart {UNIT}")
-    said = f"journalctl --user --unit {UNIT} --output=cat | grep ^PROBED"
+    said = "journalctl --user --identifier=dhcp-lan --output=cat | grep ^PROBED"
     try:
         wait_until(lambda: lan.run(said, check=False).stdout)
         assert json.loads(lan.run(said).stdout.split(maxsplit=1)[1]) == ["read what it is told"]
@@ -65,7 +65,8 @@ def test_does_not_start_without_its_sandbox(lan, web):
     lan.run(f"mkdir -p {folder} && printf '[Service]\\nPrivateTmp=no\\n' >{folder}/weak.conf && systemctl --user daemon-reload")
     try:
         assert lan.run(f"systemctl --user restart {UNIT}", check=False).returncode != 0
-        assert "not in force: PrivateTmp=yes" in lan.run(f"journalctl --user --unit {UNIT} --output=cat --lines=20").stdout
+        said = "journalctl --user --identifier=dhcp-lan --output=cat --lines=20"
+        wait_until(lambda: "not in force: PrivateTmp=yes" in lan.run(said).stdout)
     finally:
         lan.run(f"rm -r {folder}; systemctl --user daemon-reload; systemctl --user reset-failed {UNIT}; "
                 f"systemctl --user restart {UNIT}")

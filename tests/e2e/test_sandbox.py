@@ -87,7 +87,7 @@ def run_in(capsul, unit, command):
     capsul.run("systemctl --user start --wait tried", check=False)
     status = capsul.run("systemctl --user show --value --property=ExecMainStatus tried").stdout
     capsul.host.run("journalctl --sync")
-    return int(status), capsul.run("journalctl --user --output=cat --unit=tried").stdout
+    return int(status), capsul.run("journalctl --user --output=cat --identifier=qemu-" + VM).stdout
 
 
 def got_through(capsul, targets, unit, launcher):

@@ -1,11 +1,13 @@
 """What has no need of a guest: verbs on VMs with an empty disk, which run and hear no power button; their output and exit codes."""
 
+import contextlib
 import csv
 import io
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from conftest import install_capsul
+from conftest import allow_networks, install_capsul, wait_until
 
 import host as hosts
 
@@ -87,12 +89,44 @@ def test_events_and_operations_tell_what_happened(capsul, vms):
     assert mine[-1] == "vm.paused" and {"vm.created", "vm.started"} <= set(mine)
     kinds = {operation["kind"] for operation in capsul.json("operation", "list")}
     assert {"vm.create", "vm.pause"} <= kinds
-    told = capsul.run("journalctl --user --output=cat CAPSUL_VM=a").stdout
-    assert "vm.paused a" in told
+    wait_until(lambda: "vm.paused a" in capsul.run("journalctl --user --output=cat CAPSUL_VM=a").stdout)
 
 
 def test_logs_of_the_unit(capsul, vms):
     assert "Started" in capsul.ctl("logs", "a", "--source", "unit").stdout
+
+
+@contextlib.contextmanager
+def starts_with(capsul, unit, command):
+    folder = f".config/systemd/user/{unit}.d"
+    capsul.run(f"mkdir -p {folder}; cat >{folder}/start.conf; systemctl --user daemon-reload",
+               input=f"[Service]\nExecStart=\nExecStart={command}\n")
+    try:
+        yield
+    finally:
+        capsul.run(f"rm -r {folder}; systemctl --user daemon-reload; systemctl --user reset-failed {unit}")
+
+
+def test_what_a_process_said_is_told_though_the_journal_learns_it_after_its_end(capsul):
+    """Of which unit it was, nothing in /proc tells any more."""
+    allow_networks(capsul)
+    capsul.ctl("network", "create", "lan", "--subnet", "10.80.6.0/24", "--no-start")
+    capsul.ctl("vm", "create", "late", *CREATE, "--no-start")
+    host = capsul.host
+    for noun, name, unit, said in (("network", "lan", "capsul-net-lan", "no bridge today"),
+                                   ("vm", "late", "capsul-vm-late", "no QEMU today")):
+        with starts_with(capsul, f"{unit}.service", f"/bin/sh -c \"/bin/echo '{said}' >&2; exit 1\""), ThreadPoolExecutor() as pool:
+            host.run("systemctl kill --signal=STOP systemd-journald")
+            try:
+                starting = pool.submit(capsul.ctl, noun, "start", name, check=False)
+                wait_until(lambda: capsul.run(f"systemctl --user is-failed {unit}", check=False).returncode == 0)
+            finally:
+                host.run("systemctl kill --signal=CONT systemd-journald")
+            assert said in starting.result().stderr
+    assert "no QEMU today" in capsul.ctl("logs", "late", "--source", "qemu").stdout
+    assert "no QEMU today" in capsul.ctl("logs", "late", "--source", "unit").stdout
+    capsul.ctl("network", "delete", "lan", "--yes")
+    capsul.ctl("vm", "delete", "late", "--yes")
 
 
 def test_the_daemon_stops_at_once_while_work_waits(capsul, vms):

@@ -5,7 +5,6 @@
 #include <csignal>
 #include <fmt/format.h>
 #include <poll.h>
-#include <sys/random.h>
 #include <sys/wait.h>
 
 namespace capsul::test {
@@ -30,15 +29,10 @@ bool has_ended(int pidfd) {
     return pidfd >= 0 && ::poll(&wanted, 1, 0) > 0;
 }
 
+template <class Clock>
 std::uint64_t now_usec() {
-    const auto now = std::chrono::system_clock::now().time_since_epoch();
+    const auto now = Clock::now().time_since_epoch();
     return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(now).count());
-}
-
-std::string random_id() {
-    std::string id(16, '\0');
-    [[maybe_unused]] const ssize_t got = ::getrandom(id.data(), id.size(), 0);
-    return id;
 }
 
 } // namespace
@@ -51,7 +45,6 @@ FakeService::FakeService(std::string name, UnitFolders folders)
 void FakeService::start() {
     result_ = "success";
     main_status_ = 0;
-    invocation_id_ = random_id();
     make_runtime_folders();
     set_state("activating", "start-pre");
     enter(Phase::start_pre);
@@ -139,7 +132,7 @@ std::map<std::string, std::string> FakeService::environment() const {
 
 void FakeService::set_state(const std::string& active, const std::string& sub) {
     if (active == "active" && active_state_ != "active") {
-        active_enter_usec_ = now_usec();
+        active_enter_usec_ = now_usec<std::chrono::system_clock>();
     }
     active_state_ = active;
     sub_state_ = sub;
@@ -160,6 +153,9 @@ void FakeService::run_next() {
     }
     const UnitCommand& command = commands()[next_command_++];
     UnitProcess& process = phase_ == Phase::start ? main_ : control_;
+    if (phase_ == Phase::start) {
+        main_start_usec_ = now_usec<std::chrono::steady_clock>();
+    }
     try {
         process = UnitProcess(command, environment(), folders_.runtime / (name_ + ".log"));
     } catch (const Error&) {

@@ -39,7 +39,7 @@ class FakeService {
     [[nodiscard]] pid_t main_pid() const { return main_.pid(); }
     [[nodiscard]] int main_status() const { return main_status_; }
     [[nodiscard]] std::uint64_t active_enter_usec() const { return active_enter_usec_; }
-    [[nodiscard]] const std::string& invocation_id() const { return invocation_id_; } ///< 16 bytes, or empty
+    [[nodiscard]] std::uint64_t main_start_usec() const { return main_start_usec_; } ///< CLOCK_MONOTONIC
     /// Grows with every change of state.
     [[nodiscard]] unsigned changes() const { return changes_; }
 
@@ -67,8 +67,8 @@ class FakeService {
     std::string active_state_ = "inactive";
     std::string sub_state_ = "dead";
     std::string result_ = "success";
-    std::string invocation_id_;
     std::uint64_t active_enter_usec_ = 0;
+    std::uint64_t main_start_usec_ = 0;
     int main_status_ = 0;
     unsigned changes_ = 0;
     Phase phase_ = Phase::none;

@@ -151,11 +151,6 @@ void append_unit_properties(sd_bus_message* m, const FakeService& s, const std::
         sd_bus_message_append_strv(m, drop_ins.data());
         close();
     }
-    if (only.empty() || only == "InvocationID") {
-        open("InvocationID", "ay");
-        sd_bus_message_append_array(m, 'y', s.invocation_id().data(), s.invocation_id().size());
-        close();
-    }
 }
 
 void append_service_properties(sd_bus_message* m, const FakeService& s, const std::string& only) {
@@ -169,6 +164,8 @@ void append_service_properties(sd_bus_message* m, const FakeService& s, const st
     property("Result", "s", s.result().c_str());
     property("MainPID", "u", static_cast<std::uint32_t>(s.main_pid()));
     property("ExecMainStatus", "i", s.main_status());
+    property("ExecMainStartTimestampMonotonic", "t", s.main_start_usec());
+    property("SyslogIdentifier", "s", s.file().syslog_identifier.c_str());
 }
 
 void append_properties(sd_bus_message* message, const FakeService& service, const std::string& interface,

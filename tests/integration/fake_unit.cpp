@@ -164,6 +164,8 @@ class UnitReader {
             value.empty() ? commands->clear() : commands->push_back(parse_command(value, folders_, unit_));
         } else if (key == "Type") {
             file_.type = value;
+        } else if (key == "SyslogIdentifier") {
+            file_.syslog_identifier = value;
         } else if (key == "RemainAfterExit") {
             file_.remain_after_exit = is_true(value);
         } else if (key == "KillMode") {

@@ -25,6 +25,7 @@ struct UnitFile {
     std::filesystem::file_time_type modified{}; ///< of the file when it was read
     std::string load_state;                     ///< loaded, not-found, bad-setting, masked
     std::string type = "simple";
+    std::string syslog_identifier;
     bool remain_after_exit = false;
     bool kill_group = true; ///< KillMode is not "process"
     bool term_group = true; ///< KillMode is "control-group"

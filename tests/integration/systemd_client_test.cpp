@@ -19,10 +19,18 @@ namespace capsul::test {
 namespace {
 
 using namespace std::chrono_literals;
+using testing::AllOf;
 using testing::AnyOf;
 using testing::ElementsAre;
+using testing::Ge;
 using testing::HasSubstr;
+using testing::Le;
 using testing::Pair;
+
+std::uint64_t monotonic_usec() {
+    const auto now = std::chrono::steady_clock::now().time_since_epoch();
+    return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(now).count());
+}
 
 /// Collects what the client reports, and waits for it.
 class Changes {
@@ -85,7 +93,8 @@ class SystemdClientTest : public testing::Test {
 constexpr auto vm = "capsul-vm-web.service";
 
 TEST_F(SystemdClientTest, StartsAndStopsAUnit) {
-    write_sleeper(vm);
+    write_unit(vm, "[Service]\nType=exec\nExecStart=/bin/sleep 1000\nSyslogIdentifier=qemu-web\n");
+    const std::uint64_t before = monotonic_usec();
     EXPECT_EQ(client_->start(vm, 20s), JobResult::done);
     const ServiceStatus running = client_->status(vm);
     EXPECT_EQ(running.active_state, "active");
@@ -93,7 +102,8 @@ TEST_F(SystemdClientTest, StartsAndStopsAUnit) {
     EXPECT_EQ(running.fragment_path, (folder_ / "units" / vm).string());
     EXPECT_GT(running.main_pid, 1);
     EXPECT_GT(running.active_enter_usec, 1'600'000'000'000'000U);
-    EXPECT_EQ(running.invocation_id.size(), 32U);
+    EXPECT_THAT(running.exec_main_start_usec, AllOf(Ge(before), Le(monotonic_usec())));
+    EXPECT_EQ(running.syslog_identifier, "qemu-web");
     EXPECT_EQ(client_->stop(vm, 20s), JobResult::done);
     EXPECT_EQ(client_->status(vm).active_state, "inactive");
     EXPECT_NE(::kill(running.main_pid, 0), 0);

@@ -88,7 +88,7 @@ def test_kills_what_a_command_started_at_its_timeout(host):
 def test_user_units_and_their_journal_work(host):
     host.run("systemd-run --user --wait --unit=greeting echo hello there", user="alice")
     host.run("journalctl --sync")
-    assert "hello there" in out(host, "journalctl --user --unit=greeting --output=cat", "alice")
+    assert "hello there" in out(host, "journalctl --user --identifier=echo --output=cat", "alice")
 
 
 def test_a_hardened_user_unit_runs_qemu(host):

@@ -139,6 +139,7 @@ def test_ssh_goes_to_the_guests_own_address(guests):
 @pytest.mark.parametrize("family", [4, 6])
 def test_nat_leads_outside_in_the_hosts_name(guests, inside, outside, servers, family):
     assert guests.fetch("a", servers[family]) == "hello from outside\n"
+    outside.run("journalctl --sync")
     seen = outside.run("journalctl --unit=www --output=cat").stdout
     assert {4: inside.address(), 6: inside.address6()}[family] in seen
     assert "10.80.5.2" not in seen and "fd80:ca95" not in seen

@@ -42,9 +42,11 @@ fail() {
 	exit 1
 }
 
+# dpkg-query fails when there is one package that it has never heard of, and tells of the others all the same.
 missing_of() {
 	local installed
-	installed=$(dpkg-query --show --showformat='${db:Status-Status} ${Package}\n' "$@" 2>/dev/null | sed -n 's/^installed //p')
+	installed=$({ dpkg-query --show --showformat='${db:Status-Status} ${Package}\n' "$@" 2>/dev/null || true; } |
+		sed -n 's/^installed //p')
 	printf '%s\n' "$@" | grep --invert-match --line-regexp --fixed-strings --regexp="$installed" || true
 }
 

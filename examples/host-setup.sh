@@ -183,7 +183,7 @@ new_policy() {
 
 # One bad line and nothing in the file counts, for anybody: so it is looked at before anything is changed.
 check_policy() {
-	if [ -r "$1" ] && [ -x "$helper" ]; then
+	if [ -s "$1" ] && [ -r "$1" ] && [ -x "$helper" ]; then
 		"$helper" check-policy "$1" 2>&1 >/dev/null | sed 's/^capsul-net: //'
 	fi
 }
@@ -266,8 +266,8 @@ $(echo "$stanzas" | sed "s/^\([ \t]*iface[ \t][ \t]*\)$uplink\b/\1$bridge/" | aw
 		{ print }
 		/^[ \t]*iface/ && !done++ { print extra }')
 
-then, where a mistake does not lock you out:  ifdown $uplink; ifup $uplink $bridge
-and run this again, without --uplink."
+then reboot (or, at the console: ifdown $uplink before the change, ifup $uplink $bridge after it), and run this again
+without --uplink."
 }
 
 ifupdown_bridge() {

@@ -13,6 +13,15 @@ NetGrants grants() {
                             "1001 subnet own fd80::/48\n1001 nat own\n");
 }
 
+TEST(NetGrants, NameTheScriptThatIsInstalledBesideTheHelper) {
+    try {
+        static_cast<void>(read_net_grants("/nowhere/libexec/capsul/capsul-net"));
+        FAIL();
+    } catch (const Error& error) {
+        EXPECT_NE(error.hint().find("sudo /nowhere/share/capsul/host-setup.sh"), std::string::npos);
+    }
+}
+
 NetworkCreate nat(const char* name) {
     NetworkCreate call;
     call.name = Name::parse(name);

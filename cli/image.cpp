@@ -20,10 +20,19 @@ std::string used_text(const Image& image) {
     return image.disk_usage ? human_size(*image.disk_usage) : "";
 }
 
+std::string size_bytes(const Image& image) {
+    return image.size ? std::to_string(image.size->count()) : "";
+}
+
+std::string used_bytes(const Image& image) {
+    return image.disk_usage ? std::to_string(*image.disk_usage) : "";
+}
+
 constexpr std::array<Column<Image>, 9> columns{{
     {"name", [](const Image& image) { return image.name.to_string(); }},
-    {"size", [](const Image& image) { return optional_text(image.size); }, Shown::always, true},
-    {"used", used_text, Shown::always, true},
+    {"size", [](const Image& image) { return optional_text(image.size); }, Shown::always, true, nullptr,
+     size_bytes},
+    {"used", used_text, Shown::always, true, nullptr, used_bytes},
     {"kernel", [](const Image& image) { return std::string(image.boot ? "own" : ""); }, Shown::wide},
     {"imported", [](const Image& image) { return optional_text(image.imported); }},
     {"id",

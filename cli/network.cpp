@@ -87,7 +87,7 @@ void delete_networks(Session& session, const DeleteFlags& flags) {
     }
     if (!flags.yes && !names.empty() &&
         !confirm("network delete", fmt::format("Delete {}, for good?", listed(names)))) {
-        throw Error(ErrorCode::invalid, "not deleted");
+        throw Error(ErrorCode::invalid, "not deleted: the answer was not y", "--yes goes on unasked");
     }
     std::vector<Network> results;
     run_for_each<NetworkDelete>(

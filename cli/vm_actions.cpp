@@ -71,7 +71,7 @@ void delete_vms(Session& session, const DeleteFlags& flags) {
         drop_missing(session, "vm", targets.names, session.client().call(VmList{}));
     }
     if (!may_delete(flags, targets.names)) {
-        throw Error(ErrorCode::invalid, "not deleted");
+        throw Error(ErrorCode::invalid, "not deleted: the answer was not y", "--yes goes on unasked");
     }
     std::vector<Vm> results;
     run_for_each<VmDelete>(

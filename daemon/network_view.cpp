@@ -51,7 +51,8 @@ NetworkRecord usable_network(Records<NetworkRecord>& networks, const Name& name)
     }
     if (stored) {
         throw Error(ErrorCode::wrong_state,
-                    about_network(name, "its record cannot be used: " + stored->broken));
+                    about_network(name, "its record cannot be used: " + stored->broken),
+                    "mend the file, or remove the network");
     }
     throw no_such_network(networks, name);
 }

@@ -426,6 +426,14 @@ TEST_F(VmServiceTest, AWaitForAVmThatEndsDoesNotWaitOn) {
     EXPECT_EQ(refusal([&] { finish(wait); }).code(), ErrorCode::wrong_state);
 }
 
+TEST_F(VmServiceTest, AWaitForAStoppedVmSaysHowToStartIt) {
+    run(wanted("web"));
+    run(VmKill{Name::parse("web")});
+    const Error error = refusal([&] { run(VmWait{Name::parse("web"), VmStage::agent, Duration(60s)}); });
+    EXPECT_STREQ(error.what(), "vm web: is stopped, so that will not come");
+    EXPECT_TRUE(error.hint().starts_with("`capsulctl start web` starts it")) << error.hint();
+}
+
 /// A guest's files as its agent gives them; any command there ends with "user:x:1000:".
 std::function<void(Peer&)> guest_with_files(std::map<std::string, std::string> files) {
     return agent_script([files = std::move(files), open = std::string()](Peer& peer,

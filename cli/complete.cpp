@@ -33,7 +33,7 @@ bool takes_value(const CLI::Option* option) {
 
 const CLI::App* find_command(const CLI::App& command, const std::string& word) {
     for (const CLI::App* sub : command.get_subcommands([](const CLI::App*) { return true; })) {
-        if (sub->get_name() == word) {
+        if (sub->check_name(word)) { // by an alias too
             return sub;
         }
     }

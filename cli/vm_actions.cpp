@@ -158,6 +158,7 @@ void add_vm_delete(CLI::App& parent, Session& session, const std::string& name) 
                                     "capsulctl vm delete web          # asks, on a terminal\n"
                                     "capsulctl vm delete web db --yes --ignore-missing\n"
                                     "capsulctl rm --label tier=test --yes");
+    command.alias(name == "rm" ? "delete" : "rm");
     auto flags = std::make_shared<DeleteFlags>();
     add_selectors(command, flags->targets, false);
     command.add_flag("-y,--yes", flags->yes, "Do not ask");

@@ -123,7 +123,7 @@ TEST(Capsulctl, GivesTheImagesThatItRemoved) {
     daemon.serve();
     EXPECT_EQ(Json::parse(run_capsulctl(daemon, {"image", "rm", "lab", "--json"}).out).at("name"), "lab");
     EXPECT_EQ(Json::parse(run_capsulctl(daemon, {"image", "rm", "a", "b", "--json"}).out).size(), 2U);
-    EXPECT_EQ(run_capsulctl(daemon, {"image", "rm", "lab"}).out, "");
+    EXPECT_EQ(run_capsulctl(daemon, {"image", "delete", "lab", "--yes"}).out, "");
 }
 
 TEST(Capsulctl, PassesAGuestsBytesUnlessJsonIsWanted) {

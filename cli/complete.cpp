@@ -254,6 +254,7 @@ void add_completion_commands(CLI::App& program, Session& session) {
                                     "capsulctl completion fish > ~/.config/fish/completions/capsulctl.fish");
     auto shell = std::make_shared<std::string>();
     command.add_option("SHELL", *shell, "bash, zsh or fish")->required()->type_name("bash|zsh|fish");
+    session.texts.insert(&command);
     command.callback([&session, shell] { print_script(session, *shell); });
 }
 

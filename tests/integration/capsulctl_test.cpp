@@ -27,7 +27,10 @@ TEST(Capsulctl, ChecksTheOptionsOfAllCommandsBeforeItDoesAnything) {
                                                  {"ls", "-q", "--columns", "state"},
                                                  {"ls", "--columns", "bogus"},
                                                  {"events", "-f", "--columns", "bogus"},
-                                                 {"vm", "unit", "web", "--columns", "name"}}) {
+                                                 {"vm", "unit", "web", "--columns", "name"},
+                                                 {"vm", "logs", "web", "-o", "jsonl"},
+                                                 {"console", "web", "--log", "-o", "json"},
+                                                 {"completion", "bash", "-o", "json"}}) {
         const Outcome outcome = run_capsulctl(daemon, words);
         EXPECT_EQ(outcome.code, 2) << words.front();
         EXPECT_EQ(outcome.out, "");

@@ -70,7 +70,7 @@ void VmPlug::set_up_tap(const VmRecord& vm, const std::vector<InterfaceName>& go
     }
     const std::string unit = tap_unit_name(vm.name);
     if (host_.systemd.reload_unit(unit, 60s) != JobResult::done) {
-        const auto lines = journal_lines(host_.systemd.status(unit), 3, 1s);
+        const auto lines = last_words(host_.systemd.status(unit), 3);
         throw Error(
             ErrorCode::internal,
             about(vm.name, fmt::format("its interfaces cannot be set up: {}", fmt::join(lines, "; "))),

@@ -170,7 +170,7 @@ void VmPower::await_qemu(const Name& name) const {
         static_cast<void>(host_.monitors.connection(name, host_.config.vm.start_timeout.value(), ended));
     } catch (const Error& error) {
         // One that hangs up is mostly about to end, and has said why.
-        if (ended() || host_.systemd.wait_until_stopped(vm_unit_name(name), 1s)) {
+        if (ended() || host_.systemd.wait_until_stopped(vm_unit_name(name), 10s)) {
             throw start_error(host_, name);
         }
         end_qemu(name, SIGKILL);

@@ -107,6 +107,14 @@ def starts_with(capsul, unit, command):
         capsul.run(f"rm -r {folder}; systemctl --user daemon-reload; systemctl --user reset-failed {unit}")
 
 
+# sh -c: a unit that will have failed, and its user. All in one command: capsuld waits for the journal while this goes on.
+LET_IT_HEAR = """
+timeout 60 setpriv --reuid="$2" --clear-groups env XDG_RUNTIME_DIR="/run/user/$2" \
+    sh -c 'until systemctl --user --quiet is-failed "$1"; do sleep 0.1; done' sh "$1"
+systemctl kill --signal=CONT systemd-journald
+"""
+
+
 def test_what_a_process_said_is_told_though_the_journal_learns_it_after_its_end(capsul):
     """Of which unit it was, nothing in /proc tells any more."""
     allow_networks(capsul)
@@ -117,11 +125,8 @@ def test_what_a_process_said_is_told_though_the_journal_learns_it_after_its_end(
                                    ("vm", "late", "capsul-vm-late", "no QEMU today")):
         with starts_with(capsul, f"{unit}.service", f"/bin/sh -c \"/bin/echo '{said}' >&2; exit 1\""), ThreadPoolExecutor() as pool:
             host.run("systemctl kill --signal=STOP systemd-journald")
-            try:
-                starting = pool.submit(capsul.ctl, noun, "start", name, check=False)
-                wait_until(lambda: capsul.run(f"systemctl --user is-failed {unit}", check=False).returncode == 0)
-            finally:
-                host.run("systemctl kill --signal=CONT systemd-journald")
+            starting = pool.submit(capsul.ctl, noun, "start", name, check=False)
+            host.run(["sh", "-c", LET_IT_HEAR, "sh", unit, capsul.uid])
             assert said in starting.result().stderr
     assert "no QEMU today" in capsul.ctl("logs", "late", "--source", "qemu").stdout
     assert "no QEMU today" in capsul.ctl("logs", "late", "--source", "unit").stdout

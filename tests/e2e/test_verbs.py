@@ -93,7 +93,7 @@ def test_events_and_operations_tell_what_happened(capsul, vms):
 
 
 def test_logs_of_the_unit(capsul, vms):
-    assert "Started" in capsul.ctl("logs", "a", "--source", "unit").stdout
+    wait_until(lambda: "Started" in capsul.ctl("logs", "a", "--source", "unit").stdout)
 
 
 @contextlib.contextmanager
@@ -138,7 +138,9 @@ def test_the_daemon_stops_at_once_while_work_waits(capsul, vms):
     """What only waits is told so; nothing crashes; the VMs run on."""
     pids = [capsul.json("vm", "show", name)["pid"] for name in vms]
     waiting = ("(capsulctl vm wait a --for stopped --timeout 1h; echo $? >stopped.code) & "
-               "(capsulctl vm wait a --for ssh --timeout 1h; echo $? >ssh.code) & sleep 2; "
+               "(capsulctl vm wait a --for ssh --timeout 1h; echo $? >ssh.code) & "
+               "until [ $(capsulctl operation list --no-headers --columns kind,state | grep -c '^vm.wait *running') = 2 ]; do "
+               "sleep 0.1; done; "
                "systemctl --user restart capsuld && wait; cat stopped.code ssh.code; rm stopped.code ssh.code")
     assert capsul.run(waiting, timeout=60).stdout.split() == ["6", "6"]
     assert capsul.run("systemctl --user show --property=NRestarts --value capsuld").stdout.strip() == "0"

@@ -216,7 +216,7 @@ StopKind VmPower::stop_unit(const Name& name, std::chrono::milliseconds limit, P
     try {
         host_.systemd.stop(vm_unit_name(name), limit, [&] { return progress.cancelled(); });
         if (monitor) {
-            monitor->wait_until_ended(1s); // what it has heard is counted only then
+            monitor->wait_until_ended(10s); // what it has heard is counted only then
         }
         return host_.monitors.guest_shutdowns(name) != shutdowns ? StopKind::graceful : StopKind::forced;
     } catch (const Error& error) {

@@ -14,8 +14,9 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// A guest's kernel takes a second or so; one without an operating system never lets go.
-constexpr auto removal_limit = 20s;
+// A guest's kernel takes a second or so, an emulated one on a busy machine longer; one without an operating
+// system never lets go.
+constexpr auto removal_limit = 60s;
 constexpr auto look_again = 200ms;
 
 /// The same options as in qemu.conf, typed as QMP wants them.

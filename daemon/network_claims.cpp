@@ -18,7 +18,7 @@ std::set<std::string> taken_interfaces(Store& store) {
             }
         }
     }
-    for (const auto& [vm, nic] : plugged_nics(store.vms)) {
+    for (const auto& [vm, nic] : plugged_nics(store)) {
         if (nic.tap) {
             names.insert(nic.tap->to_string());
         }

@@ -168,7 +168,7 @@ Operation NetworkService::stop(const Name& name) {
 }
 
 void NetworkService::require_no_running_vm(const Name& name) {
-    const auto on_it = texts(vms_by_network(store_.vms)[name]);
+    const auto on_it = texts(vms_by_network(store_)[name]);
     std::vector<std::string> running;
     for (const UnitStatus& unit : systemd_.list("capsul-vm-*.service")) {
         const auto vm = vm_of_unit(unit.name);

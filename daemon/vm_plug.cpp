@@ -1,8 +1,10 @@
 #include "daemon/vm_plug.hpp"
 
 #include "daemon/journal.hpp"
+#include "daemon/launcher/tap.hpp"
 #include "daemon/vm_nics.hpp"
 #include "daemon/vm_publish.hpp"
+#include "lib/fd.hpp"
 
 #include <algorithm>
 #include <fmt/format.h>
@@ -27,6 +29,15 @@ Json as_arguments(const QemuOptions& options) {
     return arguments;
 }
 
+/// Of a command that failed: it may have closed it or not.
+void drop_descriptor(QmpClient& monitor, const std::string& name) {
+    try {
+        monitor.execute("closefd", {{"fdname", name}});
+    } catch (const Error&) {
+        // It has.
+    }
+}
+
 } // namespace
 
 bool VmPlug::is_running(const Name& name) const {
@@ -39,11 +50,6 @@ void VmPlug::plug(const VmRecord& vm, const Nic& nic) const {
     if (!is_running(vm.name)) {
         return;
     }
-    if (std::ranges::count_if(vm.nics, [](const Nic& each) { return each.tap.has_value(); }) == 1) {
-        throw Error(ErrorCode::wrong_state,
-                    about(vm.name, "runs in a sandbox without access to the host's networks"),
-                    "stop it, add the NIC, start it");
-    }
     host_.networks.prepare(nic.network);
     set_up_tap(vm, {});
     add_device(vm, nic);
@@ -53,12 +59,16 @@ void VmPlug::go_back(const VmRecord& before, const Nic& nic) const {
     try {
         host_.store.vms.save(before);
         host_.networks.nics_changed({nic.network});
-        power_.refresh_files(before);
-        if (nic.tap && is_running(before.name) && has_taps(before)) {
+        if (nic.tap && is_running(before.name)) {
             set_up_tap(before, {*nic.tap});
         }
     } catch (const std::exception&) {
         // The record is saved first: what else there is of the NIC goes when the VM stops.
+    }
+    try {
+        power_.refresh_files(before);
+    } catch (const std::exception&) {
+        // The next start tries again, and tells.
     }
 }
 
@@ -69,7 +79,9 @@ void VmPlug::set_up_tap(const VmRecord& vm, const std::vector<InterfaceName>& go
         host_.systemd.start(network_unit_name(network), 60s);
     }
     const std::string unit = tap_unit_name(vm.name);
-    if (host_.systemd.reload_unit(unit, 60s) != JobResult::done) {
+    // Not up yet if the VM has had no TAP until now.
+    if (host_.systemd.start(unit, 60s) != JobResult::done ||
+        host_.systemd.reload_unit(unit, 60s) != JobResult::done) {
         const auto lines = journal_lines(host_.systemd.status(unit), 3, 1s);
         throw Error(
             ErrorCode::internal,
@@ -78,13 +90,26 @@ void VmPlug::set_up_tap(const VmRecord& vm, const std::vector<InterfaceName>& go
     }
 }
 
+/// QEMU, which may attach to no TAP, gets this one as capsul-run gives it the others.
+void VmPlug::add_netdev(QmpClient& monitor, const Nic& nic) const {
+    const std::string id = nic_id(nic);
+    const UniqueFd tap(launcher::attach_tap(nic.tap->to_string()));
+    Json netdev = as_arguments(tap_options(id));
+    netdev["id"] = id;
+    monitor.give(id, tap.get());
+    try {
+        monitor.execute("netdev_add", netdev);
+    } catch (...) {
+        drop_descriptor(monitor, id);
+        throw;
+    }
+}
+
 void VmPlug::add_device(const VmRecord& vm, const Nic& nic) const {
     const auto monitor = host_.monitors.connection(vm.name, 5s);
-    Json netdev = as_arguments(tap_options(nic));
-    netdev["id"] = nic_id(nic);
     Json device = as_arguments(nic_device_options(nic));
     device["id"] = nic_id(nic) + "-device";
-    monitor->execute("netdev_add", netdev);
+    add_netdev(*monitor, nic);
     try {
         monitor->execute("device_add", device);
     } catch (...) {

@@ -61,10 +61,11 @@ class CallFilter {
 };
 
 /// The owner of a TAP may do these without privilege, and so take another VM's place on the bridge, or give
-/// its own TAP to another user. QEMU needs none of them.
+/// its own TAP to another user; and attach to all TAPs of its user. QEMU needs none of them: it gets its own
+/// TAPs attached.
 void refuse_tap_settings(CallFilter& filter) {
-    filter.refuse_commands(SCMP_SYS(ioctl), {SIOCSIFHWADDR, TUNSETOWNER, TUNSETGROUP, TUNSETPERSIST,
-                                             TUNSETLINK, TUNSETTXFILTER, TUNSETCARRIER});
+    filter.refuse_commands(SCMP_SYS(ioctl), {TUNSETIFF, SIOCSIFHWADDR, TUNSETOWNER, TUNSETGROUP,
+                                             TUNSETPERSIST, TUNSETLINK, TUNSETTXFILTER, TUNSETCARRIER});
 }
 
 void refuse_terminal_input(CallFilter& filter) {

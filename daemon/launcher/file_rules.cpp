@@ -100,7 +100,7 @@ class Ruleset {
     int fd_;
 };
 
-void allow_system(const Ruleset& rules, const Options& options) {
+void allow_system(const Ruleset& rules) {
     rules.allow("/usr", execute_access);
     // The unit leaves nothing in /run but the resolver's files.
     for (const char* folder : {"/etc", "/proc", "/sys", "/run"}) {
@@ -109,9 +109,6 @@ void allow_system(const Ruleset& rules, const Options& options) {
     for (const char* device :
          {"/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/kvm"}) {
         rules.allow_if_there(device, device_access);
-    }
-    if (options.taps) {
-        rules.allow("/dev/net/tun", device_access);
     }
 }
 
@@ -131,7 +128,7 @@ void confine_files(const Options& options) {
         return;
     }
     const Ruleset rules(version, options.internet);
-    allow_system(rules, options);
+    allow_system(rules);
     for (const std::string& path : options.read_only) {
         rules.allow(path, read_access);
     }

@@ -220,7 +220,9 @@ Json QmpClient::Session::execute(const std::string& command, const Json& argumen
     }
     replies_.erase(id);
     if (const auto error = reply->find("error"); error != reply->end()) {
-        throw Error(ErrorCode::internal, name_ + ": " + command + ": " + peer_words(*error, "desc"));
+        const bool is_missing = peer_words(*error, "class") == "DeviceNotFound";
+        throw Error(is_missing ? ErrorCode::not_found : ErrorCode::internal,
+                    name_ + ": " + command + ": " + peer_words(*error, "desc"));
     }
     return reply->at("return");
 }

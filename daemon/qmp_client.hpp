@@ -29,7 +29,8 @@ class QmpClient {
     QmpClient(const QmpClient&) = delete;
     QmpClient& operator=(const QmpClient&) = delete;
 
-    /// The "return" of a command. Throws Error: internal with QEMU's words, timeout, unreachable.
+    /// The "return" of a command. Throws Error: internal with QEMU's words (not_found when there is no such
+    /// device), timeout, unreachable.
     Json execute(const std::string& command, const Json& arguments = Json::object(),
                  std::chrono::milliseconds limit = std::chrono::seconds(5));
     /// Gives QEMU a copy of `descriptor`, for a command that names it. Throws likewise.

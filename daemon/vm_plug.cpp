@@ -29,6 +29,16 @@ Json as_arguments(const QemuOptions& options) {
     return arguments;
 }
 
+void execute_if_there(QmpClient& monitor, const char* command, const std::string& id) {
+    try {
+        monitor.execute(command, {{"id", id}});
+    } catch (const Error& error) {
+        if (error.code() != ErrorCode::not_found) {
+            throw;
+        }
+    }
+}
+
 /// Of a command that failed: it may have closed it or not.
 void drop_descriptor(QmpClient& monitor, const std::string& name) {
     try {
@@ -121,10 +131,7 @@ void VmPlug::add_device(const VmRecord& vm, const Nic& nic) const {
 void VmPlug::unplug(const VmRecord& vm, const Nic& nic, const Progress& progress) const {
     const bool runs = is_running(vm.name);
     if (runs) {
-        const auto monitor = host_.monitors.connection(vm.name, 5s);
-        monitor->execute("device_del", {{"id", nic_id(nic) + "-device"}});
-        await_removal(vm.name, nic, progress);
-        monitor->execute("netdev_del", {{"id", nic_id(nic)}});
+        remove_device(vm.name, nic, progress);
         if (nic.tap) {
             set_up_tap(vm, {*nic.tap});
         }
@@ -135,6 +142,15 @@ void VmPlug::unplug(const VmRecord& vm, const Nic& nic, const Progress& progress
     if (runs) {
         open_published(host_, vm); // QEMU has, until now, if that was its NIC on `user`
     }
+}
+
+/// What is gone already is passed over: the guest let go of it after an earlier call had given up, or the NIC
+/// was never plugged in.
+void VmPlug::remove_device(const Name& name, const Nic& nic, const Progress& progress) const {
+    const auto monitor = host_.monitors.connection(name, 5s);
+    execute_if_there(*monitor, "device_del", nic_id(nic) + "-device");
+    await_removal(name, nic, progress);
+    execute_if_there(*monitor, "netdev_del", nic_id(nic));
 }
 
 /// QEMU's tree of objects, looked at now and then: the event may have come before anybody listens.

@@ -168,6 +168,15 @@ TEST(QmpClient, GivesQemuADescriptor) {
     EXPECT_EQ(::poll(&end, 1, 20'000), 1);
 }
 
+TEST(QmpClient, TellsThatADeviceIsNotThere) {
+    const TemporaryFolder folder;
+    const QemuProcess qemu(folder.path() / "qmp.sock");
+    QmpClient client(folder.path() / "qmp.sock", 20s, {});
+    for (const char* command : {"device_del", "netdev_del"}) {
+        EXPECT_EQ(error_of([&] { client.execute(command, {{"id", "net1"}}); }).code(), ErrorCode::not_found);
+    }
+}
+
 TEST(QmpClient, ReadsQemusLongestAnswer) {
     const TemporaryFolder folder;
     const QemuProcess qemu(folder.path() / "qmp.sock");

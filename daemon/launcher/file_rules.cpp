@@ -27,10 +27,10 @@ struct RulesetAttributes {
 
 constexpr std::uint64_t read_access = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR;
 constexpr std::uint64_t execute_access = read_access | LANDLOCK_ACCESS_FS_EXECUTE;
-/// In its runtime folder QEMU makes and replaces its sockets.
+/// In its runtime folder QEMU makes and replaces its sockets, and no files: they would fill the user's
+/// memory.
 constexpr std::uint64_t write_access = read_access | LANDLOCK_ACCESS_FS_WRITE_FILE | access_truncate |
-                                       LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_MAKE_SOCK |
-                                       LANDLOCK_ACCESS_FS_REMOVE_FILE;
+                                       LANDLOCK_ACCESS_FS_MAKE_SOCK | LANDLOCK_ACCESS_FS_REMOVE_FILE;
 constexpr std::uint64_t device_access =
     LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE | access_device_ioctl;
 /// Those of them that a rule about a file may name.

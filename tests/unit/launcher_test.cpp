@@ -255,7 +255,7 @@ TEST_F(LauncherFileRules, AllowWhatIsListedAndOnlyThat) {
     EXPECT_EQ(opened("ro/file", O_RDWR), EACCES);
     EXPECT_EQ(opened("ro/new", O_CREAT | O_WRONLY), EACCES);
     EXPECT_EQ(opened("rw/file", O_RDWR), 0);
-    EXPECT_EQ(opened("rw/new", O_CREAT | O_WRONLY), 0);
+    EXPECT_EQ(opened("rw/new", O_CREAT | O_WRONLY), EACCES);
     EXPECT_EQ(opened("other/file", O_RDONLY), EACCES);
     EXPECT_EQ(opened("other", O_RDONLY | O_DIRECTORY), EACCES);
 }

@@ -7,7 +7,8 @@ namespace capsul::launcher {
 
 /// From here on and over exec, this process can attach to no TAP, change neither the MAC address nor the
 /// owner of one, fake no input of a terminal, and neither signal nor limit anybody but itself; system calls
-/// of another architecture (x32, i386) kill it. Without `internet` it can also not connect to anyone. Refused calls fail with EPERM. Throws std::system_error when the kernel takes no
+/// of another architecture (x32, i386) kill it. Without `internet` it can also not connect to anyone, with it
+/// hardly to a Unix socket. Refused calls fail with EPERM. Throws std::system_error when the kernel takes no
 /// filter.
 void filter_calls(const Options& options);
 

@@ -17,6 +17,7 @@
 #include <linux/if.h>
 #include <linux/if_tun.h>
 #include <linux/sockios.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
@@ -182,9 +183,27 @@ TEST(LauncherCallFilter, LetsAProcessSignalItself) {
 }
 
 TEST(LauncherCallFilter, LetsOnlyUserModeNetworkingConnect) {
-    const auto connect = [] { return static_cast<long>(::connect(-1, nullptr, 0)); };
+    const auto connect = [] { return static_cast<long>(::connect(-1, nullptr, sizeof(sockaddr_in))); };
     EXPECT_EQ(filtered(connect, {}), EPERM);
     EXPECT_EQ(filtered(connect, with_internet()), EBADF);
+}
+
+TEST(LauncherCallFilter, LetsUserModeNetworkingSendToInternetAddressesOnly) {
+    const auto connect = [](auto length) {
+        return filtered([=] { return ::syscall(SYS_connect, -1, 0, length); });
+    };
+    const auto send = [](auto length) {
+        return filtered([=] { return ::syscall(SYS_sendto, -1, 0, 0, 0, 0, length); });
+    };
+    for (const std::size_t internet : {sizeof(sockaddr_in), sizeof(sockaddr_in6)}) {
+        EXPECT_EQ(connect(internet), EBADF);
+        EXPECT_EQ(send(internet), EBADF);
+    }
+    EXPECT_EQ(send(0), EBADF); // where it is connected to
+    for (const long other : {3L, 15L, 17L, 27L, 29L, 110L, 1L << 32U | 17L}) {
+        EXPECT_EQ(connect(other), EPERM) << other;
+        EXPECT_EQ(send(other), EPERM) << other;
+    }
 }
 
 #ifdef __x86_64__

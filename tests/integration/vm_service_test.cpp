@@ -129,6 +129,17 @@ TEST_F(VmServiceTest, ACreationWhoseQemuFailsLeavesNothing) {
     EXPECT_EQ(files_of_vms(), std::set<std::string>{});
 }
 
+TEST_F(VmServiceTest, ANicThatQemuDoesNotHaveIsTakenOut) {
+    const auto vm = decode<Vm>(run(wanted("web")));
+    VmRecord record = daemon_->store.vms.load(vm.name);
+    Nic lost = record.nics.front();
+    lost.slot = 1;
+    record.nics.push_back(lost); // as a capsuld that was killed while it plugged it in leaves it
+    daemon_->store.vms.save(record);
+    run(VmNicRemove{vm.name, 1});
+    EXPECT_EQ(daemon_->store.vms.load(vm.name).nics.size(), 1U);
+}
+
 TEST_F(VmServiceTest, RefusesWhatCannotBeAndChangesNothing) {
     run(wanted("web"));
     const auto before = files_of_vms();

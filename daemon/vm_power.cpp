@@ -30,16 +30,6 @@ void require_file(const Name& name, const fs::path& file, const char* what) {
     }
 }
 
-/// Somebody masked it on purpose: it is not to be replaced.
-void require_unmasked(const Name& name, const fs::path& unit) {
-    if (fs::exists(unit) && !fs::is_regular_file(unit)) {
-        throw Error(ErrorCode::wrong_state,
-                    about(name, fmt::format("its unit is masked: {} is not a regular file", unit.string())),
-                    fmt::format("`systemctl --user unmask {}`; the next start writes the unit anew",
-                                unit.filename().string()));
-    }
-}
-
 } // namespace
 
 void require_qemu() {
@@ -90,7 +80,7 @@ ServiceStatus VmPower::settled_status(const VmRecord& vm, Progress& progress) co
 void VmPower::start_unit(const VmRecord& vm, const ServiceStatus& before, Progress& progress) const {
     const std::string unit = vm_unit_name(vm.name);
     require_qemu();
-    require_unmasked(vm.name, host_.unit_file(vm.name));
+    host_.units().require_unmasked(vm_unit_name(vm.name));
     require_file(vm.name, host_.files(vm).disk(), "its disk");
     require_file(vm.name, host_.files(vm).base, "the disk of its image");
     close_published(host_, vm.name); // those of a run that ended a moment ago

@@ -144,6 +144,7 @@ void remove_vm_files(const VmHost& host, const Name& name) {
     host.store.vms.forget(name);
     remove_folder(host, doomed);
     if (vm && vm->record) {
+        const auto networks = host.networks.hold(); // else one that is stopped meanwhile came up again
         host.networks.nics_changed(networks_of(*vm->record));
     }
 }

@@ -111,9 +111,8 @@ NetworkRecord NetworkService::plan(const NetworkCreate& call) {
 }
 
 void NetworkService::prepare(const Name& name) {
-    const NetworkRecord network = usable(name);
-    NetworkPower::require_bridge(network);
-    power_.write_files(network);
+    NetworkPower::require_bridge(usable(name));
+    power_.repair_bridge(power_.refresh_files(name));
 }
 
 Operation NetworkService::set(const NetworkSet& call) {

@@ -1,12 +1,11 @@
 #include "daemon/vm_plug.hpp"
 
-#include "daemon/journal.hpp"
+#include "daemon/script_unit.hpp"
 #include "daemon/vm_nics.hpp"
 #include "daemon/vm_publish.hpp"
 
 #include <algorithm>
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 #include <thread>
 
 namespace capsul {
@@ -68,14 +67,7 @@ void VmPlug::set_up_tap(const VmRecord& vm, const std::vector<InterfaceName>& go
     for (const Name& network : networks_of(vm)) {
         host_.systemd.start(network_unit_name(network), 60s);
     }
-    const std::string unit = tap_unit_name(vm.name);
-    if (host_.systemd.reload_unit(unit, 60s) != JobResult::done) {
-        const auto lines = journal_lines(host_.systemd.status(unit), 3, 1s);
-        throw Error(
-            ErrorCode::internal,
-            about(vm.name, fmt::format("its interfaces cannot be set up: {}", fmt::join(lines, "; "))),
-            "`capsulctl doctor` tells what this host lacks");
-    }
+    reload_scripts(host_.systemd, tap_unit_name(vm.name), about(vm.name, "its interfaces cannot be set up"));
 }
 
 void VmPlug::add_device(const VmRecord& vm, const Nic& nic) const {
@@ -100,15 +92,32 @@ void VmPlug::unplug(const VmRecord& vm, const Nic& nic, const Progress& progress
         monitor->execute("device_del", {{"id", nic_id(nic) + "-device"}});
         await_removal(vm.name, nic, progress);
         monitor->execute("netdev_del", {{"id", nic_id(nic)}});
-        if (nic.tap) {
-            set_up_tap(vm, {*nic.tap});
-        }
     }
     host_.store.vms.save(vm);
-    host_.networks.nics_changed({nic.network});
-    power_.refresh_files(vm);
+    {
+        const auto networks = host_.networks.hold();
+        host_.networks.nics_changed({nic.network});
+    }
+    if (nic.tap) {
+        take_tap_away(vm, *nic.tap, runs);
+    } else {
+        power_.refresh_files(vm);
+    }
     if (runs) {
         open_published(host_, vm); // QEMU has, until now, if that was its NIC on `user`
+    }
+}
+
+/// qemu.conf goes first: after a crash QEMU must not be told of a TAP that is not set up. The scripts still
+/// know the TAP, since the VM's unit may be on its way down, which takes it away with the others.
+void VmPlug::take_tap_away(const VmRecord& vm, const InterfaceName& tap, bool runs) const {
+    power_.refresh_config(vm);
+    power_.refresh_files(vm, {tap});
+    if (!has_taps(vm)) {
+        take_down_taps(host_, vm.name, {tap});
+        host_.units().remove(tap_unit_name(vm.name));
+    } else if (runs) {
+        reload_scripts(host_.systemd, tap_unit_name(vm.name), about(vm.name, "the NIC's interface stays"));
     }
 }
 

@@ -127,6 +127,33 @@ def test_frames_go_only_where_they_should(net):
     assert got == [receivers for _, receivers in frames]
 
 
+def test_a_tap_whose_bridge_was_made_anew_is_plugged_in_again(net):
+    def picture():
+        tap = net.link("cap-t1")
+        return (tap["ifindex"], tap["master"], "UP" in tap["flags"], tap["linkinfo"]["info_slave_data"]["locked"],
+                tap["linkinfo"]["info_slave_data"]["learning"], tap["linkinfo"]["info_slave_data"]["isolated"],
+                net.fixed_macs("cap-t1"), net.elements())
+
+    words = ["tap-add", "cap-t1", "cap-n1", MAC, "--ip", "10.80.0.2", "--isolated"]
+    net.helper("bridge-add", "cap-n1")
+    net.helper(*words)
+    before = picture()
+    net.run("ip link del cap-n1")
+    net.helper("bridge-add", "cap-n1")
+    net.helper(*words)
+    assert picture() == before
+
+
+def test_a_tap_that_is_plugged_in_again_counts(net):
+    net.helper("bridge-add", "cap-n1")
+    net.helper("tap-add", "cap-t1", "cap-n1", MAC)
+    net.run("ip link del cap-n1")
+    net.helper("bridge-add", "cap-n1")
+    for i in range(8):
+        net.helper("tap-add", f"cap-u{i}", "cap-n1", f"02:00:00:00:03:{i:02x}")
+    assert "allows 8 TAPs" in net.refused(REFUSED, "tap-add", "cap-t1", "cap-n1", MAC)
+
+
 def test_egress_replaces_what_was(net):
     net.helper("bridge-add", "cap-n1")
     for words, elements, told in [
@@ -494,6 +521,38 @@ def test_sixty_racing_for_the_own_bridges(net):
     assert racing(net, [f"tap-add cap-r{i} cap-n{i % 2 + 1} 02:00:00:00:03:{i:02x}" for i in range(60)]) == 8
     assert racing(net, [f"bridge-add cap-m{i}" for i in range(60)]) == 2
     assert len(net.names("cap-m")) == 2
+
+
+def test_a_bridge_that_is_called_own_is_nobodys_own(net):
+    net.run("ip link add own type bridge")
+    assert 'no "tap own" line' in net.refused(REFUSED, "tap-add", "cap-t1", "own", MAC)
+
+
+def test_what_was_left_half_made_counts(net):
+    """As bridges that were killed before they were marked as the caller's."""
+    for i in range(3):
+        net.run(f"ip link add cap-h{i} type bridge")
+    net.helper("bridge-add", "cap-n1")
+    assert "allows 4 bridges" in net.refused(REFUSED, "bridge-add", "cap-n2")
+    net.helper("bridge-add", "cap-h0")
+    net.helper("bridge-del", "cap-h1")
+    net.helper("bridge-add", "cap-n2")
+
+
+def test_sixty_racing_for_a_network(net):
+    for bridge in range(4):
+        net.helper("bridge-add", f"cap-n{bridge}")
+    for _ in range(5):
+        racing(net, [f"addr-add cap-n{i % 4} 10.80.0.{i // 4 + 1}/24" for i in range(60)])
+        having = [line for line in net.list() if "addresses=-" not in line]
+        assert len(having) <= 1, having
+        net.run("for i in 0 1 2 3; do ip addr flush dev cap-n$i; done")
+
+
+def test_egress_of_a_bridge_that_goes_away_leaves_nothing(net):
+    as_alice(net, "for i in $(seq 40); do $H bridge-add cap-n1; $H egress cap-n1 full 2>&- & sleep 0.00$((RANDOM % 9)); "
+                  "$H bridge-del cap-n1; wait; done")
+    assert net.elements() == {} and net.names("cap-") == []
 
 
 def test_sixty_of_the_same_are_one(net):

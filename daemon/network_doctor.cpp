@@ -98,8 +98,8 @@ std::string cut_off(const std::vector<NetworkRecord>& networks, const FilterFact
     for (const NetworkRecord& network : networks) {
         const auto found = filter.bridges.find(network.bridge.to_string());
         const bool is_list = network.egress.kind() == Egress::Kind::list;
-        const std::string wanted = (is_list ? "list" : network.egress.to_string()) +
-                                   (network.isolate ? " yes" : " no");
+        const std::string wanted =
+            (is_list ? "list" : network.egress.to_string()) + (network.isolate ? " yes" : " no");
         if (found != filter.bridges.end() && found->second != wanted) {
             add(found->first);
         }
@@ -123,9 +123,10 @@ Finding check_filter(const std::vector<NetworkRecord>& networks, const std::opti
                     "journalctl --user --unit=capsul-filter-list.service");
     }
     if (filter->says("off")) {
-        return fail("net-filter",
-                    fmt::format("the tables of capsul-nft.service are gone, as after `nft flush ruleset`: {}", open),
-                    "sudo systemctl reload capsul-nft.service");
+        return fail(
+            "net-filter",
+            fmt::format("the tables of capsul-nft.service are gone, as after `nft flush ruleset`: {}", open),
+            "sudo systemctl reload capsul-nft.service");
     }
     if (const std::string names = cut_off(networks, *filter); !names.empty()) {
         return fail("net-filter",
@@ -191,8 +192,9 @@ std::vector<Finding> examine_networks(const fs::path& helper, const std::string&
         return {warn("net-helper", "bridge and nat networks are not set up on this host; `user` works",
                      "an administrator runs examples/host-setup.sh once")};
     }
-    std::vector<Finding> findings{check_helper(helper, user), check_policy(helper),   check_filter(networks, filter),
-                                  check_forwarding(false),    check_forwarding(true), check_link_file(),
+    std::vector<Finding> findings{check_helper(helper, user),     check_policy(helper),
+                                  check_filter(networks, filter), check_forwarding(false),
+                                  check_forwarding(true),         check_link_file(),
                                   check_foreign_firewall()};
     for (const NetworkRecord& network : networks) {
         if (network.type == NetworkType::bridge) {

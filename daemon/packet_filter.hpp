@@ -27,8 +27,8 @@ struct FilterFacts {
 /// From what `capsul-net list` prints. Pure; passes over what it does not know.
 [[nodiscard]] FilterFacts parse_filter_facts(std::string_view text);
 
-/// Asks capsul-net, by way of a unit: this daemon has no right to look, and gains none. Nothing when it cannot
-/// be told. `runtime` is $XDG_RUNTIME_DIR.
+/// Asks capsul-net, by way of a unit: this daemon has no right to look, and gains none. Nothing when it
+/// cannot be told. `runtime` is $XDG_RUNTIME_DIR.
 [[nodiscard]] std::optional<FilterFacts> ask_packet_filter(SystemdClient& systemd,
                                                            const std::filesystem::path& runtime);
 

@@ -25,8 +25,8 @@ void add_nics(VmRecord& vm, const std::vector<NicSpec>& wanted, NetworkService& 
 /// What the guest is told about each of its NICs; one of them at most has a gateway of each family.
 [[nodiscard]] std::vector<SeedNic> seed_nics(const VmRecord& vm, NetworkService& networks);
 
-/// Its interfaces on the host as they are now; those that are not there are left out. `filter` is nothing when
-/// it could not be told.
+/// Its interfaces on the host as they are now; those that are not there are left out. `filter` is nothing
+/// when it could not be told.
 [[nodiscard]] std::vector<NicStatus> nic_statuses(const VmRecord& vm,
                                                   const std::optional<FilterFacts>& filter);
 

@@ -23,7 +23,7 @@ def web(capsul):  # noqa: F811
         capsul.run("systemd-run --user --unit=keep --property=Wants=capsul-tap-web.service sleep infinity")
         yield guest
         capsul.run("systemctl --user stop keep.service")
-    capsul.ctl("vm", "delete", "up", "--yes", "--force")
+    capsul.ctl("vm", "delete", "up", "--yes")
     capsul.ctl("network", "delete", "lan", "--yes")
 
 
@@ -50,6 +50,8 @@ def test_networks_and_vms_come_through_when_it_is_loaded_again(capsul, web, chan
     assert is_answered(web, web.ip4)
     capsul.host.run("systemctl start nftables.service")
     capsul.host.run(change)
+    # systemctl waits for nftables.service; ours comes after it.
+    wait_until(lambda: capsul.host.run("systemctl list-jobs --no-legend capsul-nft.service").stdout == "")
     wait_until(lambda: is_answered(web, web.ip4))
     assert not is_answered(web, "10.80.8.99")
     wait_until(lambda: finding(capsul)["severity"] == "ok")

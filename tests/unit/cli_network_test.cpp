@@ -161,8 +161,9 @@ TEST(VmView, ShowsWhatHoldsANicWhileItsVmIsUp) {
         std::string::npos)
         << render_vm(vm, {});
     vm.nics.front().protections = {"ip?", "cut-off"};
-    EXPECT_NE(render_vm(vm, {}).find("perhaps bound to its addresses (the packet filter cannot be asked), cut off"),
-              std::string::npos);
+    EXPECT_NE(
+        render_vm(vm, {}).find("perhaps bound to its addresses (the packet filter cannot be asked), cut off"),
+        std::string::npos);
     vm.nics.front().protections.clear();
     EXPECT_NE(render_vm(vm, {}).find("  Protection:    none\n"), std::string::npos);
 }

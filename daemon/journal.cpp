@@ -10,6 +10,11 @@
 namespace capsul {
 namespace {
 
+using namespace std::chrono_literals;
+
+/// Of journald on a busy machine.
+constexpr std::chrono::milliseconds longest_lag = 10s;
+
 struct CloseJournal {
     void operator()(sd_journal* journal) const { sd_journal_close(journal); }
 };
@@ -90,6 +95,14 @@ std::vector<std::string> journal_lines(const ServiceStatus& run, std::size_t cou
             journal.get(),
             static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(left).count()));
     }
+}
+
+bool was_run(const ServiceStatus& run) {
+    return run.exec_main_status < 200;
+}
+
+std::vector<std::string> last_words(const ServiceStatus& run, std::size_t count) {
+    return journal_lines(run, count, was_run(run) ? longest_lag : 0s);
 }
 
 std::vector<std::string> journal_matches(const std::string& unit, const std::string& identifier,

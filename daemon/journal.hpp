@@ -19,6 +19,13 @@ namespace capsul {
 [[nodiscard]] std::vector<std::string> journal_lines(const ServiceStatus& run, std::size_t count,
                                                      std::chrono::milliseconds patience);
 
+/// Whether a program was run at all. Statuses from 200 on are those of systemd's own steps before it does
+/// that (systemd.exec(5), "Process Exit Codes").
+[[nodiscard]] bool was_run(const ServiceStatus& run);
+
+/// Those of a run that has failed just now: journald is given time for them, unless no program was run.
+[[nodiscard]] std::vector<std::string> last_words(const ServiceStatus& run, std::size_t count);
+
 /// The words that make journalctl(1) show what this user's unit has written, all runs, and `with_systemd`
 /// what systemd says about it too.
 [[nodiscard]] std::vector<std::string> journal_matches(const std::string& unit, const std::string& identifier,

@@ -18,8 +18,6 @@
 namespace capsul {
 namespace {
 
-using namespace std::chrono_literals;
-
 constexpr std::chrono::seconds patience{45}; // more than the unit's own limit
 
 /// Of all that VMs have on the network, in the order of their names.
@@ -126,7 +124,7 @@ void NetworkDhcp::start(const Name& network) {
         systemd_.reset_failed(unit); // nor do the starts count that were asked for
     }
     if (systemd_.start(unit, patience) != JobResult::done) {
-        const auto lines = journal_lines(systemd_.status(unit), 3, 1s);
+        const auto lines = last_words(systemd_.status(unit), 3);
         throw Error(
             ErrorCode::internal,
             about_network(network, fmt::format("its DHCP server does not start: {}", fmt::join(lines, "; "))),

@@ -11,8 +11,6 @@
 namespace capsul {
 namespace {
 
-using namespace std::chrono_literals;
-
 constexpr std::chrono::seconds patience{90}; // more than the units' own limits
 
 /// `failed`: what systemd could not do.
@@ -59,7 +57,7 @@ void NetworkPower::bring_up(const NetworkRecord& network, Progress& progress) co
         systemd_.reset_failed(unit);
     }
     if (systemd_.start(unit, patience) != JobResult::done) {
-        throw unit_error(network.name, "set up", journal_lines(systemd_.status(unit), 3, 1s));
+        throw unit_error(network.name, "set up", last_words(systemd_.status(unit), 3));
     }
     if (network.dhcp) {
         dhcp_.start(network.name);
@@ -80,7 +78,7 @@ void NetworkPower::apply(const NetworkRecord& network) const {
         return;
     }
     if (systemd_.reload_unit(unit, patience) != JobResult::done) {
-        throw unit_error(network.name, "changed", journal_lines(systemd_.status(unit), 2, 1s));
+        throw unit_error(network.name, "changed", last_words(systemd_.status(unit), 2));
     }
     if (network.dhcp) {
         dhcp_.start(network.name);

@@ -13,7 +13,7 @@ using namespace std::chrono_literals;
 /// Between two looks at a command in the guest, or at whether the daemon stops.
 constexpr std::chrono::milliseconds longest_pause = 500ms;
 /// For an agent that is busy or asleep, before a command is given up.
-constexpr std::chrono::milliseconds longest_wait = 5s;
+constexpr std::chrono::milliseconds longest_wait = 30s;
 
 void check_cancelled(const Name& name, const Progress& progress) {
     if (progress.cancelled()) {
@@ -77,9 +77,9 @@ AgentExecResult VmAgents::exec(const VmExec& call, const std::string& input, con
     const std::shared_ptr<Agent> stays_connected = agent(call.name);
     const auto end = Clock::now() + call.timeout.value();
     const auto left = [&] { return std::chrono::ceil<std::chrono::milliseconds>(end - Clock::now()); };
-    const std::int64_t pid = talk(call.name, longest_wait, progress, [&](AgentClient& client) {
-        return client.start(call.command, input, left());
-    });
+    const std::int64_t pid =
+        talk(call.name, std::min(left(), longest_wait), progress,
+             [&](AgentClient& client) { return client.start(call.command, input, left()); });
     for (std::chrono::milliseconds pause = 10ms;; pause = std::min(pause * 3 / 2, longest_pause)) {
         if (auto result = look_at(call.name, pid, left(), progress)) {
             return std::move(*result);

@@ -23,6 +23,8 @@ using namespace std::chrono_literals;
 
 // Between two looks at a guest that is not there yet; it has no way to tell us.
 constexpr auto look_again = 300ms;
+/// To one question to a guest that is up, and may be busy.
+constexpr auto answer_limit = 10s;
 constexpr std::size_t serial_tail_lines = 15;
 
 const char* awaited(VmStage stage) {
@@ -47,7 +49,7 @@ bool ssh_answers(const VmRecord& vm) {
         throw Error(ErrorCode::wrong_state, about(vm.name, "capsul does not know an address of it"),
                     "wait for the agent instead; `capsulctl vm ip` then shows what the guest says");
     }
-    return tcp_greeting(*endpoint, 1000).starts_with("SSH-");
+    return tcp_greeting(*endpoint, 5000).starts_with("SSH-");
 }
 
 std::vector<IpAddress> assigned_addresses(const VmRecord& vm) {
@@ -67,7 +69,7 @@ Endpoint find_endpoint(const VmRecord& vm, AgentClient& agent) {
     if (const auto known = ssh_endpoint(vm)) {
         return *known;
     }
-    for (const AgentAddress& address : agent.addresses(2s)) {
+    for (const AgentAddress& address : agent.addresses(answer_limit)) {
         if (!address.address.starts_with("fe80:")) {
             return {address.address, 22};
         }
@@ -104,7 +106,8 @@ void judge_cloud_init(const Name& name, const std::string& result) {
 /// A public host key of the guest; nothing when there is none, or what is there is no key.
 std::optional<std::string> host_key(AgentClient& agent, const char* type) {
     try {
-        const auto file = agent.read_file(fmt::format("/etc/ssh/ssh_host_{}_key.pub", type), 16384, 2s);
+        const auto file =
+            agent.read_file(fmt::format("/etc/ssh/ssh_host_{}_key.pub", type), 16384, answer_limit);
         return file ? std::optional(SshKey::parse(file->substr(0, file->find('\n'))).to_string())
                     : std::nullopt;
     } catch (const Error& error) {
@@ -240,7 +243,7 @@ VmAddresses VmGuest::addresses(const Name& name, const Progress& progress) {
 SshTarget VmGuest::ssh(const Name& name, const Progress& progress) {
     require_running(name);
     const VmRecord vm = host_.store.vms.load(name);
-    return agents_.talk(name, 2s, progress, [&](AgentClient& agent) {
+    return agents_.talk(name, answer_limit, progress, [&](AgentClient& agent) {
         SshTarget target{find_endpoint(vm, agent), {}, {}};
         for (const char* type : {"ed25519", "ecdsa", "rsa"}) {
             if (auto key = host_key(agent, type)) {
@@ -248,7 +251,7 @@ SshTarget VmGuest::ssh(const Name& name, const Progress& progress) {
             }
         }
         // The default user of cloud images is the first ordinary one.
-        const AgentExecResult user = agent.exec({"getent", "passwd", "1000"}, {}, 3s);
+        const AgentExecResult user = agent.exec({"getent", "passwd", "1000"}, {}, answer_limit);
         target.user = user.exit_code == 0 ? user_name_of(user.out) : "root";
         return target;
     });

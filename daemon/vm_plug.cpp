@@ -14,8 +14,9 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// A guest's kernel takes a second or so; one without an operating system never lets go.
-constexpr auto removal_limit = 20s;
+// A guest's kernel takes a second or so, an emulated one on a busy machine longer; one without an operating
+// system never lets go.
+constexpr auto removal_limit = 60s;
 constexpr auto look_again = 200ms;
 
 /// The same options as in qemu.conf, typed as QMP wants them.
@@ -70,7 +71,7 @@ void VmPlug::set_up_tap(const VmRecord& vm, const std::vector<InterfaceName>& go
     }
     const std::string unit = tap_unit_name(vm.name);
     if (host_.systemd.reload_unit(unit, 60s) != JobResult::done) {
-        const auto lines = journal_lines(host_.systemd.status(unit), 3, 1s);
+        const auto lines = last_words(host_.systemd.status(unit), 3);
         throw Error(
             ErrorCode::internal,
             about(vm.name, fmt::format("its interfaces cannot be set up: {}", fmt::join(lines, "; "))),

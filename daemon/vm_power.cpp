@@ -170,7 +170,7 @@ void VmPower::await_qemu(const Name& name) const {
         static_cast<void>(host_.monitors.connection(name, host_.config.vm.start_timeout.value(), ended));
     } catch (const Error& error) {
         // One that hangs up is mostly about to end, and has said why.
-        if (ended() || host_.systemd.wait_until_stopped(vm_unit_name(name), 1s)) {
+        if (ended() || host_.systemd.wait_until_stopped(vm_unit_name(name), 10s)) {
             throw start_error(host_, name);
         }
         end_qemu(name, SIGKILL);
@@ -216,7 +216,7 @@ StopKind VmPower::stop_unit(const Name& name, std::chrono::milliseconds limit, P
     try {
         host_.systemd.stop(vm_unit_name(name), limit, [&] { return progress.cancelled(); });
         if (monitor) {
-            monitor->wait_until_ended(1s); // what it has heard is counted only then
+            monitor->wait_until_ended(10s); // what it has heard is counted only then
         }
         return host_.monitors.guest_shutdowns(name) != shutdowns ? StopKind::graceful : StopKind::forced;
     } catch (const Error& error) {

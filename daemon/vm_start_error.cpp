@@ -8,15 +8,11 @@
 namespace capsul {
 namespace {
 
-using namespace std::chrono_literals;
-
-/// Why a unit failed that printed nothing. Statuses from 200 on are those of systemd's own steps before it
-/// runs a program (systemd.exec(5), "Process Exit Codes").
+/// Why a unit failed that printed nothing.
 std::string silent_failure(const ServiceStatus& status) {
-    const bool was_run = status.exec_main_status < 200;
     return fmt::format("{} (status {})",
-                       was_run ? "systemd says: " + status.result
-                               : "systemd could not do what its unit says, such as its sandbox",
+                       was_run(status) ? "systemd says: " + status.result
+                                       : "systemd could not do what its unit says, such as its sandbox",
                        status.exec_main_status);
 }
 
@@ -30,7 +26,7 @@ std::string drop_in_hint(const ServiceStatus& status) {
 
 Error start_error(const VmHost& host, const Name& name) {
     const ServiceStatus status = host.systemd.status(vm_unit_name(name));
-    const auto lines = journal_lines(status, 5, 1s);
+    const auto lines = last_words(status, 5);
     std::string why = fmt::format("{}", fmt::join(lines, "; "));
     if (why.empty()) {
         why = silent_failure(status);
@@ -50,7 +46,7 @@ Error dependency_error(const VmHost& host, const VmRecord& vm) {
         if (status.active_state != "failed") {
             continue;
         }
-        const auto lines = journal_lines(status, 3, 1s);
+        const auto lines = last_words(status, 3);
         host.systemd.reset_failed(unit);
         return {ErrorCode::internal,
                 about(vm.name, fmt::format("cannot start: {}: {}", unit, fmt::join(lines, "; "))),

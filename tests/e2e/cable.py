@@ -33,6 +33,12 @@ def enter(namespace):
         raise OSError(ctypes.get_errno(), "setns")
 
 
+def await_forwarding(host, *cables):
+    """A bridge drops what comes from a port of which it does not know yet that a cable is in it."""
+    names = " ".join(cable.name for cable in cables)
+    host.run(f"for name in {names}; do until grep -q 3 /sys/class/net/$name/brport/state; do sleep 0.1; done; done")
+
+
 @dataclass
 class Cable:
     """The guest's end of a TAP."""

@@ -34,6 +34,8 @@ STAGE = Path(os.environ.get("CAPSUL_TEST_STAGE", REPOSITORY / "build/stage"))
 STAGE_IN_HOST = Path("/srv/capsul-stage")
 EXAMPLES_IN_HOST = Path("/srv/capsul-examples")
 
+BOOT = 900  # seconds, of several emulated guests at once on a busy machine
+
 
 @dataclass(frozen=True)
 class DebianImage:
@@ -142,6 +144,12 @@ def wait_until(condition, seconds=60):
     while not condition():
         assert time.monotonic() < deadline, f"it does not come about in {seconds} seconds"
         time.sleep(0.1)
+
+
+def has_its_addresses(capsul, vm):
+    """Whether the guest's agent says that it has all that it was given; none are missing while the agent is silent."""
+    told = capsul.json("vm", "ip", vm)
+    return {address.split("/")[0] for address in told["guest"]} >= set(told["assigned"])
 
 
 def install_stage(host):

@@ -3,6 +3,7 @@
 import ipaddress
 import socket
 import struct
+import time
 
 import frames
 from frames import ICMP6, IP4, IP6, UDP
@@ -14,9 +15,13 @@ PATIENCE = 20  # seconds: an answer takes milliseconds where nothing else runs
 
 
 def answer(guest, frame, test, seconds=PATIENCE):
+    """Asks again every second, as clients do: a bridge or a server that is being set up loses frames."""
     guest.forget()
-    guest.send(frame)
-    return guest.gets(test, seconds)
+    end, got = time.monotonic() + seconds, None
+    while not got and (left := end - time.monotonic()) > 0:
+        guest.send(frame)
+        got = guest.gets(test, min(left, 1))
+    return got
 
 
 # ------------------------------------------------------------------------------------------------------------------ IPv4

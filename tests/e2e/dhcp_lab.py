@@ -6,7 +6,7 @@ Each VM here has a record and TAPs, as capsul makes them, and is never started: 
 import contextlib
 
 import pytest
-from cable import Cable, network_of
+from cable import Cable, await_forwarding, network_of
 from conftest import allow_networks, install_capsul
 
 import host as hosts
@@ -41,6 +41,7 @@ def guest_of(capsul, name, network="lan"):
     guest = Cable(nic["tap"], nic["mac"], nic["ip"], nic.get("ip6", ""))
     with network_of(capsul.host):
         guest.plug_in()
+    await_forwarding(capsul.host, guest)
     try:
         yield guest
     finally:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import frames
 import pytest
-from cable import Cable, network_of
+from cable import Cable, await_forwarding, network_of
 from conftest import install_stage
 
 END = frames.ethernet("02:00:00:00:99:99", frames.BROADCAST, 0x88B5, b"end")
@@ -102,6 +102,7 @@ class NetLab:
             plugged_in(guest, bridge) +
             GUEST.format(bridge=bridge, mac=guest.mac, ip4=guest.ip4, ip6=guest.ip6)
             for guest, bridge in guests) + OTHERS)
+        await_forwarding(self.host, *(guest for guest, _ in guests))
         for guest, _ in guests:
             self.nft(known(guest, "add"))
         return self

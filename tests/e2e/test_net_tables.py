@@ -50,7 +50,7 @@ def test_the_tables_come_back_when_nftables_flushes_everything(root, verb):
     root(f"nft -f - <<'E'\n{ELEMENTS}\nE")
     root(f"systemctl {verb} nftables.service")
     # systemctl waits for nftables.service; ours comes after it.
-    root("timeout 5 sh -c 'until [ -z \"$(systemctl list-jobs --no-legend capsul-nft.service)\" ]; do sleep 0.02; done'")
+    root("timeout 60 sh -c 'until [ -z \"$(systemctl list-jobs --no-legend capsul-nft.service)\" ]; do sleep 0.02; done'")
     assert tables(root) >= {*OURS, "inet filter"}
     rules = root("nft list ruleset")
     assert "elements = " not in rules and 'iifname "cap*" iifname != @trunks goto guest' in rules

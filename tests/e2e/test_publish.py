@@ -5,11 +5,10 @@ which is not to keep the host from leading others to it.
 """
 
 import pytest
-from conftest import allow_networks, import_debian, install_capsul, wait_until
+from conftest import BOOT, allow_networks, import_debian, install_capsul, wait_until
 
 import host as hosts
 
-BOOT = 600  # seconds, of an emulated guest on a busy machine
 UNIT = "capsul-publish-web"
 PORTS = ["0.0.0.0:8080:80", "[::]:8080:80", "0.0.0.0:5353:5300/udp", "[::]:5353:5300/udp", "2222:22", "8081:81"]
 
@@ -171,7 +170,7 @@ def test_a_port_without_an_address_is_this_hosts_alone(web, inside, outside):
 
 
 def test_who_is_refused_by_the_guest_is_told_at_once(web, inside):
-    program = "import socket; socket.create_connection(('127.0.0.1', 8081), 5).recv(1)"
+    program = "import socket; socket.create_connection(('127.0.0.1', 8081), 30).recv(1)"
     assert "ConnectionResetError" in inside.run(["python3", "-c", program], check=False).stderr
 
 
@@ -252,7 +251,7 @@ def test_they_close_when_qemu_dies(web, inside):
 
 
 def test_a_reboot_brings_them_back_with_the_vm(web, inside, outside):
-    inside.reboot(timeout=180)
+    inside.reboot()
     wait_until(lambda: sockets(web) == OPEN)
     web.ctl("vm", "wait", "web", "--for", "ssh", "--timeout", f"{BOOT}s", timeout=BOOT + 30)
     wait_until(lambda: count(outside, TCP, inside.address(), 8080) == 1, BOOT)

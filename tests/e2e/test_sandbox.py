@@ -65,6 +65,7 @@ def targets(capsul):
         "base": capsul.run("ls .local/share/capsul/images/sha256-*.qcow2").stdout.strip().replace(".local", f"{home}/.local"),
     }
     start_process(capsul, "listener", "/usr/bin/python3", "-c", LISTENER)
+    capsul.run("until grep -q @capsul-probe /proc/net/unix; do sleep 0.1; done")
 
     def write(name, writable, file):
         capsul.run(f"cat >{own}/{name}", input=json.dumps({**given, "writable": writable, "file": file}))

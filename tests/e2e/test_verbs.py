@@ -93,7 +93,7 @@ def test_events_and_operations_tell_what_happened(capsul, vms):
 
 
 def test_logs_of_the_unit(capsul, vms):
-    assert "Started" in capsul.ctl("logs", "a", "--source", "unit").stdout
+    wait_until(lambda: "Started" in capsul.ctl("logs", "a", "--source", "unit").stdout)
 
 
 @contextlib.contextmanager
@@ -107,6 +107,14 @@ def starts_with(capsul, unit, command):
         capsul.run(f"rm -r {folder}; systemctl --user daemon-reload; systemctl --user reset-failed {unit}")
 
 
+# sh -c: a unit that will have failed, and its user. All in one command: capsuld waits for the journal while this goes on.
+LET_IT_HEAR = """
+timeout 60 setpriv --reuid="$2" --clear-groups env XDG_RUNTIME_DIR="/run/user/$2" \
+    sh -c 'until systemctl --user --quiet is-failed "$1"; do sleep 0.1; done' sh "$1"
+systemctl kill --signal=CONT systemd-journald
+"""
+
+
 def test_what_a_process_said_is_told_though_the_journal_learns_it_after_its_end(capsul):
     """Of which unit it was, nothing in /proc tells any more."""
     allow_networks(capsul)
@@ -117,11 +125,8 @@ def test_what_a_process_said_is_told_though_the_journal_learns_it_after_its_end(
                                    ("vm", "late", "capsul-vm-late", "no QEMU today")):
         with starts_with(capsul, f"{unit}.service", f"/bin/sh -c \"/bin/echo '{said}' >&2; exit 1\""), ThreadPoolExecutor() as pool:
             host.run("systemctl kill --signal=STOP systemd-journald")
-            try:
-                starting = pool.submit(capsul.ctl, noun, "start", name, check=False)
-                wait_until(lambda: capsul.run(f"systemctl --user is-failed {unit}", check=False).returncode == 0)
-            finally:
-                host.run("systemctl kill --signal=CONT systemd-journald")
+            starting = pool.submit(capsul.ctl, noun, "start", name, check=False)
+            host.run(["sh", "-c", LET_IT_HEAR, "sh", unit, capsul.uid])
             assert said in starting.result().stderr
     assert "no QEMU today" in capsul.ctl("logs", "late", "--source", "qemu").stdout
     assert "no QEMU today" in capsul.ctl("logs", "late", "--source", "unit").stdout
@@ -133,7 +138,9 @@ def test_the_daemon_stops_at_once_while_work_waits(capsul, vms):
     """What only waits is told so; nothing crashes; the VMs run on."""
     pids = [capsul.json("vm", "show", name)["pid"] for name in vms]
     waiting = ("(capsulctl vm wait a --for stopped --timeout 1h; echo $? >stopped.code) & "
-               "(capsulctl vm wait a --for ssh --timeout 1h; echo $? >ssh.code) & sleep 2; "
+               "(capsulctl vm wait a --for ssh --timeout 1h; echo $? >ssh.code) & "
+               "until [ $(capsulctl operation list --no-headers --columns kind,state | grep -c '^vm.wait *running') = 2 ]; do "
+               "sleep 0.1; done; "
                "systemctl --user restart capsuld && wait; cat stopped.code ssh.code; rm stopped.code ssh.code")
     assert capsul.run(waiting, timeout=60).stdout.split() == ["6", "6"]
     assert capsul.run("systemctl --user show --property=NRestarts --value capsuld").stdout.strip() == "0"

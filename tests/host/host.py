@@ -38,8 +38,9 @@ from pathlib import Path
 
 DEFAULT_LAB = "/var/tmp/capsul-hosts"
 DISK_SIZE = 40 << 30  # sparse: it takes what the host writes
-BOOT_TIMEOUT = 60
-STOP_TIMEOUT = 60
+BOOT_TIMEOUT = 180  # seconds; these are for a busy machine
+STOP_TIMEOUT = 180  # more than an emulated guest takes to shut down
+KILL_TIMEOUT = 120
 REBOOT_STATUS = 133  # what nspawn --keep-unit exits with when the container asked to reboot
 ROOT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 NAME_PATTERN = re.compile(r"[a-z][a-z0-9-]{0,30}\Z")
@@ -164,7 +165,7 @@ def kill_cgroup(folder):
     """Kills every process in it at once and returns when they are gone."""
     with contextlib.suppress(FileNotFoundError):
         (folder / "cgroup.kill").write_text("1")
-    wait_until(lambda: not is_populated(folder), 30, f"killing the processes of {folder.name}")
+    wait_until(lambda: not is_populated(folder), KILL_TIMEOUT, f"killing the processes of {folder.name}")
 
 
 def remove_cgroup(folder):
@@ -214,7 +215,7 @@ class Lab:
                 ["setsid", "--fork", "unshare", "--net", "sleep", "infinity"],
                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                 check=True, preexec_fn=functools.partial(join_cgroup, folder))
-        wait_until(lambda: self._router_pid(folder), 10, "starting the switches")
+        wait_until(lambda: self._router_pid(folder), 60, "starting the switches")
         return self._router_pid(folder)
 
     @staticmethod
@@ -300,12 +301,12 @@ class Host:
         self._spawn_keeper()
         self._wait_up()
 
-    def reboot(self, timeout=STOP_TIMEOUT):
-        """A clean reboot; returns when it is up again. `timeout` is for going down: guests take their time."""
+    def reboot(self):
+        """A clean reboot; returns when it is up again."""
         before = self.leader()
         self.run("systemctl reboot", check=False)
         wait_until(lambda: self.find_leader() not in (before, None) or not self.is_running(),
-                   timeout, f"rebooting {self.name}")
+                   STOP_TIMEOUT, f"rebooting {self.name}")
         self._wait_up()
 
     def shutdown(self):
@@ -322,7 +323,7 @@ class Host:
         keeper = self._keeper()
         with contextlib.suppress(FileNotFoundError):
             (self.cgroup / "cgroup.freeze").write_text("1")
-            wait_until(lambda: "frozen 1" in (self.cgroup / "cgroup.events").read_text(), 10, "freezing")
+            wait_until(lambda: "frozen 1" in (self.cgroup / "cgroup.events").read_text(), 60, "freezing")
         shut_down_ext4(f"/proc/{keeper}/root{self.folder}/disk")
         kill_cgroup(self.cgroup)
         self._wait_disk_released()
@@ -493,7 +494,7 @@ class Host:
         # The mount goes with the last process of the namespace, a moment after it. The same disk
         # mounted twice would be destroyed.
         image = str(self.folder / "disk.img")
-        wait_until(lambda: image not in loop_images(), 30, f"releasing the disk of {self.name}")
+        wait_until(lambda: image not in loop_images(), KILL_TIMEOUT, f"releasing the disk of {self.name}")
 
     def _spawn_keeper(self):
         keeper = self.cgroup / "keeper"

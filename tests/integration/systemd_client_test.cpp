@@ -226,7 +226,7 @@ TEST_F(SystemdClientTest, WaitsForAnEndWithoutPolling) {
     write_sleeper(vm);
     (void)client_->start(vm, 20s);
     systemd_->reset_calls();
-    EXPECT_FALSE(client_->wait_until_stopped(vm, 300ms));
+    EXPECT_FALSE(client_->wait_until_stopped(vm, 2s));
     EXPECT_THAT(systemd_->calls(), ElementsAre(Pair("Get", 1)));
     std::thread waiter([&] { EXPECT_TRUE(client_->wait_until_stopped(vm, 20s)); });
     (void)client_->stop(vm, 20s);
@@ -265,7 +265,7 @@ TEST_F(SystemdClientTest, IsNotMisledByAReload) {
     write_sleeper(vm);
     (void)client_->start(vm, 20s);
     const std::vector<std::string> before = changes_.list();
-    std::thread waiter([&] { EXPECT_FALSE(client_->wait_until_stopped(vm, 300ms)); });
+    std::thread waiter([&] { EXPECT_FALSE(client_->wait_until_stopped(vm, 2s)); });
     client_->reload();
     waiter.join();
     (void)client_->version();

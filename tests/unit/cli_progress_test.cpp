@@ -2,19 +2,19 @@
 
 #include "lib/fd.hpp"
 
+#include <algorithm>
 #include <array>
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <regex>
-#include <thread>
 #include <unistd.h>
 
 namespace capsul::cli {
 namespace {
 
-using namespace std::chrono_literals;
-
-/// What is written to standard error's place while `work` runs.
+/// What is written to standard error's place while `work` runs, which gets a function that waits until
+/// something is.
 template <class Work>
 std::string told(ProgressMode mode, Work work) {
     std::array<int, 2> ends{};
@@ -23,7 +23,10 @@ std::string told(ProgressMode mode, Work work) {
     const UniqueFd sink(ends[1]);
     {
         Progress progress(mode, sink.get());
-        work(progress);
+        work(progress, [&] {
+            pollfd something{source.get(), POLLIN, 0};
+            EXPECT_EQ(::poll(&something, 1, 60'000), 1);
+        });
     }
     std::string text(65536, '\0');
     text.resize(
@@ -34,14 +37,15 @@ std::string told(ProgressMode mode, Work work) {
 
 TEST(Progress, SaysNothingAboutWhatIsQuick) {
     for (const ProgressMode mode : {ProgressMode::none, ProgressMode::plain, ProgressMode::tty}) {
-        EXPECT_EQ(told(mode, [](Progress& progress) { progress.show("vm web", "booting", 5); }), "");
+        EXPECT_EQ(told(mode, [](Progress& progress, const auto&) { progress.show("vm web", "booting", 5); }),
+                  "");
     }
 }
 
 TEST(Progress, PrintsOneLineForEachNewMessage) {
-    const std::string text = told(ProgressMode::plain, [](Progress& progress) {
+    const std::string text = told(ProgressMode::plain, [](Progress& progress, const auto& await_words) {
         progress.show("vm web", "booting", std::nullopt);
-        std::this_thread::sleep_for(1700ms);
+        await_words();
         progress.show("vm web", "booting", std::nullopt);
         progress.show("vm web", "waiting\x1b", std::nullopt);
     });
@@ -49,9 +53,9 @@ TEST(Progress, PrintsOneLineForEachNewMessage) {
 }
 
 TEST(Progress, RedrawsAndRemovesItsLine) {
-    const std::string text = told(ProgressMode::tty, [](Progress& progress) {
+    const std::string text = told(ProgressMode::tty, [](Progress& progress, const auto& await_words) {
         progress.show("vm web", "copying", 40);
-        std::this_thread::sleep_for(1400ms);
+        await_words();
     });
     EXPECT_TRUE(text.starts_with("\rvm web: copying 40 % (N s)\x1b[K")) << text;
     EXPECT_TRUE(text.ends_with("\r\x1b[K")) << text;
@@ -59,8 +63,9 @@ TEST(Progress, RedrawsAndRemovesItsLine) {
 }
 
 TEST(Progress, PrintsOtherLinesWhole) {
-    EXPECT_EQ(told(ProgressMode::none, [](Progress& progress) { progress.say("vm web: stopped"); }),
-              "vm web: stopped\n");
+    EXPECT_EQ(
+        told(ProgressMode::none, [](Progress& progress, const auto&) { progress.say("vm web: stopped"); }),
+        "vm web: stopped\n");
 }
 
 } // namespace

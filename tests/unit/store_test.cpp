@@ -5,6 +5,7 @@
 #include "lib/toml.hpp"
 #include "tests/temporary_folder.hpp"
 
+#include <algorithm>
 #include <filesystem>
 #include <fmt/format.h>
 #include <fstream>
@@ -198,13 +199,17 @@ TEST_F(StoreTest, ListsAThousandByName) {
         std::string content = one;
         write(name, content.replace(content.find("vm-0000"), name.size(), name));
     }
-    ASSERT_EQ(store.vms.list().size(), 1000U);
-    const auto begun = std::chrono::steady_clock::now();
+    const auto time_of_list = [&] {
+        const auto begun = std::chrono::steady_clock::now();
+        EXPECT_EQ(store.vms.list().size(), 1000U);
+        return std::chrono::steady_clock::now() - begun;
+    };
+    const auto first = time_of_list();
     const auto all = store.vms.list();
-    const auto taken = std::chrono::steady_clock::now() - begun;
     EXPECT_EQ(all.front().name.to_string(), "vm-0000");
     EXPECT_EQ(all.back().name.to_string(), "vm-0999");
-    EXPECT_LT(taken, std::chrono::milliseconds(500)) << "unchanged records are read again";
+    const auto later = std::min({time_of_list(), time_of_list(), time_of_list(), time_of_list()});
+    EXPECT_LT(later, first / 2) << "unchanged records are read again";
 }
 
 TEST_F(StoreTest, ServesThreadsAtOnce) {

@@ -154,7 +154,7 @@ std::vector<Finding> examine_networks(const fs::path& helper, const std::string&
                                       const std::vector<NetworkRecord>& networks) {
     if (networks.empty() && !was_ever_set_up(helper)) {
         return {warn("net-helper", "bridge and nat networks are not set up on this host; `user` works",
-                     "an administrator runs examples/host-setup.sh once")};
+                     fmt::format("an administrator runs `{}` once", host_setup_command(helper)))};
     }
     std::vector<Finding> findings{check_helper(helper, user), check_policy(helper),   check_filter(),
                                   check_forwarding(false),    check_forwarding(true), check_link_file(),

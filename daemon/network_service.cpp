@@ -29,6 +29,19 @@ void choose_dhcp_tap(NetworkRecord& network, const NetGrants& grants, std::set<s
     network.dhcp_tap = interface_name(grants.prefix, network.name.to_string() + "-dhcp", taken);
 }
 
+TakenAddresses taken_with_nics(Store& store, const NetworkRecord& network) {
+    TakenAddresses taken = taken_addresses(store, network);
+    const std::set<Name> on_bridge = networks_on(store, network.bridge);
+    for (const auto& [vm, nic] : plugged_nics(store)) {
+        for (const auto& ip : {nic.ip, nic.ip6}) {
+            if (ip && on_bridge.contains(nic.network)) {
+                taken.emplace(*ip, Holder(vm));
+            }
+        }
+    }
+    return taken;
+}
+
 } // namespace
 
 NetworkService::NetworkService(const Paths& paths, const fs::path& programs, Store& store,
@@ -98,7 +111,7 @@ NetworkRecord NetworkService::plan(const NetworkCreate& call) {
     }
     const NetGrants grants = read_net_grants(helper());
     if (network.type == NetworkType::bridge) {
-        plan_bridge(network, grants, find_link(network.bridge.to_string()));
+        plan_bridge(network, grants, find_link(network.bridge.to_string()), known_networks(store_));
     } else {
         const auto interfaces = taken_interfaces();
         plan_nat(network, grants, {interfaces, taken_subnets(store_)});
@@ -168,7 +181,7 @@ Operation NetworkService::stop(const Name& name) {
 }
 
 void NetworkService::require_no_running_vm(const Name& name) {
-    const auto on_it = texts(vms_by_network(store_.vms)[name]);
+    const auto on_it = texts(vms_by_network(store_)[name]);
     std::vector<std::string> running;
     for (const UnitStatus& unit : systemd_.list("capsul-vm-*.service")) {
         const auto vm = vm_of_unit(unit.name);
@@ -211,14 +224,12 @@ Operation NetworkService::remove(const Name& name) {
 Operation NetworkService::reserve(const NetworkReserve& call) {
     static_cast<void>(usable(call.name));
     return submit("network.reserve", call.name, [this, call](Progress&) {
+        const std::unique_lock lock(in_use_); // a VM that is being made has its addresses before its record
         NetworkRecord network = usable(call.name);
-        TakenAddresses taken;
-        for (const Lease& lease : leases(call.name)) {
-            if (lease.use == "vm") {
-                taken.emplace(lease.ip, *lease.vm);
-            }
+        check_address(network, call.ip, call.vm, taken_with_nics(store_, network));
+        if (network.type == NetworkType::bridge) {
+            require_allowed(network, read_net_grants(helper()), call.ip);
         }
-        check_address(network, call.ip, call.vm, taken);
         const Reservation wanted{call.ip, call.vm};
         if (std::ranges::find(network.reservations, wanted) == network.reservations.end()) {
             network.reservations.push_back(wanted);

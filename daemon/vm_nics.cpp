@@ -21,7 +21,8 @@ int free_slot(const VmRecord& vm) {
         }
     }
     throw Error(ErrorCode::invalid,
-                about(vm.name, fmt::format("has {} NICs, the most there can be", most_nics)));
+                about(vm.name, fmt::format("has {} NICs, the most there can be", most_nics)),
+                "take one away with `capsulctl vm nic rm`, or ask for fewer");
 }
 
 /// Calls `visit(vm, nic)` for each NIC of each VM.
@@ -58,12 +59,15 @@ Mac choose_mac(const VmRecord& vm, int slot, const OtherVms& others) {
     }
 }
 
-TakenAddresses taken_on(const Name& network, const VmRecord& vm, const OtherVms& others) {
-    TakenAddresses taken;
+/// On its wire, which other networks may be on too.
+TakenAddresses taken_on(const NetworkRecord& network, const NetworkService& networks, const VmRecord& vm,
+                        const OtherVms& others) {
+    TakenAddresses taken = networks.taken_addresses(network);
+    const std::set<Name> on_bridge = networks.on_bridge(network.bridge);
     for_each_nic(vm, others, [&](const VmRecord& owner, const Nic& nic) {
         for (const auto& ip : {nic.ip, nic.ip6}) {
-            if (ip && nic.network == network) {
-                taken.emplace(*ip, owner.name);
+            if (ip && on_bridge.contains(nic.network)) {
+                taken.emplace(*ip, Holder(owner.name));
             }
         }
     });
@@ -81,15 +85,16 @@ std::optional<IpAddress> choose_address(const NetworkRecord& network, const std:
     }
     check_address(network, *wanted, vm, taken);
     if (taken.contains(*wanted)) {
-        throw Error(ErrorCode::in_use,
-                    about(vm, wanted->to_string() + " is its own already, on another NIC"));
+        throw Error(ErrorCode::in_use, about(vm, wanted->to_string() + " is its own already, on another NIC"),
+                    "leave ip= out: capsul chooses another");
     }
     return wanted;
 }
 
 void fill_user(const VmRecord& vm, const NicSpec& wanted) {
     if (has_user_nic(vm)) {
-        throw Error(ErrorCode::invalid, about(vm.name, "one NIC on `user` is the most there can be"));
+        throw Error(ErrorCode::invalid, about(vm.name, "one NIC on `user` is the most there can be"),
+                    "plug the others into networks made with `capsulctl network create`");
     }
     if (wanted.ip || wanted.ip6) {
         throw Error(ErrorCode::invalid, about(vm.name, "QEMU gives out the addresses on `user`"),
@@ -97,14 +102,14 @@ void fill_user(const VmRecord& vm, const NicSpec& wanted) {
     }
 }
 
-/// What the names of new TAPs follow from. Costs a program's run: once for all NICs of a VM.
+/// What new TAPs may be, and the names that are taken. Costs a program's run: once for all NICs of a VM.
 struct TapNames {
-    std::string prefix;
+    NetGrants grants;
     std::set<std::string> taken;
 };
 
 TapNames tap_names(const VmRecord& vm, NetworkService& networks, const OtherVms& others) {
-    TapNames names{read_net_grants(networks.helper()).prefix, networks.taken_interfaces()};
+    TapNames names{read_net_grants(networks.helper()), networks.taken_interfaces()};
     for_each_nic(vm, others, [&](const VmRecord&, const Nic& nic) {
         if (nic.tap) {
             names.taken.insert(nic.tap->to_string());
@@ -114,11 +119,16 @@ TapNames tap_names(const VmRecord& vm, NetworkService& networks, const OtherVms&
 }
 
 void fill_tap(Nic& nic, const VmRecord& vm, const NicSpec& wanted, const NetworkRecord& network,
-              const OtherVms& others, TapNames& names) {
-    const TakenAddresses taken = taken_on(wanted.network, vm, others);
+              const TakenAddresses& taken, TapNames& names) {
     nic.ip = choose_address(network, wanted.ip, false, vm.name, taken);
     nic.ip6 = choose_address(network, wanted.ip6, true, vm.name, taken);
-    nic.tap = interface_name(names.prefix, fmt::format("{}-{}", vm.name.to_string(), nic.slot), names.taken);
+    for (const auto& ip : {nic.ip, nic.ip6}) {
+        if (ip && network.type == NetworkType::bridge) {
+            require_allowed(network, names.grants, *ip);
+        }
+    }
+    nic.tap =
+        interface_name(names.grants.prefix, fmt::format("{}-{}", vm.name.to_string(), nic.slot), names.taken);
     names.taken.insert(nic.tap->to_string());
 }
 
@@ -129,8 +139,10 @@ Nic bare_nic(const VmRecord& vm, const NicSpec& wanted, const OtherVms& others) 
     nic.network = wanted.network;
     nic.mac = wanted.mac.value_or(choose_mac(vm, nic.slot, others));
     if (const auto holder = holder_of(nic.mac, vm, others)) {
-        throw Error(ErrorCode::in_use, about(vm.name, fmt::format("{} belongs to the VM {}",
-                                                                  nic.mac.to_string(), holder->to_string())));
+        throw Error(
+            ErrorCode::in_use,
+            about(vm.name, fmt::format("{} belongs to the VM {}", nic.mac.to_string(), holder->to_string())),
+            "leave mac= out: capsul makes one up that nobody has");
     }
     return nic;
 }
@@ -214,7 +226,7 @@ void add_nics(VmRecord& vm, const std::vector<NicSpec>& wanted, NetworkService& 
             if (!names) {
                 names = tap_names(vm, networks, others);
             }
-            fill_tap(nic, vm, spec, network, others, *names);
+            fill_tap(nic, vm, spec, network, taken_on(network, networks, vm, others), *names);
         }
         vm.nics.push_back(nic);
         std::ranges::sort(vm.nics, {}, &Nic::slot);

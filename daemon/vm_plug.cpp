@@ -1,8 +1,10 @@
 #include "daemon/vm_plug.hpp"
 
 #include "daemon/journal.hpp"
+#include "daemon/launcher/tap.hpp"
 #include "daemon/vm_nics.hpp"
 #include "daemon/vm_publish.hpp"
+#include "lib/fd.hpp"
 
 #include <algorithm>
 #include <fmt/format.h>
@@ -28,6 +30,25 @@ Json as_arguments(const QemuOptions& options) {
     return arguments;
 }
 
+void execute_if_there(QmpClient& monitor, const char* command, const std::string& id) {
+    try {
+        monitor.execute(command, {{"id", id}});
+    } catch (const Error& error) {
+        if (error.code() != ErrorCode::not_found) {
+            throw;
+        }
+    }
+}
+
+/// Of a command that failed: it may have closed it or not.
+void drop_descriptor(QmpClient& monitor, const std::string& name) {
+    try {
+        monitor.execute("closefd", {{"fdname", name}});
+    } catch (const Error&) {
+        // It has.
+    }
+}
+
 } // namespace
 
 bool VmPlug::is_running(const Name& name) const {
@@ -40,11 +61,6 @@ void VmPlug::plug(const VmRecord& vm, const Nic& nic) const {
     if (!is_running(vm.name)) {
         return;
     }
-    if (std::ranges::count_if(vm.nics, [](const Nic& each) { return each.tap.has_value(); }) == 1) {
-        throw Error(ErrorCode::wrong_state,
-                    about(vm.name, "runs in a sandbox without access to the host's networks"),
-                    "stop it, add the NIC, start it");
-    }
     host_.networks.prepare(nic.network);
     set_up_tap(vm, {});
     add_device(vm, nic);
@@ -54,12 +70,16 @@ void VmPlug::go_back(const VmRecord& before, const Nic& nic) const {
     try {
         host_.store.vms.save(before);
         host_.networks.nics_changed({nic.network});
-        power_.refresh_files(before);
-        if (nic.tap && is_running(before.name) && has_taps(before)) {
+        if (nic.tap && is_running(before.name)) {
             set_up_tap(before, {*nic.tap});
         }
     } catch (const std::exception&) {
         // The record is saved first: what else there is of the NIC goes when the VM stops.
+    }
+    try {
+        power_.refresh_files(before);
+    } catch (const std::exception&) {
+        // The next start tries again, and tells.
     }
 }
 
@@ -70,7 +90,9 @@ void VmPlug::set_up_tap(const VmRecord& vm, const std::vector<InterfaceName>& go
         host_.systemd.start(network_unit_name(network), 60s);
     }
     const std::string unit = tap_unit_name(vm.name);
-    if (host_.systemd.reload_unit(unit, 60s) != JobResult::done) {
+    // Not up yet if the VM has had no TAP until now.
+    if (host_.systemd.start(unit, 60s) != JobResult::done ||
+        host_.systemd.reload_unit(unit, 60s) != JobResult::done) {
         const auto lines = last_words(host_.systemd.status(unit), 3);
         throw Error(
             ErrorCode::internal,
@@ -79,13 +101,26 @@ void VmPlug::set_up_tap(const VmRecord& vm, const std::vector<InterfaceName>& go
     }
 }
 
+/// QEMU, which may attach to no TAP, gets this one as capsul-run gives it the others.
+void VmPlug::add_netdev(QmpClient& monitor, const Nic& nic) const {
+    const std::string id = nic_id(nic);
+    const UniqueFd tap(launcher::attach_tap(nic.tap->to_string()));
+    Json netdev = as_arguments(tap_options(id));
+    netdev["id"] = id;
+    monitor.give(id, tap.get());
+    try {
+        monitor.execute("netdev_add", netdev);
+    } catch (...) {
+        drop_descriptor(monitor, id);
+        throw;
+    }
+}
+
 void VmPlug::add_device(const VmRecord& vm, const Nic& nic) const {
     const auto monitor = host_.monitors.connection(vm.name, 5s);
-    Json netdev = as_arguments(tap_options(nic));
-    netdev["id"] = nic_id(nic);
     Json device = as_arguments(nic_device_options(nic));
     device["id"] = nic_id(nic) + "-device";
-    monitor->execute("netdev_add", netdev);
+    add_netdev(*monitor, nic);
     try {
         monitor->execute("device_add", device);
     } catch (...) {
@@ -97,10 +132,7 @@ void VmPlug::add_device(const VmRecord& vm, const Nic& nic) const {
 void VmPlug::unplug(const VmRecord& vm, const Nic& nic, const Progress& progress) const {
     const bool runs = is_running(vm.name);
     if (runs) {
-        const auto monitor = host_.monitors.connection(vm.name, 5s);
-        monitor->execute("device_del", {{"id", nic_id(nic) + "-device"}});
-        await_removal(vm.name, nic, progress);
-        monitor->execute("netdev_del", {{"id", nic_id(nic)}});
+        remove_device(vm.name, nic, progress);
         if (nic.tap) {
             set_up_tap(vm, {*nic.tap});
         }
@@ -111,6 +143,15 @@ void VmPlug::unplug(const VmRecord& vm, const Nic& nic, const Progress& progress
     if (runs) {
         open_published(host_, vm); // QEMU has, until now, if that was its NIC on `user`
     }
+}
+
+/// What is gone already is passed over: the guest let go of it after an earlier call had given up, or the NIC
+/// was never plugged in.
+void VmPlug::remove_device(const Name& name, const Nic& nic, const Progress& progress) const {
+    const auto monitor = host_.monitors.connection(name, 5s);
+    execute_if_there(*monitor, "device_del", nic_id(nic) + "-device");
+    await_removal(name, nic, progress);
+    execute_if_there(*monitor, "netdev_del", nic_id(nic));
 }
 
 /// QEMU's tree of objects, looked at now and then: the event may have come before anybody listens.

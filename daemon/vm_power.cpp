@@ -82,7 +82,7 @@ ServiceStatus VmPower::settled_status(const VmRecord& vm, Progress& progress) co
     if (!host_.systemd.wait_until_stopped(unit, vm.stop_timeout.value() + 10s,
                                           [&] { return progress.cancelled(); })) {
         throw Error(ErrorCode::timeout, about(vm.name, "is being stopped and does not end"),
-                    "`capsulctl kill " + vm.name.to_string() + "` ends it");
+                    "`capsulctl vm kill " + vm.name.to_string() + "` ends it");
     }
     return host_.systemd.status(unit);
 }

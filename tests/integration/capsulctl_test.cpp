@@ -27,7 +27,10 @@ TEST(Capsulctl, ChecksTheOptionsOfAllCommandsBeforeItDoesAnything) {
                                                  {"ls", "-q", "--columns", "state"},
                                                  {"ls", "--columns", "bogus"},
                                                  {"events", "-f", "--columns", "bogus"},
-                                                 {"vm", "unit", "web", "--columns", "name"}}) {
+                                                 {"vm", "unit", "web", "--columns", "name"},
+                                                 {"vm", "logs", "web", "-o", "jsonl"},
+                                                 {"console", "web", "--log", "-o", "json"},
+                                                 {"completion", "bash", "-o", "json"}}) {
         const Outcome outcome = run_capsulctl(daemon, words);
         EXPECT_EQ(outcome.code, 2) << words.front();
         EXPECT_EQ(outcome.out, "");
@@ -123,7 +126,7 @@ TEST(Capsulctl, GivesTheImagesThatItRemoved) {
     daemon.serve();
     EXPECT_EQ(Json::parse(run_capsulctl(daemon, {"image", "rm", "lab", "--json"}).out).at("name"), "lab");
     EXPECT_EQ(Json::parse(run_capsulctl(daemon, {"image", "rm", "a", "b", "--json"}).out).size(), 2U);
-    EXPECT_EQ(run_capsulctl(daemon, {"image", "rm", "lab"}).out, "");
+    EXPECT_EQ(run_capsulctl(daemon, {"image", "delete", "lab", "--yes"}).out, "");
 }
 
 TEST(Capsulctl, PassesAGuestsBytesUnlessJsonIsWanted) {

@@ -15,7 +15,8 @@ using testing::HasSubstr;
 using testing::Not;
 
 /// Grants everything and makes nothing.
-constexpr const char* helper = "#!/bin/sh\n[ \"$1\" != check-policy ] || echo '0 prefix cap- -'\n";
+constexpr const char* helper =
+    "#!/bin/sh\n[ \"$1\" != check-policy ] || printf '0 prefix cap- -\\n0 ip br0 10.81.0.0/24\\n'\n";
 
 /// There are no TAPs: the guest's cards lead nowhere.
 constexpr const char* launcher = R"(#!/bin/bash

@@ -60,6 +60,13 @@ TEST(NetworkScript, OfTapsIsAsGolden) {
     expect_golden("tap-teardown.sh", tap_teardown(web, taps(), helper));
 }
 
+TEST(NetworkScript, OfTapsIsReadBackTheSame) {
+    const auto read =
+        read_tap_setup(tap_setup(Name::parse("web"), taps(), {InterfaceName::parse("cap-web-2")}, helper));
+    EXPECT_EQ(read, taps());
+    EXPECT_TRUE(read_tap_setup("").empty());
+}
+
 TEST(NetworkUnit, IsAsGolden) {
     NetworkRecord network = lan();
     expect_golden("capsul-net-lan.service", network_unit(network, "/home/alice/networks/lan"));

@@ -43,7 +43,7 @@ waited=0
 until [ -d "/sys/class/net/$bridge/bridge" ]; do
 	if [ "$waited" -ge 30 ]; then
 		echo "bridge $bridge does not exist" >&2
-		exit 1
+		exit 4 # as capsul-net has it for what the host lacks
 	fi
 	sleep 1
 	waited=$((waited + 1))
@@ -187,8 +187,11 @@ std::vector<TapPlan> read_tap_setup(const std::string& script) {
 }
 
 std::string tap_teardown(const Name& vm, const std::vector<TapPlan>& taps,
-                         const std::filesystem::path& helper) {
+                         const std::vector<InterfaceName>& gone, const std::filesystem::path& helper) {
     std::vector<std::string> lines;
+    for (const InterfaceName& tap : gone) {
+        lines.push_back(helper_line({"tap-del", tap.to_string()}));
+    }
     for (const TapPlan& tap : taps) {
         lines.push_back(helper_line({"tap-del", tap.tap.to_string()}));
     }

@@ -7,6 +7,7 @@
 #include "daemon/network_unit.hpp"
 
 #include <algorithm>
+#include <exception>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <mutex>
@@ -63,6 +64,36 @@ void NetworkService::sweep() {
             // No folder of ours, or one that cannot be removed now: it stays until the next start.
         }
     }
+}
+
+/// Whether a crash came between saving a record and doing what it says cannot be told: to do it again costs
+/// little. Not on the way of the daemon's start.
+void NetworkService::follow_records() {
+    std::vector<Name> up;
+    for (const UnitStatus& unit : systemd_.list("capsul-net-*.service")) {
+        const auto name = network_of_unit(unit.name);
+        if (name && unit.active_state == "active") {
+            up.push_back(*name);
+        }
+    }
+    if (up.empty()) {
+        return;
+    }
+    operations_.submit("network.refresh", "all", "networks", [this, up](Progress&) {
+        std::exception_ptr failure;
+        for (const Name& name : up) {
+            try {
+                const auto held = hold();
+                power_.follow_record(name);
+            } catch (const Error&) {
+                failure = std::current_exception(); // one network's is not that of the others
+            }
+        }
+        if (failure) {
+            std::rethrow_exception(failure);
+        }
+        return encode(texts(up));
+    });
 }
 
 /// All actions on networks run one after the other: so two cannot get the same subnet or bridge.
@@ -124,9 +155,8 @@ NetworkRecord NetworkService::plan(const NetworkCreate& call) {
 }
 
 void NetworkService::prepare(const Name& name) {
-    const NetworkRecord network = usable(name);
-    NetworkPower::require_bridge(network);
-    power_.write_files(network);
+    NetworkPower::require_bridge(usable(name));
+    power_.repair_bridge(power_.refresh_files(name));
 }
 
 Operation NetworkService::set(const NetworkSet& call) {

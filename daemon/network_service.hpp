@@ -29,6 +29,8 @@ class NetworkService {
     /// Removes what a crash left of networks that were being made or deleted. Called once, before anything
     /// else.
     void sweep();
+    /// Makes what runs match the records, where a crash may have come between. Called once, after `sweep`.
+    void follow_records();
 
     [[nodiscard]] std::vector<Network> list() const { return view_.list(); }
     [[nodiscard]] Network show(const Name& name) const { return view_.show(name); }

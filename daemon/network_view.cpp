@@ -147,7 +147,9 @@ Network NetworkView::describe(const Stored<NetworkRecord>& stored, std::vector<N
     }
     if (!fs::is_regular_file(units_.file(network.unit))) {
         network.state = NetworkState::broken;
-        network.reason = "its unit file is missing or masked; `capsulctl network start` writes it anew";
+        network.reason = fs::exists(units_.file(network.unit))
+                             ? "its unit is masked; `systemctl --user unmask " + network.unit + "`"
+                             : "its unit file is missing; `capsulctl network start` writes it anew";
     }
     return network;
 }

@@ -2,10 +2,12 @@
 
 #include "daemon/host_dns.hpp"
 #include "daemon/ipam.hpp"
+#include "daemon/netlink.hpp"
 #include "daemon/network_doctor.hpp"
 #include "daemon/network_plan.hpp"
 #include "daemon/network_script.hpp"
 #include "daemon/network_unit.hpp"
+#include "daemon/script_unit.hpp"
 #include "daemon/user_units.hpp"
 
 #include <algorithm>
@@ -212,6 +214,21 @@ std::vector<std::string> protections_of(const Nic& nic, const Link& link) {
     return words;
 }
 
+/// Whether one of these TAPs, or of its record's, is left on the host; of one without a record nobody knows.
+bool is_any_left(const VmHost& host, const Name& name, std::vector<InterfaceName> taps) {
+    const auto vm = host.store.vms.find(name);
+    if (!vm || !vm->record) {
+        return true;
+    }
+    for (const Nic& nic : vm->record->nics) {
+        if (nic.tap) {
+            taps.push_back(*nic.tap);
+        }
+    }
+    return std::ranges::any_of(
+        taps, [](const InterfaceName& tap) { return find_link(tap.to_string()).has_value(); });
+}
+
 } // namespace
 
 void add_nics(VmRecord& vm, const std::vector<NicSpec>& wanted, NetworkService& networks,
@@ -284,9 +301,24 @@ void write_tap_files(const VmHost& host, const VmRecord& vm, const std::vector<I
         return;
     }
     refresh_file(folder / "net-setup.sh", tap_setup(vm.name, taps, gone, host.networks.helper()), 0700);
-    refresh_file(folder / "net-teardown.sh", tap_teardown(vm.name, taps, host.networks.helper()), 0700);
+    refresh_file(folder / "net-teardown.sh", tap_teardown(vm.name, taps, gone, host.networks.helper()), 0700);
     if (host.units().write(unit, tap_unit(vm.name, networks_of(vm), folder)) == Written::changed) {
         host.systemd.reload();
+    }
+}
+
+void take_down_taps(const VmHost& host, const Name& name, const std::vector<InterfaceName>& gone) {
+    const std::string unit = tap_unit_name(name);
+    if (!fs::exists(fs::symlink_status(host.units().file(unit)))) {
+        return; // most have none: without asking systemd
+    }
+    try {
+        take_down_scripts(host.systemd, unit, about(name, "its interfaces cannot be taken away"));
+    } catch (const Error&) {
+        if (is_any_left(host, name, gone)) {
+            throw;
+        }
+        host.systemd.reset_failed(unit); // the administrator has, and maybe the right to do so
     }
 }
 

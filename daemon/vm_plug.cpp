@@ -1,14 +1,13 @@
 #include "daemon/vm_plug.hpp"
 
-#include "daemon/journal.hpp"
 #include "daemon/launcher/tap.hpp"
+#include "daemon/script_unit.hpp"
 #include "daemon/vm_nics.hpp"
 #include "daemon/vm_publish.hpp"
 #include "lib/fd.hpp"
 
 #include <algorithm>
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 #include <thread>
 
 namespace capsul {
@@ -70,16 +69,13 @@ void VmPlug::go_back(const VmRecord& before, const Nic& nic) const {
     try {
         host_.store.vms.save(before);
         host_.networks.nics_changed({nic.network});
-        if (nic.tap && is_running(before.name)) {
-            set_up_tap(before, {*nic.tap});
+        if (nic.tap) {
+            take_tap_away(before, *nic.tap, is_running(before.name));
+        } else {
+            power_.refresh_files(before);
         }
     } catch (const std::exception&) {
         // The record is saved first: what else there is of the NIC goes when the VM stops.
-    }
-    try {
-        power_.refresh_files(before);
-    } catch (const std::exception&) {
-        // The next start tries again, and tells.
     }
 }
 
@@ -90,15 +86,12 @@ void VmPlug::set_up_tap(const VmRecord& vm, const std::vector<InterfaceName>& go
         host_.systemd.start(network_unit_name(network), 60s);
     }
     const std::string unit = tap_unit_name(vm.name);
+    const std::string what = about(vm.name, "its interfaces cannot be set up");
     // Not up yet if the VM has had no TAP until now.
-    if (host_.systemd.start(unit, 60s) != JobResult::done ||
-        host_.systemd.reload_unit(unit, 60s) != JobResult::done) {
-        const auto lines = last_words(host_.systemd.status(unit), 3);
-        throw Error(
-            ErrorCode::internal,
-            about(vm.name, fmt::format("its interfaces cannot be set up: {}", fmt::join(lines, "; "))),
-            "`capsulctl doctor` tells what this host lacks");
+    if (host_.systemd.start(unit, 60s) != JobResult::done) {
+        throw script_error(host_.systemd, unit, UnitStep::start, what);
     }
+    reload_scripts(host_.systemd, unit, what);
 }
 
 /// QEMU, which may attach to no TAP, gets this one as capsul-run gives it the others.
@@ -133,13 +126,17 @@ void VmPlug::unplug(const VmRecord& vm, const Nic& nic, const Progress& progress
     const bool runs = is_running(vm.name);
     if (runs) {
         remove_device(vm.name, nic, progress);
-        if (nic.tap) {
-            set_up_tap(vm, {*nic.tap});
-        }
     }
     host_.store.vms.save(vm);
-    host_.networks.nics_changed({nic.network});
-    power_.refresh_files(vm);
+    {
+        const auto networks = host_.networks.hold();
+        host_.networks.nics_changed({nic.network});
+    }
+    if (nic.tap) {
+        take_tap_away(vm, *nic.tap, runs);
+    } else {
+        power_.refresh_files(vm);
+    }
     if (runs) {
         open_published(host_, vm); // QEMU has, until now, if that was its NIC on `user`
     }
@@ -152,6 +149,19 @@ void VmPlug::remove_device(const Name& name, const Nic& nic, const Progress& pro
     execute_if_there(*monitor, "device_del", nic_id(nic) + "-device");
     await_removal(name, nic, progress);
     execute_if_there(*monitor, "netdev_del", nic_id(nic));
+}
+
+/// qemu.conf goes first: after a crash QEMU must not be told of a TAP that is not set up. The scripts still
+/// know the TAP, since the VM's unit may be on its way down, which takes it away with the others.
+void VmPlug::take_tap_away(const VmRecord& vm, const InterfaceName& tap, bool runs) const {
+    power_.refresh_config(vm);
+    power_.refresh_files(vm, {tap});
+    if (!has_taps(vm)) {
+        take_down_taps(host_, vm.name, {tap});
+        host_.units().remove(tap_unit_name(vm.name));
+    } else if (runs) {
+        reload_scripts(host_.systemd, tap_unit_name(vm.name), about(vm.name, "the NIC's interface stays"));
+    }
 }
 
 /// QEMU's tree of objects, looked at now and then: the event may have come before anybody listens.

@@ -20,6 +20,7 @@ class VmPlug {
   private:
     [[nodiscard]] bool is_running(const Name& name) const;
     void set_up_tap(const VmRecord& vm, const std::vector<InterfaceName>& gone) const;
+    void take_tap_away(const VmRecord& vm, const InterfaceName& tap, bool runs) const;
     void add_netdev(QmpClient& monitor, const Nic& nic) const;
     void add_device(const VmRecord& vm, const Nic& nic) const;
     void remove_device(const Name& name, const Nic& nic, const Progress& progress) const;

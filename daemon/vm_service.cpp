@@ -218,6 +218,9 @@ Json VmService::make(const VmCreate& call, const Name& name, Progress& progress)
             power_.start(name, progress);
         }
     } catch (...) {
+        if (networks.owns_lock()) {
+            networks.unlock(); // what undoes it takes its own
+        }
         undo(name, progress);
         throw;
     }

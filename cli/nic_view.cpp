@@ -57,6 +57,12 @@ std::string protection_words(const std::string& word) {
     if (word == "ip") {
         return "bound to its addresses";
     }
+    if (word == "ip?") {
+        return "perhaps bound to its addresses (the packet filter cannot be asked)";
+    }
+    if (word == "cut-off") {
+        return "cut off, since the packet filter does not know it (`capsulctl doctor` helps)";
+    }
     return word == "isolated" ? "isolated from other VMs" : word;
 }
 

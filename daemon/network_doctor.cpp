@@ -91,13 +91,52 @@ Finding check_forwarding(bool ipv6) {
              : "sudo sysctl -w net.ipv4.ip_forward=1; in /etc/sysctl.d to keep it");
 }
 
-Finding check_filter() {
-    if (has_packet_filter()) {
-        return good("net-filter", "capsul's packet filter is loaded");
+/// The interfaces that the filter has forgotten.
+std::string cut_off(const std::vector<NetworkRecord>& networks, const FilterFacts& filter) {
+    std::string names;
+    const auto add = [&](const std::string& name) { names += (names.empty() ? "" : ", ") + name; };
+    for (const NetworkRecord& network : networks) {
+        const auto found = filter.bridges.find(network.bridge.to_string());
+        const bool is_list = network.egress.kind() == Egress::Kind::list;
+        const std::string wanted =
+            (is_list ? "list" : network.egress.to_string()) + (network.isolate ? " yes" : " no");
+        if (found != filter.bridges.end() && found->second != wanted) {
+            add(found->first);
+        }
     }
-    return fail("net-filter",
-                "capsul's packet filter is not loaded: there is no NAT, and guests can forge addresses",
-                "sudo systemctl enable --now capsul-nft.service");
+    for (const auto& [tap, ips] : filter.ips) {
+        if (ips == "-") {
+            add(tap);
+        }
+    }
+    return names;
+}
+
+Finding check_filter(const std::vector<NetworkRecord>& networks, const std::optional<FilterFacts>& filter) {
+    constexpr const char* open = "there is no NAT, and guests can forge addresses";
+    if (!fs::exists("/run/capsul-nft")) {
+        return fail("net-filter", fmt::format("capsul's packet filter is not loaded: {}", open),
+                    "sudo systemctl enable --now capsul-nft.service");
+    }
+    if (!filter || filter->says("?")) {
+        return warn("net-filter", "capsul-nft.service is active; whether its tables are there cannot be told",
+                    "journalctl --user --unit=capsul-filter-list.service");
+    }
+    if (filter->says("off")) {
+        return fail(
+            "net-filter",
+            fmt::format("the tables of capsul-nft.service are gone, as after `nft flush ruleset`: {}", open),
+            "sudo systemctl reload capsul-nft.service");
+    }
+    if (const std::string names = cut_off(networks, *filter); !names.empty()) {
+        return fail("net-filter",
+                    "the packet filter was loaded anew and does not know these interfaces: " + names,
+                    "systemctl --user reload 'capsul-net-*.service'; systemctl --user reload "
+                    "'capsul-tap-*.service'");
+    }
+    return good("net-filter", filter->ips.empty() && filter->bridges.empty()
+                                  ? "capsul-nft.service is active; there is no interface yet for it to guard"
+                                  : "capsul's packet filter is loaded and knows your interfaces");
 }
 
 Finding check_link_file() {
@@ -146,18 +185,16 @@ bool was_ever_set_up(const fs::path& helper) {
 
 } // namespace
 
-bool has_packet_filter() {
-    return fs::exists("/run/capsul-nft");
-}
-
 std::vector<Finding> examine_networks(const fs::path& helper, const std::string& user,
-                                      const std::vector<NetworkRecord>& networks) {
+                                      const std::vector<NetworkRecord>& networks,
+                                      const std::optional<FilterFacts>& filter) {
     if (networks.empty() && !was_ever_set_up(helper)) {
         return {warn("net-helper", "bridge and nat networks are not set up on this host; `user` works",
                      fmt::format("an administrator runs `{}` once", host_setup_command(helper)))};
     }
-    std::vector<Finding> findings{check_helper(helper, user), check_policy(helper),   check_filter(),
-                                  check_forwarding(false),    check_forwarding(true), check_link_file(),
+    std::vector<Finding> findings{check_helper(helper, user),     check_policy(helper),
+                                  check_filter(networks, filter), check_forwarding(false),
+                                  check_forwarding(true),         check_link_file(),
                                   check_foreign_firewall()};
     for (const NetworkRecord& network : networks) {
         if (network.type == NetworkType::bridge) {

@@ -3,7 +3,6 @@
 #include "daemon/host_dns.hpp"
 #include "daemon/ipam.hpp"
 #include "daemon/netlink.hpp"
-#include "daemon/network_doctor.hpp"
 #include "daemon/network_plan.hpp"
 #include "daemon/network_script.hpp"
 #include "daemon/network_unit.hpp"
@@ -199,14 +198,26 @@ LinkCounters turned_round(const LinkCounters& host) {
     return {host.tx_bytes, host.tx_packets, host.tx_dropped, host.rx_bytes, host.rx_packets, host.rx_dropped};
 }
 
-/// With the packet filter a TAP whose addresses are known sends from those or not at all.
-std::vector<std::string> protections_of(const Nic& nic, const Link& link) {
+/// With the packet filter a TAP whose addresses are known sends from those or not at all. Nothing where there
+/// is no such protection.
+const char* address_protection(const Nic& nic, const std::string& ips) {
+    if (ips == "-") {
+        return "cut-off";
+    }
+    if ((!nic.ip && !nic.ip6) || ips == "off" || ips == "any") {
+        return nullptr;
+    }
+    return ips == "?" ? "ip?" : "ip";
+}
+
+std::vector<std::string> protections_of(const Nic& nic, const Link& link,
+                                        const std::optional<FilterFacts>& filter) {
     std::vector<std::string> words;
     if (link.locked) {
         words.emplace_back("mac");
     }
-    if ((nic.ip || nic.ip6) && has_packet_filter()) {
-        words.emplace_back("ip");
+    if (const char* word = address_protection(nic, filter ? filter->ips_of(link.name) : "?")) {
+        words.emplace_back(word);
     }
     if (link.isolated) {
         words.emplace_back("isolated");
@@ -262,17 +273,14 @@ std::optional<Endpoint> ssh_endpoint(const VmRecord& vm) {
     return std::nullopt;
 }
 
-std::vector<NicStatus> nic_statuses(const VmRecord& vm) {
+std::vector<NicStatus> nic_statuses(const VmRecord& vm, const std::optional<FilterFacts>& filter) {
     std::vector<NicStatus> statuses;
-    if (!has_taps(vm)) {
-        return statuses;
-    }
     const std::vector<Link> links = all_links();
     for (const Nic& nic : vm.nics) {
         const auto link = std::ranges::find_if(
             links, [&](const Link& each) { return nic.tap && each.name == nic.tap->to_string(); });
         if (link != links.end()) {
-            statuses.push_back({nic.slot, turned_round(link->counters), protections_of(nic, *link)});
+            statuses.push_back({nic.slot, turned_round(link->counters), protections_of(nic, *link, filter)});
         }
     }
     return statuses;

@@ -161,6 +161,10 @@ TEST(VmView, ShowsWhatHoldsANicWhileItsVmIsUp) {
                                "NIC 2:"),
         std::string::npos)
         << render_vm(vm, {});
+    vm.nics.front().protections = {"ip?", "cut-off"};
+    EXPECT_NE(
+        render_vm(vm, {}).find("perhaps bound to its addresses (the packet filter cannot be asked), cut off"),
+        std::string::npos);
     vm.nics.front().protections.clear();
     EXPECT_NE(render_vm(vm, {}).find("  Protection:    none\n"), std::string::npos);
 }

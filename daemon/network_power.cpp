@@ -89,7 +89,7 @@ void NetworkPower::repair_bridge(const NetworkRecord& network) const {
 /// that of the others.
 void NetworkPower::repair(const Name& name) const {
     reload_scripts(systemd_, network_unit_name(name), about_network(name, "cannot be set up anew"));
-    const auto vms = vms_by_network(store_.vms);
+    const auto vms = vms_by_network(store_);
     const auto on_it = vms.find(name);
     std::exception_ptr failure;
     for (const UnitStatus& unit : systemd_.list("capsul-tap-*.service")) {

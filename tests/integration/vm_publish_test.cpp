@@ -22,7 +22,7 @@ constexpr const char* helper =
 constexpr const char* launcher = R"(#!/bin/bash
 until [ "$1" = -- ]; do shift; done
 shift
-sed 's/type = "tap"/type = "user"/; /ifname =\|script =\|vhost =/d' "${@: -1}" >"$XDG_RUNTIME_DIR/test.conf"
+sed 's/type = "tap"/type = "user"/; /fd =\|vhost =/d' "${@: -1}" >"$XDG_RUNTIME_DIR/test.conf"
 exec "${@:1:$#-1}" "$XDG_RUNTIME_DIR/test.conf"
 )";
 

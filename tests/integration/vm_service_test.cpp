@@ -323,7 +323,8 @@ TEST_F(VmServiceTest, RecoveryRemovesWhatACrashLeft) {
         make_folders(paths_.vms() / folder);
         replace_file(paths_.vms() / folder / "disk.qcow2", "half");
         replace_file(paths_.units / ("capsul-vm-" + vm + ".service"), "[Service]\n");
-        fs::create_symlink("x", paths_.wants() / ("capsul-vm-" + vm + ".service"));
+        fs::create_symlink(paths_.units / ("capsul-vm-" + vm + ".service"),
+                           paths_.wants() / ("capsul-vm-" + vm + ".service"));
     };
     leave("half-made", "half-made");
     leave(".deleted-half-gone", "half-gone");

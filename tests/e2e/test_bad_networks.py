@@ -82,7 +82,7 @@ def present(capsul):
     ([*VM, "lan,ip=10.80.7.10"], 4, "is kept for the VM web"),
     ([*VM, "lan,ip=10.80.7.20", "--network", "lan,ip=10.80.7.20"], 4, "on another NIC"),
     ([*VM, "lan,mac=02:00:00:00:00:09"], 4, "belongs to the VM old"),
-    ([*VM, "lan,mac=01:00:00:00:00:09"], 2, "mac"),
+    ([*VM, "lan,mac=01:00:00:00:00:09"], 2, "locally administered"),
     ([*VM, "pub,ip=203.0.113.16"], 4, "belongs to the VM old"),
     ([*VM, "pub,ip=203.0.113.17"], 4, "this host's own"),
     ([*VM, "pub,ip=203.0.113.32"], 7, "not among the addresses that are allowed"),

@@ -34,9 +34,9 @@ def is_answered(guest, sender):
     return guest.gets(lambda frame: frame[12:14] == b"\x08\x06" and frame[21] == 2, 1) is not None
 
 
-def finding(capsul):  # noqa: F811
+def finding(capsul, check="net-filter"):  # noqa: F811
     said = capsul.ctl("doctor", "--json", check=False).stdout
-    return next(one for one in json.loads(said) if one["check"] == "net-filter")
+    return next(one for one in json.loads(said) if one["check"] == check)
 
 
 def protections(capsul):  # noqa: F811
@@ -85,3 +85,19 @@ def test_what_cannot_be_asked_is_not_said(capsul, web):  # noqa: F811
     assert protections(capsul) == ["mac", "ip?"]
     assert "cannot be told" in finding(capsul)["message"]
     capsul.host.run("chmod 0750 /usr/libexec/capsul/capsul-net")
+
+
+@pytest.mark.parametrize("there, gone, name, command", [
+    ("ip link add docker0 type dummy", "ip link del docker0", "Docker", "iptables -I DOCKER-USER -i {} -j ACCEPT"),
+    ("mkdir -p /run/firewalld", "rmdir /run/firewalld", "firewalld", "--add-interface={}"),
+])
+def test_other_firewalls_are_named_with_the_command_for_our_bridge(capsul, web, there, gone, name, command):  # noqa: F811
+    assert finding(capsul, "net-firewall")["severity"] == "ok"
+    bridge = capsul.json("network", "show", "lan")["bridge"]
+    capsul.host.run(there)
+    try:
+        told = finding(capsul, "net-firewall")
+    finally:
+        capsul.host.run(gone)
+    assert told["severity"] == "warning" and name in told["message"], told
+    assert command.format(bridge) in told["hint"], told

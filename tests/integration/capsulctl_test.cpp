@@ -98,6 +98,7 @@ TEST(Capsulctl, GivesHelpWhereverTheWordStands) {
     EXPECT_THAT(text, HasSubstr("Usage: capsulctl vm create"));
     EXPECT_EQ(run_capsulctl(daemon, {"help", "vm", "create"}).out, text);
     EXPECT_EQ(run_capsulctl(daemon, {"--json", "help", "vm", "create"}).out, text);
+    EXPECT_THAT(run_capsulctl(daemon, {"help", "vm", "rm"}).out, HasSubstr("Usage: capsulctl vm delete"));
     EXPECT_THAT(run_capsulctl(daemon, {"-q", "help"}).out, HasSubstr("Usage: capsulctl COMMAND"));
     EXPECT_THAT(run_capsulctl(daemon, {"help", "--help"}).out, HasSubstr("Usage: capsulctl help"));
     const Outcome unknown = run_capsulctl(daemon, {"help", "vm", "strat"});

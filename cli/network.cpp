@@ -205,7 +205,8 @@ void add_network_commands(CLI::App& program, Session& session) {
                                    "capsulctl network show lan", show_network),
                           network_columns());
     add_network_set(network, session);
-    add_plain_action<NetworkStart>(network, session, "start", "Start networks, now and when the host boots",
+    add_plain_action<NetworkStart>(network, session, "start",
+                                   "Start networks, now and when the host boots; mend running ones",
                                    "capsulctl network start lan");
     add_plain_action<NetworkStop>(network, session, "stop", "Stop networks that no VM runs on",
                                   "capsulctl network stop lan lab");

@@ -133,7 +133,11 @@ void NetworkPower::put_in_force(const NetworkRecord& network) const {
     } else if (state != "active" && state != "reloading") {
         return;
     }
-    reload_scripts(systemd_, unit, about_network(network.name, "cannot be changed"));
+    if (network.type == NetworkType::nat && !find_link(network.bridge.to_string())) {
+        repair(network.name);
+    } else {
+        reload_scripts(systemd_, unit, about_network(network.name, "cannot be changed"));
+    }
     if (network.dhcp) {
         dhcp_.start(network.name);
     }

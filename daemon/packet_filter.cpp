@@ -4,6 +4,8 @@
 #include "lib/fd.hpp"
 
 #include <algorithm>
+#include <exception>
+#include <mutex>
 #include <sstream>
 
 namespace capsul {
@@ -56,12 +58,17 @@ FilterFacts parse_filter_facts(std::string_view text) {
 }
 
 std::optional<FilterFacts> ask_packet_filter(SystemdClient& systemd, const std::filesystem::path& runtime) {
+    static std::mutex asking; // the answer is one file
+    const std::lock_guard lock(asking);
     try {
         if (systemd.start("capsul-filter-list.service", 2s) != JobResult::done) {
             return std::nullopt;
         }
-        return parse_filter_facts(read_file(runtime / "capsul/filter"));
-    } catch (const Error&) {
+        const std::filesystem::path answer = runtime / "capsul/filter";
+        const std::string text = read_file(answer);
+        std::filesystem::remove(answer);
+        return parse_filter_facts(text);
+    } catch (const std::exception&) {
         return std::nullopt; // it is what the result says
     }
 }

@@ -77,9 +77,10 @@ void take_down_scripts(SystemdClient& systemd, const std::string& unit, const st
         return;
     }
     if (before.active_state == "failed" && before.load_state == "loaded" && !is_torn_down(before)) {
-        // systemd stops only what is up; a start that fails tears down too.
+        // systemd stops only what is up; a start that fails tears down too. Not what it requires: that may
+        // have been stopped.
         systemd.reset_failed(unit);
-        systemd.start(unit, patience);
+        systemd.start_alone(unit, patience);
     }
     systemd.stop(unit, patience);
     const ServiceStatus after = systemd.status(unit);

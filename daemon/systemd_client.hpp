@@ -71,6 +71,8 @@ class SystemdClient {
 
     /// Queues a start and waits for the job to end; never a daemon-reload. Throws Error: timeout.
     JobResult start(const std::string& unit, std::chrono::milliseconds limit);
+    /// The same without what the unit requires or wants.
+    JobResult start_alone(const std::string& unit, std::chrono::milliseconds limit);
     /// Queues a stop and waits likewise. `done` also when it was not running. Throws Error: timeout, and
     /// unreachable soon after `cancelled` says so (the job goes on).
     JobResult stop(const std::string& unit, std::chrono::milliseconds limit, const Cancelled& cancelled = {});

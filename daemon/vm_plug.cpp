@@ -2,12 +2,15 @@
 
 #include "daemon/launcher/tap.hpp"
 #include "daemon/script_unit.hpp"
+#include "daemon/unit_file.hpp"
 #include "daemon/vm_nics.hpp"
 #include "daemon/vm_publish.hpp"
 #include "lib/fd.hpp"
 
 #include <algorithm>
+#include <cerrno>
 #include <fmt/format.h>
+#include <system_error>
 #include <thread>
 
 namespace capsul {
@@ -36,6 +39,16 @@ void execute_if_there(QmpClient& monitor, const char* command, const std::string
         if (error.code() != ErrorCode::not_found) {
             throw;
         }
+    }
+}
+
+UniqueFd attached(const Name& vm, const InterfaceName& tap) {
+    try {
+        return UniqueFd(launcher::attach_tap(tap.to_string()));
+    } catch (const std::system_error& error) {
+        const bool is_busy = error.code().value() == EBUSY;
+        throw Error(is_busy ? ErrorCode::in_use : ErrorCode::not_capable, about(vm, error.what()),
+                    "`capsulctl doctor` tells what this host lacks");
     }
 }
 
@@ -68,12 +81,8 @@ void VmPlug::plug(const VmRecord& vm, const Nic& nic) const {
 void VmPlug::go_back(const VmRecord& before, const Nic& nic) const {
     try {
         host_.store.vms.save(before);
+        leave_out(before, nic, is_running(before.name));
         host_.networks.nics_changed({nic.network});
-        if (nic.tap) {
-            take_tap_away(before, *nic.tap, is_running(before.name));
-        } else {
-            power_.refresh_files(before);
-        }
     } catch (const std::exception&) {
         // The record is saved first: what else there is of the NIC goes when the VM stops.
     }
@@ -95,9 +104,9 @@ void VmPlug::set_up_tap(const VmRecord& vm, const std::vector<InterfaceName>& go
 }
 
 /// QEMU, which may attach to no TAP, gets this one as capsul-run gives it the others.
-void VmPlug::add_netdev(QmpClient& monitor, const Nic& nic) const {
+void VmPlug::add_netdev(QmpClient& monitor, const Name& vm, const Nic& nic) const {
     const std::string id = nic_id(nic);
-    const UniqueFd tap(launcher::attach_tap(nic.tap->to_string()));
+    const UniqueFd tap = attached(vm, *nic.tap);
     Json netdev = as_arguments(tap_options(id));
     netdev["id"] = id;
     monitor.give(id, tap.get());
@@ -113,7 +122,7 @@ void VmPlug::add_device(const VmRecord& vm, const Nic& nic) const {
     const auto monitor = host_.monitors.connection(vm.name, 5s);
     Json device = as_arguments(nic_device_options(nic));
     device["id"] = nic_id(nic) + "-device";
-    add_netdev(*monitor, nic);
+    add_netdev(*monitor, vm.name, nic);
     try {
         monitor->execute("device_add", device);
     } catch (...) {
@@ -122,20 +131,23 @@ void VmPlug::add_device(const VmRecord& vm, const Nic& nic) const {
     }
 }
 
-void VmPlug::unplug(const VmRecord& vm, const Nic& nic, const Progress& progress) const {
+void VmPlug::unplug(const VmRecord& before, const VmRecord& vm, const Nic& nic,
+                    const Progress& progress) const {
     const bool runs = is_running(vm.name);
     if (runs) {
         remove_device(vm.name, nic, progress);
     }
-    host_.store.vms.save(vm);
     {
+        // Until its units need the network no more: stopping that would stop the VM.
         const auto networks = host_.networks.hold();
+        host_.store.vms.save(vm);
+        try {
+            leave_out(vm, nic, runs);
+        } catch (...) {
+            host_.store.vms.save(before); // so that it can be tried again
+            throw;
+        }
         host_.networks.nics_changed({nic.network});
-    }
-    if (nic.tap) {
-        take_tap_away(vm, *nic.tap, runs);
-    } else {
-        power_.refresh_files(vm);
     }
     if (runs) {
         open_published(host_, vm); // QEMU has, until now, if that was its NIC on `user`
@@ -151,16 +163,28 @@ void VmPlug::remove_device(const Name& name, const Nic& nic, const Progress& pro
     execute_if_there(*monitor, "netdev_del", nic_id(nic));
 }
 
+/// From the files of the VM, which has it no more, and from the host.
+void VmPlug::leave_out(const VmRecord& vm, const Nic& nic, bool runs) const {
+    if (nic.tap) {
+        take_tap_away(vm, *nic.tap, runs);
+    } else {
+        power_.refresh_files(vm);
+    }
+}
+
 /// qemu.conf goes first: after a crash QEMU must not be told of a TAP that is not set up. The scripts still
 /// know the TAP, since the VM's unit may be on its way down, which takes it away with the others.
 void VmPlug::take_tap_away(const VmRecord& vm, const InterfaceName& tap, bool runs) const {
     power_.refresh_config(vm);
     power_.refresh_files(vm, {tap});
-    if (!has_taps(vm)) {
+    const std::string unit = tap_unit_name(vm.name);
+    // A unit of the VM's that was edited by hand still requires it: stopping it would stop the VM.
+    const bool is_required = runs && check_seal(read_file(host_.unit_file(vm.name))) == SealState::edited;
+    if (!has_taps(vm) && !is_required) {
         take_down_taps(host_, vm.name, {tap});
-        host_.units().remove(tap_unit_name(vm.name));
-    } else if (runs) {
-        reload_scripts(host_.systemd, tap_unit_name(vm.name), about(vm.name, "the NIC's interface stays"));
+        host_.units().remove(unit);
+    } else if (runs && host_.systemd.status(unit).active_state == "active") {
+        reload_scripts(host_.systemd, unit, about(vm.name, "the NIC's interface stays"));
     }
 }
 

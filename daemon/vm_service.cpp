@@ -301,7 +301,7 @@ Operation VmService::remove_nic(const VmNicRemove& call) {
         }
         check_publish(vm, host_.networks);
         progress.message("waiting for the guest to let go of it");
-        plug_.unplug(vm, *doomed, progress);
+        plug_.unplug(before, vm, *doomed, progress);
         host_.events.add("vm.nic-removed", call.name.to_string());
         return encode(view_.show(call.name));
     });

@@ -139,13 +139,19 @@ void put_into_bridge(const Caller& caller, Links& links, int index, const Plug& 
     }
 }
 
-/// Until it is kept, at the very end, it goes with this process. False when the name is taken.
+/// Until it is kept, at the very end, it goes with this process. False when the name is taken: what is in the
+/// way may be the TAP itself, made since it was looked for.
 bool create(const Caller& caller, Links& links, Sets& sets, const Plug& plug) {
     Array<Link> present;
-    if (!fits_tap_quota(caller, links, plug.bridge, 0, present)) {
+    const bool fits = fits_tap_quota(caller, links, plug.bridge, 0, present);
+    const bool knows_mac = plug.guest && links.knows_mac(plug.bridge.index, *plug.guest);
+    if ((!fits || knows_mac) && links.find(plug.name)) {
+        return false;
+    }
+    if (!fits) {
         refuse_quota(caller, plug);
     }
-    if (plug.guest && links.knows_mac(plug.bridge.index, *plug.guest)) {
+    if (knows_mac) {
         refuse_mac(plug);
     }
     TapDevice device;

@@ -495,19 +495,21 @@ def test_an_unprivileged_debugger_takes_the_capability_away(net):
 
 
 def racing(net, command):
-    """How many of 60 that start at the same moment succeed; each other must be refused."""
-    script = (f"import subprocess; H = '{HELPER}'\n"
-              f"p = [subprocess.Popen([H, *w.split()], stderr=subprocess.DEVNULL) for w in {command!r}]\n"
-              "print(*(one.wait() for one in p))")
-    codes = net.run(["python3", "-c", script], user="alice", timeout=300).stdout.split()
-    assert len(codes) == 60 and set(codes) <= {"0", "1"}, codes
-    return codes.count("0")
+    """How many of 60 that start at the same moment succeed, and what the others said; each of them must be refused."""
+    script = (f"import json, subprocess; H = '{HELPER}'\n"
+              f"p = [subprocess.Popen([H, *w.split()], stderr=subprocess.PIPE, text=True) for w in {command!r}]\n"
+              "said = [one.communicate()[1] for one in p]\n"
+              "print(json.dumps([[one.returncode, words] for one, words in zip(p, said)]))")
+    ended = json.loads(net.run(["python3", "-c", script], user="alice", timeout=300).stdout)
+    codes = [code for code, _ in ended]
+    assert len(codes) == 60 and set(codes) <= {0, 1}, ended
+    return codes.count(0), sorted({words for code, words in ended if code})
 
 
 def test_sixty_racing_for_eight_places(net):
     taps = [f"tap-add cap-r{i} br0 02:00:00:00:03:{i:02x} --ip 203.0.113.20" for i in range(60)]
     for _ in range(3):
-        assert racing(net, taps) == 8
+        assert racing(net, taps)[0] == 8
         made = net.names("cap-r")
         assert len(made) == 8 == len(net.elements()["known4"])
         for name in made:
@@ -518,8 +520,8 @@ def test_sixty_racing_for_eight_places(net):
 def test_sixty_racing_for_the_own_bridges(net):
     net.helper("bridge-add", "cap-n1")
     net.helper("bridge-add", "cap-n2")
-    assert racing(net, [f"tap-add cap-r{i} cap-n{i % 2 + 1} 02:00:00:00:03:{i:02x}" for i in range(60)]) == 8
-    assert racing(net, [f"bridge-add cap-m{i}" for i in range(60)]) == 2
+    assert racing(net, [f"tap-add cap-r{i} cap-n{i % 2 + 1} 02:00:00:00:03:{i:02x}" for i in range(60)])[0] == 8
+    assert racing(net, [f"bridge-add cap-m{i}" for i in range(60)])[0] == 2
     assert len(net.names("cap-m")) == 2
 
 
@@ -556,7 +558,7 @@ def test_egress_of_a_bridge_that_goes_away_leaves_nothing(net):
 
 
 def test_sixty_of_the_same_are_one(net):
-    assert racing(net, [f"tap-add cap-t1 br0 {MAC} --ip 203.0.113.20"] * 60) == 60
+    assert racing(net, [f"tap-add cap-t1 br0 {MAC} --ip 203.0.113.20"] * 60) == (60, [])
     assert net.fixed_macs("cap-t1") == [MAC] and net.elements()["known4"] == [f"cap-t1 . {MAC} . 203.0.113.20"]
 
 

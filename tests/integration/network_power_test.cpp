@@ -214,6 +214,54 @@ TEST_F(NetworkPowerTest, WithTheLastTapTheirUnitGoes) {
     administrator.join();
 }
 
+TEST_F(NetworkPowerTest, ARemovalOfANicThatFailsCanBeTriedAgain) {
+    add_vm({present});
+    run(VmStart{web_});
+    std::thread administrator([&] { static_cast<void>(daemon_->systemd.stop(vm_unit_name(web_), 60s)); });
+    wait_for_state(web_, VmState::stopping);
+    refuse("tap-del", 1);
+    EXPECT_EQ(refusal([&] { run(VmNicRemove{web_, 0}); }).code(), ErrorCode::denied);
+    EXPECT_EQ(daemon_->store.vms.load(web_).nics.size(), 1U);
+    allow("tap-del");
+    asked();
+    run(VmNicRemove{web_, 0});
+    EXPECT_THAT(asked(), HasSubstr("tap-del lo\n"));
+    EXPECT_TRUE(daemon_->store.vms.load(web_).nics.empty());
+    run(VmKill{web_});
+    administrator.join();
+}
+
+TEST_F(NetworkPowerTest, ATapUnitThatAnEditedUnitRequiresIsNotStopped) {
+    add_vm({present});
+    const fs::path unit = paths_.units / vm_unit_name(web_);
+    replace_file(unit, "# edited\n" + read_file(unit));
+    run(VmStart{web_});
+    std::thread administrator([&] { static_cast<void>(daemon_->systemd.stop(vm_unit_name(web_), 60s)); });
+    wait_for_state(web_, VmState::stopping);
+    asked();
+    run(VmNicRemove{web_, 0});
+    EXPECT_THAT(asked(), HasSubstr("tap-del lo\n"));
+    EXPECT_EQ(state_of(tap_unit_), "active");
+    run(VmKill{web_});
+    administrator.join();
+}
+
+TEST_F(NetworkPowerTest, ANewDaemonThatMakesABridgeAgainPlugsTheVmsIn) {
+    lan_.bridge = InterfaceName::parse("cap-none");
+    daemon_->store.networks.save(lan_);
+    add_vm({present});
+    run(VmStart{web_});
+    asked();
+    daemon_ = std::make_unique<Daemon>(paths_);
+    daemon_->networks.follow_records();
+    const auto operations = daemon_->operations.list();
+    ASSERT_EQ(operations.size(), 1U);
+    finish(encode(operations[0]));
+    const std::string said = asked();
+    EXPECT_THAT(said, HasSubstr("tap-add lo cap-none "));
+    EXPECT_LT(said.find("bridge-add"), said.find("tap-add"));
+}
+
 TEST_F(NetworkPowerTest, AMaskedUnitIsNotReplaced) {
     add_vm({present});
     const fs::path unit = paths_.units / network_unit_name(lan_.name);

@@ -231,21 +231,6 @@ TEST_F(NetworkPowerTest, ARemovalOfANicThatFailsCanBeTriedAgain) {
     administrator.join();
 }
 
-TEST_F(NetworkPowerTest, ATapUnitThatAnEditedUnitRequiresIsNotStopped) {
-    add_vm({present});
-    const fs::path unit = paths_.units / vm_unit_name(web_);
-    replace_file(unit, "# edited\n" + read_file(unit));
-    run(VmStart{web_});
-    std::thread administrator([&] { static_cast<void>(daemon_->systemd.stop(vm_unit_name(web_), 60s)); });
-    wait_for_state(web_, VmState::stopping);
-    asked();
-    run(VmNicRemove{web_, 0});
-    EXPECT_THAT(asked(), HasSubstr("tap-del lo\n"));
-    EXPECT_EQ(state_of(tap_unit_), "active");
-    run(VmKill{web_});
-    administrator.join();
-}
-
 TEST_F(NetworkPowerTest, ANewDaemonThatMakesABridgeAgainPlugsTheVmsIn) {
     lan_.bridge = InterfaceName::parse("cap-none");
     daemon_->store.networks.save(lan_);

@@ -88,7 +88,7 @@ def test_what_cannot_be_asked_is_not_said(capsul, web):  # noqa: F811
 
 
 @pytest.mark.parametrize("there, gone, name, command", [
-    ("ip link add docker0 type dummy", "ip link del docker0", "Docker", "iptables -I DOCKER-USER -i {} -j ACCEPT"),
+    ("ip link add docker0 type bridge", "ip link del docker0", "Docker", "iptables -I DOCKER-USER -i {} -j ACCEPT"),
     ("mkdir -p /run/firewalld", "rmdir /run/firewalld", "firewalld", "--add-interface={}"),
 ])
 def test_other_firewalls_are_named_with_the_command_for_our_bridge(capsul, web, there, gone, name, command):  # noqa: F811

@@ -359,5 +359,5 @@ def test_deleting_all_leaves_nothing(guests):
     assert not [line for line in capsul.traces() if re.search(r"capsul-(vm|tap|net)-|/networks/|qemu", line)]
     elements = json.loads(capsul.host.run("nft --json list ruleset").stdout)["nftables"]
     # Those that the rules fill lose their elements by themselves.
-    sets = [entry["set"] for entry in elements if "set" in entry and "dynamic" not in entry["set"].get("flags", [])]
+    sets = [entry["set"] for entry in elements if "set" in entry and "timeout" not in entry["set"].get("flags", [])]
     assert sets and not [each["name"] for each in sets if each.get("elem")]

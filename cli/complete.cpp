@@ -33,7 +33,7 @@ bool takes_value(const CLI::Option* option) {
 
 const CLI::App* find_command(const CLI::App& command, const std::string& word) {
     for (const CLI::App* sub : command.get_subcommands([](const CLI::App*) { return true; })) {
-        if (sub->get_name() == word) {
+        if (sub->check_name(word)) { // by an alias too
             return sub;
         }
     }
@@ -254,6 +254,7 @@ void add_completion_commands(CLI::App& program, Session& session) {
                                     "capsulctl completion fish > ~/.config/fish/completions/capsulctl.fish");
     auto shell = std::make_shared<std::string>();
     command.add_option("SHELL", *shell, "bash, zsh or fish")->required()->type_name("bash|zsh|fish");
+    session.texts.insert(&command);
     command.callback([&session, shell] { print_script(session, *shell); });
 }
 

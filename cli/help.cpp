@@ -155,7 +155,7 @@ void add_help_command(CLI::App& program, Session& session) {
         const CLI::App* shown = &program;
         for (const std::string& word : *words) {
             const auto subs =
-                shown->get_subcommands([&](const CLI::App* sub) { return sub->get_name() == word; });
+                shown->get_subcommands([&](const CLI::App* sub) { return sub->check_name(word); });
             if (subs.empty()) {
                 throw unexpected_word(*shown, word);
             }

@@ -20,10 +20,19 @@ std::string used_text(const Image& image) {
     return image.disk_usage ? human_size(*image.disk_usage) : "";
 }
 
+std::string size_bytes(const Image& image) {
+    return image.size ? std::to_string(image.size->count()) : "";
+}
+
+std::string used_bytes(const Image& image) {
+    return image.disk_usage ? std::to_string(*image.disk_usage) : "";
+}
+
 constexpr std::array<Column<Image>, 9> columns{{
     {"name", [](const Image& image) { return image.name.to_string(); }},
-    {"size", [](const Image& image) { return optional_text(image.size); }, Shown::always, true},
-    {"used", used_text, Shown::always, true},
+    {"size", [](const Image& image) { return optional_text(image.size); }, Shown::always, true, nullptr,
+     size_bytes},
+    {"used", used_text, Shown::always, true, nullptr, used_bytes},
     {"kernel", [](const Image& image) { return std::string(image.boot ? "own" : ""); }, Shown::wide},
     {"imported", [](const Image& image) { return optional_text(image.imported); }},
     {"id",
@@ -231,12 +240,15 @@ void add_remove(CLI::App& parent, Session& session) {
     struct RemoveFlags {
         std::vector<std::string> names;
         bool ignore_missing = false;
+        bool yes = false;
     };
     CLI::App& command = add_command(parent, "rm", "Remove images that no VM is made from",
                                     "capsulctl image rm lab tiny\n"
                                     "capsulctl image rm lab --ignore-missing");
+    command.alias("delete");
     auto flags = std::make_shared<RemoveFlags>();
     command.add_option("NAME", flags->names, "The image, or several")->required()->type_name("IMAGE");
+    command.add_flag("-y,--yes", flags->yes, "Do not ask; it never does, since no VM needs them");
     command.add_flag("--ignore-missing", flags->ignore_missing, "Success when there is no such image");
     prints_table<Image>(session, command, columns, true);
     command.callback([&session, flags] { remove(session, flags->names, flags->ignore_missing); });

@@ -87,7 +87,7 @@ void delete_networks(Session& session, const DeleteFlags& flags) {
     }
     if (!flags.yes && !names.empty() &&
         !confirm("network delete", fmt::format("Delete {}, for good?", listed(names)))) {
-        throw Error(ErrorCode::invalid, "not deleted");
+        throw Error(ErrorCode::invalid, "not deleted: the answer was not y", "--yes goes on unasked");
     }
     std::vector<Network> results;
     run_for_each<NetworkDelete>(
@@ -152,6 +152,7 @@ void add_delete(CLI::App& parent, Session& session) {
     CLI::App& command = add_command(parent, "delete", "Delete networks that no VM has a NIC on",
                                     "capsulctl network delete lan        # asks, on a terminal\n"
                                     "capsulctl network delete lan lab --yes --ignore-missing");
+    command.alias("rm");
     auto flags = std::make_shared<DeleteFlags>();
     command.add_option("NAME", flags->names, "The network, or several")->required()->type_name("NETWORK");
     command.add_flag("-y,--yes", flags->yes, "Do not ask");
@@ -204,7 +205,8 @@ void add_network_commands(CLI::App& program, Session& session) {
                                    "capsulctl network show lan", show_network),
                           network_columns());
     add_network_set(network, session);
-    add_plain_action<NetworkStart>(network, session, "start", "Start networks, now and when the host boots",
+    add_plain_action<NetworkStart>(network, session, "start",
+                                   "Start networks, now and when the host boots; mend running ones",
                                    "capsulctl network start lan");
     add_plain_action<NetworkStop>(network, session, "stop", "Stop networks that no VM runs on",
                                   "capsulctl network stop lan lab");

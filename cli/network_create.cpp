@@ -173,7 +173,8 @@ void add_options(CLI::App& command, CreateFlags& flags) {
     text("--subnet6", flags.subnet6, "SUBNET", "IPv6 subnet");
     text("--gateway", flags.gateway, "ADDRESS", "The guests' IPv4 router (nat: the bridge itself)");
     text("--gateway6", flags.gateway6, "ADDRESS", "The guests' IPv6 router (nat: the bridge itself)");
-    text("--range", flags.range, "FIRST-LAST", "What VMs get addresses from (default: all of the subnet)");
+    text("--range", flags.range, "FIRST-LAST",
+         "What VMs get addresses from (nat: all of the subnet if not given)");
     text("--range6", flags.range6, "FIRST-LAST", "The same of the IPv6 subnet");
     add_dns(command, flags.dns, "DNS server of the guests (default: those of this host)");
     command.add_flag("--isolate", flags.isolate, "Its VMs do not reach each other");

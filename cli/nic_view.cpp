@@ -15,11 +15,16 @@ std::string sent_text(const NicView& nic) {
     return nic.counters ? human_size(nic.counters->tx_bytes) : "";
 }
 
+template <auto counter>
+std::string number_text(const NicView& nic) {
+    return nic.counters ? std::to_string((*nic.counters).*counter) : "";
+}
+
 std::string protections_text(const NicView& nic) {
     return nic.protections ? joined(*nic.protections, [](const std::string& word) { return word; }) : "";
 }
 
-constexpr std::array<Column<NicView>, 9> columns{{
+constexpr std::array<Column<NicView>, 13> columns{{
     {"slot", [](const NicView& nic) { return std::to_string(nic.slot); }, Shown::always, true},
     {"network", [](const NicView& nic) { return nic.network.to_string(); }},
     {"mac", [](const NicView& nic) { return nic.mac.to_string(); }},
@@ -27,8 +32,12 @@ constexpr std::array<Column<NicView>, 9> columns{{
     {"ip6", [](const NicView& nic) { return optional_text(nic.ip6); }, Shown::filled},
     {"tap", [](const NicView& nic) { return optional_text(nic.tap); }},
     {"protections", protections_text, Shown::wide},
-    {"received", received_text, Shown::wide, true},
-    {"sent", sent_text, Shown::wide, true},
+    {"received", received_text, Shown::wide, true, nullptr, number_text<&LinkCounters::rx_bytes>},
+    {"received-packets", number_text<&LinkCounters::rx_packets>, Shown::wide, true},
+    {"received-dropped", number_text<&LinkCounters::rx_dropped>, Shown::wide, true},
+    {"sent", sent_text, Shown::wide, true, nullptr, number_text<&LinkCounters::tx_bytes>},
+    {"sent-packets", number_text<&LinkCounters::tx_packets>, Shown::wide, true},
+    {"sent-dropped", number_text<&LinkCounters::tx_dropped>, Shown::wide, true},
 }};
 
 /// "on lan, 10.80.0.2, MAC 02:00:00:00:00:01, TAP cap-web-0"
@@ -47,6 +56,12 @@ std::string protection_words(const std::string& word) {
     }
     if (word == "ip") {
         return "bound to its addresses";
+    }
+    if (word == "ip?") {
+        return "perhaps bound to its addresses (the packet filter cannot be asked)";
+    }
+    if (word == "cut-off") {
+        return "cut off, since the packet filter does not know it (`capsulctl doctor` helps)";
     }
     return word == "isolated" ? "isolated from other VMs" : word;
 }

@@ -28,13 +28,17 @@ std::string percent_text(const Operation& operation) {
     return operation.percent ? fmt::format("{} %", *operation.percent) : "";
 }
 
+std::string percent_number(const Operation& operation) {
+    return operation.percent ? std::to_string(*operation.percent) : "";
+}
+
 constexpr std::array<Column<Operation>, 8> operation_columns{{
     {"id", [](const Operation& operation) { return operation.id.to_string(); }},
     {"kind", [](const Operation& operation) { return operation.kind; }},
     {"target", [](const Operation& operation) { return operation.target; }},
     {"state", [](const Operation& operation) { return std::string(to_string(operation.state)); },
      Shown::always, false, operation_style},
-    {"percent", percent_text, Shown::filled, true},
+    {"percent", percent_text, Shown::filled, true, nullptr, percent_number},
     {"created", [](const Operation& operation) { return operation.created.to_string(); }},
     {"message", [](const Operation& operation) { return operation.message; }, Shown::filled},
     {"error",

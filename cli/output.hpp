@@ -71,6 +71,7 @@ struct Column {
     Shown shown = Shown::always;
     bool right = false;
     Style (*style)(const T&) = nullptr;
+    std::string (*raw)(const T&) = nullptr; ///< CSV has this instead: a plain number
 };
 
 /// What print_list needs to know of a column.
@@ -130,8 +131,9 @@ template <class T>
     for (const T& row : rows) {
         std::vector<Cell>& cells = grid.rows.emplace_back();
         for (const std::size_t i : chosen) {
-            cells.push_back(
-                {columns[i].text(row), columns[i].style == nullptr ? Style::plain : columns[i].style(row)});
+            const bool is_raw = options.format == Format::csv && columns[i].raw != nullptr;
+            cells.push_back({is_raw ? columns[i].raw(row) : columns[i].text(row),
+                             columns[i].style == nullptr ? Style::plain : columns[i].style(row)});
         }
     }
     return grid;

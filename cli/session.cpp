@@ -93,6 +93,10 @@ OutputOptions Session::output_options() const {
 void Session::check_options(const CLI::App& command) const {
     const OutputOptions output = output_options();
     static_cast<void>(progress_from(options));
+    const bool asks_json = options.json || !options.output.empty(); // on the line: CAPSUL_OUTPUT is for all
+    if (asks_json && wants_json() && texts.contains(&command)) {
+        throw Error(ErrorCode::invalid, fmt::format("--json: `{}` prints text", command_path(command)));
+    }
     if (options.columns.empty()) {
         return;
     }

@@ -7,6 +7,7 @@
 
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -41,6 +42,8 @@ class Session {
     std::vector<std::string> rest; ///< what stands after "--", for a command in the guest
     int exit_code = 0;
     std::map<const CLI::App*, TableFacts> tables; ///< a command that is not here prints none
+
+    std::set<const CLI::App*> texts; ///< commands that print text as it is, which JSON is no form of
 
     [[nodiscard]] std::string socket() const;
     Client& client();

@@ -71,7 +71,7 @@ void delete_vms(Session& session, const DeleteFlags& flags) {
         drop_missing(session, "vm", targets.names, session.client().call(VmList{}));
     }
     if (!may_delete(flags, targets.names)) {
-        throw Error(ErrorCode::invalid, "not deleted");
+        throw Error(ErrorCode::invalid, "not deleted: the answer was not y", "--yes goes on unasked");
     }
     std::vector<Vm> results;
     run_for_each<VmDelete>(
@@ -158,6 +158,7 @@ void add_vm_delete(CLI::App& parent, Session& session, const std::string& name) 
                                     "capsulctl vm delete web          # asks, on a terminal\n"
                                     "capsulctl vm delete web db --yes --ignore-missing\n"
                                     "capsulctl rm --label tier=test --yes");
+    command.alias(name == "rm" ? "delete" : "rm");
     auto flags = std::make_shared<DeleteFlags>();
     add_selectors(command, flags->targets, false);
     command.add_flag("-y,--yes", flags->yes, "Do not ask");

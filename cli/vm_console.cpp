@@ -84,6 +84,7 @@ void add_vm_console(CLI::App& parent, Session& session) {
     auto flags = std::make_shared<ConsoleFlags>();
     command.add_option("VM", flags->name, "The VM")->required()->type_name("VM");
     command.add_flag("--log", flags->log, "Print what the console printed so far, and attach to nothing");
+    session.texts.insert(&command);
     command.callback([&session, flags] { console(session, *flags); });
 }
 
@@ -98,6 +99,7 @@ void add_vm_logs(CLI::App& parent, Session& session) {
         ->type_name("serial|qemu|unit");
     command.add_option("-n,--lines", flags->lines, "The last N lines only")->type_name("N");
     command.add_flag("-f,--follow", flags->follow, "Go on with what comes");
+    session.texts.insert(&command);
     command.callback([&session, flags] { logs(session, *flags); });
 }
 

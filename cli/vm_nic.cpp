@@ -101,6 +101,7 @@ void add_add(CLI::App& group, Session& session) {
 void add_remove(CLI::App& group, Session& session) {
     CLI::App& command = add_command(group, "rm", "Take a NIC away from a VM, from a running one too",
                                     "capsulctl vm nic rm web 1    # SLOT 1 of `capsulctl vm nic list web`");
+    command.alias("delete");
     auto flags = add_vm(command);
     command.add_option("SLOT", flags->nic, "Its slot")->required()->type_name("N");
     prints_table<NicView>(session, command, nic_columns(), true);

@@ -10,10 +10,11 @@ namespace capsul::cli {
 namespace {
 
 std::string uptime(const Vm& vm) {
-    if (!vm.since) {
-        return {};
-    }
-    return age(Timestamp::now().value() - vm.since->value());
+    return vm.since ? age(Timestamp::now().value() - vm.since->value()) : "";
+}
+
+std::string uptime_seconds(const Vm& vm) {
+    return vm.since ? std::to_string((Timestamp::now().value() - vm.since->value()).count()) : "";
 }
 
 std::string labels_text(const Labels& labels) {
@@ -47,6 +48,16 @@ std::string of_spec(const Vm& vm, const Text& text) {
     return vm.spec ? text(*vm.spec) : std::string();
 }
 
+template <auto size>
+std::string size_text(const Vm& vm) {
+    return of_spec(vm, [](const VmRecord& r) { return (r.*size).to_string(); });
+}
+
+template <auto size>
+std::string size_bytes(const Vm& vm) {
+    return of_spec(vm, [](const VmRecord& r) { return std::to_string((r.*size).count()); });
+}
+
 constexpr std::array<Column<Vm>, 19> columns{{
     {"name", [](const Vm& vm) { return vm.name.to_string(); }},
     {"state", [](const Vm& vm) { return std::string(to_string(vm.state)); }, Shown::always, false,
@@ -58,13 +69,10 @@ constexpr std::array<Column<Vm>, 19> columns{{
          return of_spec(vm, [](const VmRecord& r) { return std::to_string(r.cpus.number()); });
      },
      Shown::always, true},
-    {"memory",
-     [](const Vm& vm) { return of_spec(vm, [](const VmRecord& r) { return r.memory.to_string(); }); },
-     Shown::always, true},
-    {"disk", [](const Vm& vm) { return of_spec(vm, [](const VmRecord& r) { return r.disk.to_string(); }); },
-     Shown::always, true},
+    {"memory", size_text<&VmRecord::memory>, Shown::always, true, nullptr, size_bytes<&VmRecord::memory>},
+    {"disk", size_text<&VmRecord::disk>, Shown::always, true, nullptr, size_bytes<&VmRecord::disk>},
     {"ssh", [](const Vm& vm) { return endpoint_text(vm.ssh); }},
-    {"uptime", uptime, Shown::always, true},
+    {"uptime", uptime, Shown::always, true, nullptr, uptime_seconds},
     {"network", [](const Vm& vm) { return of_spec(vm, networks_of); }, Shown::wide},
     {"ip", [](const Vm& vm) { return of_spec(vm, addresses_of); }, Shown::wide},
     {"publish",

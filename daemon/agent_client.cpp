@@ -175,8 +175,15 @@ void AgentClient::synchronise(std::chrono::milliseconds limit) {
     }
 }
 
-std::int64_t AgentClient::start(const std::vector<std::string>& argv, const std::string& input,
-                                std::chrono::milliseconds limit) {
+AgentExecResult no_such_program(const std::string& program) {
+    AgentExecResult result;
+    result.exit_code = 127;
+    result.err = quote_peer(program) + ": no such program in the guest\n";
+    return result;
+}
+
+std::optional<std::int64_t> AgentClient::start(const std::vector<std::string>& argv, const std::string& input,
+                                               std::chrono::milliseconds limit) {
     try {
         const Json arguments = exec_arguments(argv, input);
         return integer(channel_->call("guest-exec", arguments, Clock::now() + limit), "pid",
@@ -185,7 +192,7 @@ std::int64_t AgentClient::start(const std::vector<std::string>& argv, const std:
         if (!refusal.is_missing_file()) {
             throw;
         }
-        throw Error(ErrorCode::not_found, quote_peer(argv.front()) + ": no such program in the guest");
+        return std::nullopt;
     }
 }
 
@@ -198,10 +205,13 @@ AgentExecResult AgentClient::exec(const std::vector<std::string>& argv, const st
                                   std::chrono::milliseconds limit) {
     const Deadline deadline = Clock::now() + limit;
     const auto left = [&] { return std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now()); };
-    const std::int64_t pid = start(argv, input, limit);
+    const auto pid = start(argv, input, limit);
+    if (!pid) {
+        return no_such_program(argv.front());
+    }
     std::chrono::milliseconds pause{10}; // the agent has no events
     while (true) {
-        if (std::optional<AgentExecResult> ended = result(pid, left())) {
+        if (std::optional<AgentExecResult> ended = result(*pid, left())) {
             return std::move(*ended);
         }
         if (left() <= pause) {

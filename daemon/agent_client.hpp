@@ -3,6 +3,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <memory>
@@ -20,6 +21,9 @@ struct AgentExecResult {
     std::string err;
     bool truncated = false; ///< only the first MiB of each output is kept
 };
+
+/// Exit code 127, and who is missed on standard error.
+[[nodiscard]] AgentExecResult no_such_program(const std::string& program);
 
 struct AgentAddress {
     std::string interface;
@@ -46,13 +50,14 @@ class AgentClient {
     /// constructor does.
     void synchronise(std::chrono::milliseconds limit);
     /// Runs argv[0] with its arguments in the guest, as the agent's user (root), and waits for its end.
-    /// However much it writes, it runs to its end: of each output the first MiB is kept. Throws Error:
-    /// timeout, not_found (no such program in the guest), internal.
+    /// However much it writes, it runs to its end: of each output the first MiB is kept. A program that is
+    /// not there ends as a shell tells it, see no_such_program. Throws Error: timeout, internal.
     [[nodiscard]] AgentExecResult exec(const std::vector<std::string>& argv, const std::string& input,
                                        std::chrono::milliseconds limit);
-    /// The first half of exec: gives the process's number.
-    [[nodiscard]] std::int64_t start(const std::vector<std::string>& argv, const std::string& input,
-                                     std::chrono::milliseconds limit);
+    /// The first half of exec: gives the process's number; nothing when there is no such program in the
+    /// guest.
+    [[nodiscard]] std::optional<std::int64_t>
+    start(const std::vector<std::string>& argv, const std::string& input, std::chrono::milliseconds limit);
     /// The second half: nothing while it runs. The agent tells the result once.
     [[nodiscard]] std::optional<AgentExecResult> result(std::int64_t pid, std::chrono::milliseconds limit);
     /// Addresses of all interfaces but loopback.

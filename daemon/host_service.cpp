@@ -171,7 +171,8 @@ std::vector<Finding> HostService::doctor() {
             networks.push_back(*network.spec);
         }
     }
-    std::ranges::move(examine_networks(networks_.helper(), user_name(), networks),
+    std::ranges::move(examine_networks(networks_.helper(), user_name(), networks,
+                                       ask_packet_filter(systemd_, paths_.runtime)),
                       std::back_inserter(findings));
     return findings;
 }

@@ -27,6 +27,16 @@ std::optional<Name> kept_for(const NetworkRecord& network, const IpAddress& ip) 
     return found == network.reservations.end() ? std::nullopt : std::optional(found->vm);
 }
 
+/// What to do about an address that a VM cannot have.
+std::string choose_another(const NetworkRecord& network, bool ipv6) {
+    const std::string name = network.name.to_string();
+    if (!subnet_of(network, ipv6)) {
+        return "`capsulctl network show " + name + "` shows its subnets";
+    }
+    return fmt::format("choose another of {}; `capsulctl network leases {}` shows those that VMs have",
+                       range_of(network, ipv6).to_string(), name);
+}
+
 void check_family(const NetworkRecord& network, bool ipv6) {
     const auto& subnet = subnet_of(network, ipv6);
     const auto& gateway = gateway_of(network, ipv6);
@@ -85,28 +95,29 @@ std::optional<IpAddress> pick_address(const NetworkRecord& network, bool ipv6, c
 
 void check_address(const NetworkRecord& network, const IpAddress& ip, const Name& vm,
                    const TakenAddresses& taken) {
-    const auto& subnet = subnet_of(network, ip.is_ipv6());
-    if (!subnet || !subnet->is_host(ip)) {
-        throw Error(ErrorCode::invalid,
-                    about_network(network.name,
-                                  subnet ? fmt::format("{} is not an address of a host in {}", ip.to_string(),
-                                                       subnet->to_string())
-                                         : fmt::format("has no {} subnet", ip.is_ipv6() ? "IPv6" : "IPv4")));
+    const bool ipv6 = ip.is_ipv6();
+    const auto refuse = [&](ErrorCode code, const std::string& why) {
+        throw Error(code, about_network(network.name, why), choose_another(network, ipv6));
+    };
+    const auto& subnet = subnet_of(network, ipv6);
+    if (!subnet) {
+        refuse(ErrorCode::invalid, fmt::format("has no {} subnet", ipv6 ? "IPv6" : "IPv4"));
     }
-    if (ip == gateway_of(network, ip.is_ipv6())) {
-        throw Error(ErrorCode::invalid, about_network(network.name, ip.to_string() + " is its gateway"));
+    if (!subnet->is_host(ip)) {
+        refuse(ErrorCode::invalid,
+               fmt::format("{} is not an address of a host in {}", ip.to_string(), subnet->to_string()));
     }
-    const auto holder = taken.find(ip);
-    if (holder != taken.end() && holder->second != vm) {
-        throw Error(ErrorCode::in_use,
-                    about_network(network.name, fmt::format("{} belongs to the VM {}", ip.to_string(),
-                                                            holder->second.to_string())));
+    if (ip == gateway_of(network, ipv6)) {
+        refuse(ErrorCode::invalid, ip.to_string() + " is its gateway");
+    }
+    const auto found = taken.find(ip);
+    if (found != taken.end() && found->second.vm != vm) {
+        refuse(ErrorCode::in_use, ip.to_string() + " " + found->second.words);
     }
     const auto keeper = kept_for(network, ip);
     if (keeper && *keeper != vm) {
-        throw Error(ErrorCode::in_use,
-                    about_network(network.name, fmt::format("{} is kept for the VM {}", ip.to_string(),
-                                                            keeper->to_string())));
+        refuse(ErrorCode::in_use,
+               fmt::format("{} is kept for the VM {}", ip.to_string(), keeper->to_string()));
     }
 }
 

@@ -5,11 +5,21 @@
 
 #include <map>
 #include <optional>
+#include <string>
+#include <utility>
 
 namespace capsul {
 
-/// Addresses in use, and by which VM.
-using TakenAddresses = std::map<IpAddress, Name>;
+/// Whose an address is.
+struct Holder {
+    explicit Holder(const Name& name) : vm(name), words("belongs to the VM " + name.to_string()) {}
+    explicit Holder(std::string text) : words(std::move(text)) {}
+    std::optional<Name> vm; ///< nothing: no VM's
+    std::string words;      ///< what is said of the address, such as "is this host's own"
+};
+
+/// Addresses that are not free.
+using TakenAddresses = std::map<IpAddress, Holder>;
 
 /// The address that `vm` gets: one kept for it, else the first that is free in the network's range. Nothing
 /// when the network has no subnet of that family. Throws Error (in_use) when none is free.
@@ -17,7 +27,7 @@ using TakenAddresses = std::map<IpAddress, Name>;
                                                     const TakenAddresses& taken);
 
 /// Refuses an address that `vm` may not have: invalid (outside the subnet, its first or last, the gateway),
-/// in_use (another VM's, or kept for one).
+/// in_use (somebody else's, or kept for another VM).
 void check_address(const NetworkRecord& network, const IpAddress& ip, const Name& vm,
                    const TakenAddresses& taken);
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstring>
 #include <functional>
 #include <poll.h>
 #include <sys/socket.h>
@@ -49,6 +50,23 @@ void wait_ready(int fd, short events, Deadline deadline, const std::string& what
             throw_errno(errno, what);
         }
     }
+}
+
+ssize_t send_some(int fd, std::string_view data, int descriptor) {
+    if (descriptor < 0) {
+        return ::send(fd, data.data(), data.size(), MSG_NOSIGNAL);
+    }
+    iovec bytes{const_cast<char*>(data.data()), data.size()}; // NOLINT(*-const-cast): sendmsg does not write
+    alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof descriptor)> control{};
+    msghdr message{};
+    message.msg_iov = &bytes;
+    message.msg_iovlen = 1;
+    message.msg_control = control.data();
+    message.msg_controllen = control.size();
+    cmsghdr* const rights = CMSG_FIRSTHDR(&message);
+    *rights = {CMSG_LEN(sizeof descriptor), SOL_SOCKET, SCM_RIGHTS};
+    std::memcpy(CMSG_DATA(rights), &descriptor, sizeof descriptor);
+    return ::sendmsg(fd, &message, MSG_NOSIGNAL);
 }
 
 /// Refuses, while it is being parsed, JSON that would cost far more than its length.
@@ -108,10 +126,11 @@ UniqueFd connect_peer(const std::filesystem::path& path, Deadline deadline) {
 }
 
 void write_peer(int fd, std::string_view data, Deadline deadline, const std::string& what,
-                const Cancelled& cancelled) {
+                const Cancelled& cancelled, int descriptor) {
     while (!data.empty()) {
-        const ssize_t sent = ::send(fd, data.data(), data.size(), MSG_NOSIGNAL);
+        const ssize_t sent = send_some(fd, data, descriptor);
         if (sent >= 0) {
+            descriptor = -1; // it went with the first byte
             data.remove_prefix(static_cast<std::size_t>(sent));
         } else if (errno == EAGAIN) {
             wait_ready(fd, POLLOUT, deadline, what, cancelled);

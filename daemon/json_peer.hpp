@@ -25,9 +25,10 @@ using Cancelled = std::function<bool()>;
 /// full), denied.
 [[nodiscard]] UniqueFd connect_peer(const std::filesystem::path& path, Deadline deadline);
 
-/// Writes all of `data`; throws Error: timeout, unreachable. After either a part may have been sent.
+/// Writes all of `data`; throws Error: timeout, unreachable. After either a part may have been sent. A
+/// `descriptor` goes with it (SCM_RIGHTS, unix(7)).
 void write_peer(int fd, std::string_view data, Deadline deadline, const std::string& what,
-                const Cancelled& cancelled = {});
+                const Cancelled& cancelled = {}, int descriptor = -1);
 
 /// Waits for bytes and appends what is there (at most 64 KiB) to `buffer`; false at the end of the stream.
 /// Throws Error: timeout, unreachable.

@@ -147,6 +147,7 @@ void serve(const Paths& paths, const Config& config, const Signals& signals) {
     images.sweep();
     networks.sweep();
     vms.recover();
+    networks.follow_records();
     const Router router = make_router({host, view, power, guest, vms, machine});
     Server server(router, config.server, listeners(paths), ::geteuid());
     std::jthread stopper([&] {

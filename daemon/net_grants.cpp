@@ -12,8 +12,10 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr const char* how_to =
-    "an administrator runs examples/host-setup.sh once; `capsulctl doctor` tells what is missing";
+std::string how_to(const std::filesystem::path& helper) {
+    return fmt::format("an administrator runs `{}` once; `capsulctl doctor` tells what is missing",
+                       host_setup_command(helper));
+}
 
 void add_line(NetGrants& grants, const std::string& line) {
     std::istringstream words(line);
@@ -41,6 +43,12 @@ void add_line(NetGrants& grants, const std::string& line) {
 
 } // namespace
 
+std::string host_setup_command(const std::filesystem::path& helper) {
+    // PREFIX/libexec/capsul/capsul-net
+    const auto prefix = helper.parent_path().parent_path().parent_path();
+    return "sudo " + (prefix / "share/capsul/host-setup.sh").string();
+}
+
 NetGrants parse_net_grants(std::string_view text) {
     NetGrants grants;
     std::istringstream lines{std::string(text)};
@@ -57,15 +65,16 @@ NetGrants read_net_grants(const std::filesystem::path& helper) {
         throw Error(
             ErrorCode::not_capable,
             fmt::format("{} is not there, or you are not in the group that may run it", helper.string()),
-            how_to);
+            how_to(helper));
     }
     const ProcessResult result = run_process({helper.string(), "check-policy"}, 5s);
     if (result.status != 0) {
-        throw Error(ErrorCode::not_capable, result.err.substr(0, result.err.find('\n')), how_to);
+        throw Error(ErrorCode::not_capable, result.err.substr(0, result.err.find('\n')), how_to(helper));
     }
     NetGrants grants = parse_net_grants(result.out);
     if (grants.prefix.empty()) {
-        throw Error(ErrorCode::not_capable, "/etc/capsul/net.policy grants this user no network", how_to);
+        throw Error(ErrorCode::not_capable, "/etc/capsul/net.policy grants this user no network",
+                    how_to(helper));
     }
     return grants;
 }

@@ -19,6 +19,10 @@ struct NetGrants {
     bool nat = false;
 };
 
+/// What an administrator types for all that networks need, once: the script that is installed beside
+/// `helper`.
+[[nodiscard]] std::string host_setup_command(const std::filesystem::path& helper);
+
 /// From what `capsul-net check-policy` prints. Pure. Throws Error (internal) on what it does not know.
 [[nodiscard]] NetGrants parse_net_grants(std::string_view text);
 

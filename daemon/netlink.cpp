@@ -45,8 +45,8 @@ int forward(nl_msg* message, void* argument) {
     }
 }
 
-/// Dumps one kind of object and tells of each.
-void dump(int request, const OnMessage& on_message) {
+/// Asks for all objects of one kind, tells of each, and returns what libnl says.
+int receive(int request, const OnMessage& on_message) {
     const Socket socket(nl_socket_alloc());
     if (!socket) {
         throw std::bad_alloc();
@@ -60,7 +60,26 @@ void dump(int request, const OnMessage& on_message) {
     if (call.failure) {
         std::rethrow_exception(call.failure);
     }
+    return received;
+}
+
+/// All objects of one kind that `read` makes something of. When they change meanwhile, the kernel says that
+/// what it told may not fit together: it is asked again.
+template <class T>
+std::vector<T> dump(int request, std::optional<T> (*read)(nlmsghdr&)) {
+    constexpr int most_attempts = 10;
+    std::vector<T> found;
+    int received = -NLE_DUMP_INTR;
+    for (int attempt = 0; attempt < most_attempts && received == -NLE_DUMP_INTR; ++attempt) {
+        found.clear();
+        received = receive(request, [&](nlmsghdr& message) {
+            if (auto one = read(message)) {
+                found.push_back(std::move(*one));
+            }
+        });
+    }
     check(received, "netlink");
+    return found;
 }
 
 template <std::size_t Last>
@@ -92,7 +111,7 @@ LinkCounters counters_of(nlattr* attribute) {
             stats.tx_bytes, stats.tx_packets, stats.tx_dropped};
 }
 
-Link link_of(nlmsghdr& message) {
+std::optional<Link> link_of(nlmsghdr& message) {
     Attributes<IFLA_MAX> attributes{};
     check(nlmsg_parse(&message, sizeof(ifinfomsg), attributes.data(), IFLA_MAX, nullptr), "netlink: link");
     const auto info = nested<IFLA_INFO_MAX>(attributes[IFLA_LINKINFO]);
@@ -112,6 +131,26 @@ Link link_of(nlmsghdr& message) {
     return link;
 }
 
+/// Nothing when the attribute is no address of that family.
+std::optional<IpAddress> address_of(nlattr* attribute, bool ipv6) {
+    if (attribute == nullptr || nla_len(attribute) != (ipv6 ? 16 : 4)) {
+        return std::nullopt;
+    }
+    return IpAddress::from_bytes(static_cast<const unsigned char*>(nla_data(attribute)), ipv6);
+}
+
+/// IFA_ADDRESS is the other end's on a point-to-point link, where IFA_LOCAL is there too.
+std::optional<IpAddress> host_address_of(nlmsghdr& message) {
+    const auto& head = *static_cast<const ifaddrmsg*>(nlmsg_data(&message));
+    if (head.ifa_family != AF_INET && head.ifa_family != AF_INET6) {
+        return std::nullopt;
+    }
+    Attributes<IFA_MAX> attributes{};
+    check(nlmsg_parse(&message, sizeof(ifaddrmsg), attributes.data(), IFA_MAX, nullptr), "netlink: address");
+    nlattr* const local = attributes[IFA_LOCAL];
+    return address_of(local == nullptr ? attributes[IFA_ADDRESS] : local, head.ifa_family == AF_INET6);
+}
+
 bool is_special(const IpAddress& address) {
     static const std::array<Cidr, 4> special{Cidr::parse("fe80::/10"), Cidr::parse("ff00::/8"),
                                              Cidr::parse("169.254.0.0/16"), Cidr::parse("224.0.0.0/4")};
@@ -126,27 +165,19 @@ std::optional<HostRoute> route_of(nlmsghdr& message) {
     }
     Attributes<RTA_MAX> attributes{};
     check(nlmsg_parse(&message, sizeof(rtmsg), attributes.data(), RTA_MAX, nullptr), "netlink: route");
-    const bool ipv6 = head.rtm_family == AF_INET6;
-    nlattr* const destination = attributes[RTA_DST];
-    if (destination == nullptr || nla_len(destination) != (ipv6 ? 16 : 4)) {
-        return std::nullopt;
-    }
-    const auto address =
-        IpAddress::from_bytes(static_cast<const unsigned char*>(nla_data(destination)), ipv6);
-    if (is_special(address)) {
+    const auto address = address_of(attributes[RTA_DST], head.rtm_family == AF_INET6);
+    if (!address || is_special(*address)) {
         return std::nullopt;
     }
     nlattr* const link = attributes[RTA_OIF];
-    return HostRoute{Cidr::around(address, head.rtm_dst_len),
+    return HostRoute{Cidr::around(*address, head.rtm_dst_len),
                      link == nullptr ? 0 : static_cast<int>(nla_get_u32(link))};
 }
 
 } // namespace
 
 std::vector<Link> all_links() {
-    std::vector<Link> links;
-    dump(RTM_GETLINK, [&](nlmsghdr& message) { links.push_back(link_of(message)); });
-    return links;
+    return dump(RTM_GETLINK, link_of);
 }
 
 std::optional<Link> find_link(const std::string& name) {
@@ -158,14 +189,12 @@ std::optional<Link> find_link(const std::string& name) {
     return std::nullopt;
 }
 
+std::vector<IpAddress> host_addresses() {
+    return dump(RTM_GETADDR, host_address_of);
+}
+
 std::vector<HostRoute> host_routes() {
-    std::vector<HostRoute> routes;
-    dump(RTM_GETROUTE, [&](nlmsghdr& message) {
-        if (const auto route = route_of(message)) {
-            routes.push_back(*route);
-        }
-    });
-    return routes;
+    return dump(RTM_GETROUTE, route_of);
 }
 
 } // namespace capsul

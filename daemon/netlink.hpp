@@ -1,4 +1,5 @@
-// The kernel's interfaces and routes, looked at over rtnetlink(7). Changes nothing and needs no privilege.
+// The kernel's interfaces, addresses and routes, looked at over rtnetlink(7). Changes nothing and needs no
+// privilege.
 #pragma once
 
 #include "lib/network.hpp"
@@ -25,6 +26,9 @@ struct Link {
 [[nodiscard]] std::vector<Link> all_links();
 /// Nothing when there is none of that name.
 [[nodiscard]] std::optional<Link> find_link(const std::string& name);
+
+/// Every address that this host has, on whatever interface: it answers for all of them on each.
+[[nodiscard]] std::vector<IpAddress> host_addresses();
 
 /// A route of the main table that is not the default route.
 struct HostRoute {

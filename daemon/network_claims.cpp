@@ -3,22 +3,64 @@
 #include "daemon/netlink.hpp"
 #include "daemon/network_view.hpp"
 
+#include <fmt/format.h>
+
 namespace capsul {
+
+std::vector<NetworkRecord> known_networks(Store& store) {
+    std::vector<NetworkRecord> networks;
+    for (const auto& network : store.networks.list()) {
+        if (network.record) {
+            networks.push_back(*network.record);
+        }
+    }
+    return networks;
+}
+
+std::set<Name> networks_on(Store& store, const InterfaceName& bridge) {
+    std::set<Name> names;
+    for (const NetworkRecord& network : known_networks(store)) {
+        if (network.bridge == bridge) {
+            names.insert(network.name);
+        }
+    }
+    return names;
+}
+
+TakenAddresses taken_addresses(Store& store, const NetworkRecord& network) {
+    TakenAddresses taken;
+    for (const IpAddress& ip : host_addresses()) {
+        taken.emplace(ip, Holder("is this host's own"));
+    }
+    for (const NetworkRecord& other : known_networks(store)) {
+        if (other.name == network.name || other.bridge != network.bridge) {
+            continue;
+        }
+        for (const auto& gateway : {other.gateway, other.gateway6}) {
+            if (gateway) {
+                taken.emplace(*gateway, Holder("is the gateway of the network " + other.name.to_string()));
+            }
+        }
+        for (const Reservation& kept : other.reservations) {
+            taken.emplace(kept.ip, Holder(fmt::format("is kept for the VM {} on the network {}",
+                                                      kept.vm.to_string(), other.name.to_string())));
+        }
+    }
+    return taken;
+}
 
 std::set<std::string> taken_interfaces(Store& store) {
     std::set<std::string> names;
     for (const Link& link : all_links()) {
         names.insert(link.name);
     }
-    for (const auto& network : store.networks.list()) {
-        if (network.record) {
-            names.insert(network.record->bridge.to_string());
-            if (network.record->dhcp_tap) {
-                names.insert(network.record->dhcp_tap->to_string());
-            }
+    for (const NetworkRecord& network : known_networks(store)) {
+        names.insert(network.bridge.to_string());
+        if (network.dhcp_tap) {
+            names.insert(network.dhcp_tap->to_string());
         }
     }
-    for (const auto& [vm, nic] : plugged_nics(store.vms)) {
+    for (const auto& [vm, nic] : plugged_nics(store)) {
         if (nic.tap) {
             names.insert(nic.tap->to_string());
         }
@@ -31,11 +73,8 @@ std::vector<std::pair<Cidr, std::string>> taken_subnets(Store& store) {
     for (const HostRoute& route : host_routes()) {
         subnets.emplace_back(route.destination, "a route of this host");
     }
-    for (const auto& network : store.networks.list()) {
-        if (!network.record) {
-            continue;
-        }
-        for (const auto& subnet : {network.record->subnet, network.record->subnet6}) {
+    for (const NetworkRecord& network : known_networks(store)) {
+        for (const auto& subnet : {network.subnet, network.subnet6}) {
             if (subnet) {
                 subnets.emplace_back(*subnet, "the network " + network.name.to_string());
             }

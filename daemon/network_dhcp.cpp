@@ -21,9 +21,9 @@ namespace {
 constexpr std::chrono::seconds patience{45}; // more than the unit's own limit
 
 /// Of all that VMs have on the network, in the order of their names.
-std::vector<DhcpHost> hosts_on(Records<VmRecord>& vms, const Name& network) {
+std::vector<DhcpHost> hosts_on(Store& store, const Name& network) {
     std::vector<DhcpHost> hosts;
-    for (const auto& [vm, nic] : plugged_nics(vms)) {
+    for (const auto& [vm, nic] : plugged_nics(store)) {
         if (nic.network == network) {
             hosts.push_back({nic.mac, nic.ip, nic.ip6, vm});
         }
@@ -93,7 +93,7 @@ void NetworkDhcp::nics_changed(const std::vector<Name>& networks) {
 
 NetworkDhcp::Change NetworkDhcp::write_hosts(const Name& network) {
     const fs::path file = folder(network) / "hosts";
-    const std::string wanted = dnsmasq_hosts(hosts_on(store_.vms, network));
+    const std::string wanted = dnsmasq_hosts(hosts_on(store_, network));
     const std::string present = fs::exists(file) ? read_file(file) : "";
     if (present == wanted) {
         return Change::none;

@@ -9,6 +9,10 @@
 #include <array>
 #include <cerrno>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <iterator>
+#include <set>
+#include <string_view>
 #include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -91,13 +95,52 @@ Finding check_forwarding(bool ipv6) {
              : "sudo sysctl -w net.ipv4.ip_forward=1; in /etc/sysctl.d to keep it");
 }
 
-Finding check_filter() {
-    if (has_packet_filter()) {
-        return good("net-filter", "capsul's packet filter is loaded");
+/// The interfaces that the filter has forgotten.
+std::string cut_off(const std::vector<NetworkRecord>& networks, const FilterFacts& filter) {
+    std::string names;
+    const auto add = [&](const std::string& name) { names += (names.empty() ? "" : ", ") + name; };
+    for (const NetworkRecord& network : networks) {
+        const auto found = filter.bridges.find(network.bridge.to_string());
+        const bool is_list = network.egress.kind() == Egress::Kind::list;
+        const std::string wanted =
+            (is_list ? "list" : network.egress.to_string()) + (network.isolate ? " yes" : " no");
+        if (found != filter.bridges.end() && found->second != wanted) {
+            add(found->first);
+        }
     }
-    return fail("net-filter",
-                "capsul's packet filter is not loaded: there is no NAT, and guests can forge addresses",
-                "sudo systemctl enable --now capsul-nft.service");
+    for (const auto& [tap, ips] : filter.ips) {
+        if (ips == "-") {
+            add(tap);
+        }
+    }
+    return names;
+}
+
+Finding check_filter(const std::vector<NetworkRecord>& networks, const std::optional<FilterFacts>& filter) {
+    constexpr const char* open = "there is no NAT, and guests can forge addresses";
+    if (!fs::exists("/run/capsul-nft")) {
+        return fail("net-filter", fmt::format("capsul's packet filter is not loaded: {}", open),
+                    "sudo systemctl enable --now capsul-nft.service");
+    }
+    if (!filter || filter->says("?")) {
+        return warn("net-filter", "capsul-nft.service is active; whether its tables are there cannot be told",
+                    "journalctl --user --unit=capsul-filter-list.service");
+    }
+    if (filter->says("off")) {
+        return fail(
+            "net-filter",
+            fmt::format("the tables of capsul-nft.service are gone, as after `nft flush ruleset`: {}", open),
+            "sudo systemctl reload capsul-nft.service");
+    }
+    if (const std::string names = cut_off(networks, *filter); !names.empty()) {
+        return fail("net-filter",
+                    "the packet filter was loaded anew and does not know these interfaces: " + names,
+                    "systemctl --user reload 'capsul-net-*.service'; systemctl --user reload "
+                    "'capsul-tap-*.service'");
+    }
+    return good("net-filter", filter->ips.empty() && filter->bridges.empty()
+                                  ? "capsul-nft.service is active; there is no interface yet for it to guard"
+                                  : "capsul's packet filter is loaded and knows your interfaces");
 }
 
 Finding check_link_file() {
@@ -111,12 +154,58 @@ Finding check_link_file() {
                 "install capsul anew, with its files in lib/systemd/network");
 }
 
-Finding check_foreign_firewall() {
-    if (find_link("docker0") && is_on("net/bridge/bridge-nf-call-iptables")) {
+bool says_line(const char* file, std::string_view line) {
+    try {
+        return ("\n" + read_file(file)).find("\n" + std::string(line)) != std::string::npos;
+    } catch (const Error&) {
+        return false;
+    }
+}
+
+/// The bridges whose guests another firewall can cut off: what a nat network sends is forwarded by this host,
+/// and what crosses a bridge is where br_netfilter is in use.
+std::vector<std::string> bridges_at_risk(const std::vector<NetworkRecord>& networks) {
+    const bool is_filtered = is_on("net/bridge/bridge-nf-call-iptables");
+    std::set<std::string> bridges;
+    for (const NetworkRecord& network : networks) {
+        if (network.type == NetworkType::nat || is_filtered) {
+            bridges.insert(network.bridge.to_string());
+        }
+    }
+    return {bridges.begin(), bridges.end()};
+}
+
+/// `form` with each bridge's name in place of {0}.
+std::string for_each_bridge(const std::vector<std::string>& bridges, const char* form) {
+    std::vector<std::string> commands;
+    std::ranges::transform(bridges, std::back_inserter(commands), [&](const std::string& bridge) {
+        return fmt::format(fmt::runtime(form), bridge);
+    });
+    return fmt::format("{}", fmt::join(commands, "; "));
+}
+
+/// Those whose rules drop what they do not know. An ordinary user cannot see the rules themselves.
+Finding check_foreign_firewall(const std::vector<NetworkRecord>& networks) {
+    const auto bridges = bridges_at_risk(networks);
+    if (bridges.empty()) {
+        return good("net-firewall", "no network here depends on other firewalls");
+    }
+    if (find_link("docker0")) {
+        return warn("net-firewall", "Docker drops what is forwarded for others, unless its rules were told",
+                    for_each_bridge(bridges, "sudo iptables -I DOCKER-USER -i {0} -j ACCEPT; "
+                                             "sudo iptables -I DOCKER-USER -o {0} -j ACCEPT"));
+    }
+    if (says_line("/etc/ufw/ufw.conf", "ENABLED=yes") &&
+        says_line("/etc/default/ufw", "DEFAULT_FORWARD_POLICY=\"DROP\"")) {
         return warn(
-            "net-firewall", "Docker drops what is forwarded on bridges that are not its own",
-            "sudo iptables -I DOCKER-USER -i br0 -j ACCEPT; sudo iptables -I DOCKER-USER -o br0 -j ACCEPT "
-            "(for each bridge)");
+            "net-firewall", "ufw drops what is forwarded, unless its rules were told",
+            for_each_bridge(bridges, "sudo ufw route allow in on {0}; sudo ufw route allow out on {0}"));
+    }
+    if (fs::exists("/run/firewalld.pid") || fs::exists("/run/firewalld")) {
+        return warn(
+            "net-firewall", "firewalld drops what comes from interfaces of no zone, unless it was told",
+            for_each_bridge(bridges, "sudo firewall-cmd --permanent --zone=trusted --add-interface={0}") +
+                "; sudo firewall-cmd --reload");
     }
     return good("net-firewall", "no other firewall is known to be in the way");
 }
@@ -146,19 +235,17 @@ bool was_ever_set_up(const fs::path& helper) {
 
 } // namespace
 
-bool has_packet_filter() {
-    return fs::exists("/run/capsul-nft");
-}
-
 std::vector<Finding> examine_networks(const fs::path& helper, const std::string& user,
-                                      const std::vector<NetworkRecord>& networks) {
+                                      const std::vector<NetworkRecord>& networks,
+                                      const std::optional<FilterFacts>& filter) {
     if (networks.empty() && !was_ever_set_up(helper)) {
         return {warn("net-helper", "bridge and nat networks are not set up on this host; `user` works",
-                     "an administrator runs examples/host-setup.sh once")};
+                     fmt::format("an administrator runs `{}` once", host_setup_command(helper)))};
     }
-    std::vector<Finding> findings{check_helper(helper, user), check_policy(helper),   check_filter(),
-                                  check_forwarding(false),    check_forwarding(true), check_link_file(),
-                                  check_foreign_firewall()};
+    std::vector<Finding> findings{check_helper(helper, user),      check_policy(helper),
+                                  check_filter(networks, filter),  check_forwarding(false),
+                                  check_forwarding(true),          check_link_file(),
+                                  check_foreign_firewall(networks)};
     for (const NetworkRecord& network : networks) {
         if (network.type == NetworkType::bridge) {
             findings.push_back(check_bridge(network));

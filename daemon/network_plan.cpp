@@ -49,7 +49,7 @@ void check_subnet(const NetworkRecord& network, const Cidr& subnet, const NetGra
 
 Cidr free_subnet(const NetworkRecord& network, const NetGrants& grants, const OccupiedNetwork& occupied) {
     for (const Cidr& granted : grants.subnets) {
-        if (granted.is_ipv6()) {
+        if (granted.is_ipv6() || granted.length() == 32) { // has no room for a gateway and a VM
             continue;
         }
         const int length = std::max(granted.length(), subnet_length);
@@ -70,29 +70,55 @@ Cidr free_subnet(const NetworkRecord& network, const NetGrants& grants, const Oc
                 "choose one with --subnet");
 }
 
+constexpr const char* how_to_allow = "an administrator allows it in /etc/capsul/net.policy (net.policy(5), "
+                                     "examples/host-setup.sh --guest-ips)";
+
+/// What of `subnet` hosts may have and net.policy lets guests have.
+std::optional<IpRange> usable_range(const Cidr& subnet, const Cidr& granted) {
+    const IpRange hosts = IpRange::hosts_of(subnet);
+    const IpAddress first = std::max(hosts.first(), granted.first());
+    const IpAddress last = std::min(hosts.last(), granted.last());
+    if (last < first) {
+        return std::nullopt;
+    }
+    return IpRange::parse(first.to_string() + "-" + last.to_string());
+}
+
+std::vector<Cidr> granted_on(const InterfaceName& bridge, const NetGrants& grants) {
+    std::vector<Cidr> granted;
+    for (const auto& [where, addresses] : grants.addresses) {
+        if (where == bridge) {
+            granted.push_back(addresses);
+        }
+    }
+    return granted;
+}
+
+/// The first that is allowed of the subnet.
+IpRange choose_range(const NetworkRecord& network, const Cidr& subnet, const std::vector<Cidr>& granted) {
+    for (const Cidr& addresses : granted) {
+        if (addresses.overlaps(subnet)) {
+            if (const auto usable = usable_range(subnet, addresses)) {
+                return *usable;
+            }
+        }
+    }
+    throw Error(ErrorCode::denied,
+                about_network(network.name, fmt::format("no address of {} on {} is allowed",
+                                                        subnet.to_string(), network.bridge.to_string())),
+                how_to_allow);
+}
+
 /// Without a range of its own, guests on an administrator's bridge get what net.policy lets them have there.
 void plan_range(const NetworkRecord& network, const NetGrants& grants, const std::optional<Cidr>& subnet,
                 std::optional<IpRange>& range) {
     if (!subnet) {
         return;
     }
-    std::vector<Cidr> granted;
-    for (const auto& [bridge, addresses] : grants.addresses) {
-        if (bridge == network.bridge && addresses.overlaps(*subnet)) {
-            granted.push_back(addresses);
-        }
-    }
-    if (granted.empty()) {
-        throw Error(ErrorCode::denied,
-                    about_network(network.name, fmt::format("no address of {} on {} is allowed",
-                                                            subnet->to_string(), network.bridge.to_string())),
-                    "an administrator allows them in /etc/capsul/net.policy (net.policy(5))");
-    }
+    const std::vector<Cidr> granted = granted_on(network.bridge, grants);
+    const IpRange chosen = choose_range(network, *subnet, granted);
     if (!range) {
-        const bool all = granted.front().contains(*subnet);
-        range = all ? IpRange::hosts_of(*subnet)
-                    : IpRange::parse(granted.front().first().to_string() + "-" +
-                                     granted.front().last().to_string());
+        range = chosen;
         return;
     }
     const bool allowed = std::ranges::any_of(granted, [&](const Cidr& addresses) {
@@ -101,7 +127,60 @@ void plan_range(const NetworkRecord& network, const NetGrants& grants, const std
     if (!allowed) {
         throw Error(ErrorCode::denied,
                     about_network(network.name, fmt::format("{} is not inside what is allowed: {}",
-                                                            range->to_string(), joined(granted))));
+                                                            range->to_string(), joined(granted))),
+                    how_to_allow);
+    }
+}
+
+/// Where somebody else gives out the addresses, guests send from any.
+void require_any_address(const NetworkRecord& network, const NetGrants& grants) {
+    const auto granted = granted_on(network.bridge, grants);
+    if (std::ranges::find(granted, Cidr::parse("0.0.0.0/0")) == granted.end()) {
+        const std::string bridge = network.bridge.to_string();
+        throw Error(
+            ErrorCode::denied,
+            about_network(network.name, fmt::format("without a subnet its VMs need every address on {}, and "
+                                                    "/etc/capsul/net.policy has no line `ip {} 0.0.0.0/0`",
+                                                    bridge, bridge)),
+            fmt::format("give --subnet; or an administrator allows it: examples/host-setup.sh "
+                        "--bridge {} --guest-ips 0.0.0.0/0",
+                        bridge));
+    }
+}
+
+/// Guests of `one` and of `other`, which are on one wire, could get the same address.
+void check_ranges(const NetworkRecord& network, const NetworkRecord& other, const std::optional<IpRange>& one,
+                  const std::optional<IpRange>& two) {
+    if (one && two && one->first() <= two->last() && two->first() <= one->last()) {
+        throw Error(ErrorCode::in_use,
+                    about_network(network.name,
+                                  fmt::format("{} overlaps with {} of the network {}, which is on {} too",
+                                              one->to_string(), two->to_string(), other.name.to_string(),
+                                              other.bridge.to_string())),
+                    "give each its own part with --range");
+    }
+}
+
+void check_subnets(const NetworkRecord& network, const NetworkRecord& other, const std::optional<Cidr>& one,
+                   const std::optional<Cidr>& two) {
+    if (one && two && one->overlaps(*two)) {
+        throw Error(
+            ErrorCode::in_use,
+            about_network(network.name, fmt::format("{} overlaps with the network {}, {}", one->to_string(),
+                                                    other.name.to_string(), two->to_string())),
+            "choose another with --subnet");
+    }
+}
+
+void check_others(const NetworkRecord& network, const std::vector<NetworkRecord>& others) {
+    for (const NetworkRecord& other : others) {
+        if (other.type == NetworkType::nat) {
+            check_subnets(network, other, network.subnet, other.subnet);
+            check_subnets(network, other, network.subnet6, other.subnet6);
+        } else if (other.bridge == network.bridge) {
+            check_ranges(network, other, network.range, other.range);
+            check_ranges(network, other, network.range6, other.range6);
+        }
     }
 }
 
@@ -136,7 +215,8 @@ NetworkRecord network_record(const NetworkCreate& call) {
     return network;
 }
 
-void plan_bridge(NetworkRecord& network, const NetGrants& grants, const std::optional<Link>& bridge) {
+void plan_bridge(NetworkRecord& network, const NetGrants& grants, const std::optional<Link>& bridge,
+                 const std::vector<NetworkRecord>& others) {
     const std::string name = network.bridge.to_string();
     if (!bridge || bridge->kind != "bridge") {
         throw Error(ErrorCode::not_found,
@@ -148,8 +228,24 @@ void plan_bridge(NetworkRecord& network, const NetGrants& grants, const std::opt
         throw Error(ErrorCode::denied, about_network(network.name, "VMs may not be plugged into " + name),
                     "an administrator allows it in /etc/capsul/net.policy (net.policy(5))");
     }
+    if (!network.subnet && !network.subnet6) {
+        require_any_address(network, grants);
+    }
     plan_range(network, grants, network.subnet, network.range);
     plan_range(network, grants, network.subnet6, network.range6);
+    check_others(network, others);
+}
+
+void require_allowed(const NetworkRecord& network, const NetGrants& grants, const IpAddress& ip) {
+    const auto granted = granted_on(network.bridge, grants);
+    if (std::ranges::none_of(granted, [&](const Cidr& addresses) { return addresses.contains(ip); })) {
+        throw Error(ErrorCode::denied,
+                    about_network(network.name,
+                                  fmt::format("{} is not among the addresses that are allowed on {}: {}",
+                                              ip.to_string(), network.bridge.to_string(),
+                                              granted.empty() ? "none" : joined(granted))),
+                    how_to_allow);
+    }
 }
 
 void plan_nat(NetworkRecord& network, const NetGrants& grants, const OccupiedNetwork& occupied) {

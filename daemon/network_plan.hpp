@@ -23,9 +23,13 @@ struct OccupiedNetwork {
 /// The record as asked for, with the time. Throws Error (invalid) on what the type cannot have.
 [[nodiscard]] NetworkRecord network_record(const NetworkCreate& call);
 
-/// Completes a `bridge` network; `bridge` is the interface of that name. Throws Error: not_found (no bridge),
-/// denied (not allowed).
-void plan_bridge(NetworkRecord& network, const NetGrants& grants, const std::optional<Link>& bridge);
+/// Completes a `bridge` network; `bridge` is the interface of that name, `others` are the networks there are.
+/// Throws Error: not_found (no bridge), denied (not allowed), in_use (addresses of another network).
+void plan_bridge(NetworkRecord& network, const NetGrants& grants, const std::optional<Link>& bridge,
+                 const std::vector<NetworkRecord>& others);
+
+/// Refuses (denied) an address that guests on the bridge of `network` may not have.
+void require_allowed(const NetworkRecord& network, const NetGrants& grants, const IpAddress& ip);
 
 /// Completes a `nat` network: a name for its bridge, a free subnet, the gateway. Throws Error: denied,
 /// in_use.

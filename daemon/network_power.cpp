@@ -1,39 +1,40 @@
 #include "daemon/network_power.hpp"
 
-#include "daemon/journal.hpp"
 #include "daemon/netlink.hpp"
 #include "daemon/network_unit.hpp"
+#include "daemon/network_view.hpp"
+#include "daemon/script_unit.hpp"
 #include "lib/fd.hpp"
+#include "lib/vm.hpp"
 
+#include <algorithm>
+#include <exception>
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 namespace capsul {
 namespace {
 
 constexpr std::chrono::seconds patience{90}; // more than the units' own limits
 
-/// `failed`: what systemd could not do.
-Error unit_error(const Name& name, const char* failed, const std::vector<std::string>& journal) {
-    return {ErrorCode::internal,
-            about_network(name, fmt::format("cannot be {}: {}", failed, fmt::join(journal, "; "))),
-            "`capsulctl doctor` tells what this host lacks"};
-}
-
 } // namespace
 
 void NetworkPower::write_files(const NetworkRecord& network) const {
     const fs::path folder = paths_.network(network.name);
-    if (!fs::exists(folder)) { // else each start of a VM would cost an fsync
-        make_folders(folder);
-        sync_folder(paths_.networks());
-    }
+    units_.require_unmasked(network_unit_name(network.name));
+    make_folders(folder);
     refresh_file(folder / "setup.sh", network_setup(network, helper_), 0700);
     refresh_file(folder / "teardown.sh", network_teardown(network, helper_), 0700);
     if (units_.write(network_unit_name(network.name), network_unit(network, folder)) == Written::changed) {
         systemd_.reload();
     }
     dhcp_.write_files(network);
+}
+
+NetworkRecord NetworkPower::refresh_files(const Name& name) const {
+    const std::lock_guard lock(files_mutex_);
+    const NetworkRecord network = usable_network(store_.networks, name);
+    write_files(network);
+    return network;
 }
 
 void NetworkPower::require_bridge(const NetworkRecord& network) {
@@ -53,11 +54,11 @@ void NetworkPower::require_bridge(const NetworkRecord& network) {
 void NetworkPower::bring_up(const NetworkRecord& network, Progress& progress) const {
     const std::string unit = network_unit_name(network.name);
     progress.message("setting it up");
-    if (systemd_.status(unit).active_state == "failed") {
-        systemd_.reset_failed(unit);
-    }
-    if (systemd_.start(unit, patience) != JobResult::done) {
-        throw unit_error(network.name, "set up", last_words(systemd_.status(unit), 3));
+    const std::string state = systemd_.status(unit).active_state;
+    if (state == "active") {
+        repair(network.name);
+    } else {
+        start(network.name, state);
     }
     if (network.dhcp) {
         dhcp_.start(network.name);
@@ -67,22 +68,83 @@ void NetworkPower::bring_up(const NetworkRecord& network, Progress& progress) co
     }
 }
 
+void NetworkPower::start(const Name& name, const std::string& state) const {
+    const std::string unit = network_unit_name(name);
+    if (state == "failed") {
+        systemd_.reset_failed(unit);
+    }
+    if (systemd_.start(unit, patience) != JobResult::done) {
+        throw script_error(systemd_, unit, UnitStep::start, about_network(name, "cannot be set up"));
+    }
+}
+
+void NetworkPower::repair_bridge(const NetworkRecord& network) const {
+    if (network.type == NetworkType::nat && !find_link(network.bridge.to_string()) &&
+        systemd_.status(network_unit_name(network.name)).active_state == "active") {
+        repair(network.name);
+    }
+}
+
+/// A bridge that is made anew has none of the interfaces that were plugged into it. One VM's failure is not
+/// that of the others.
+void NetworkPower::repair(const Name& name) const {
+    reload_scripts(systemd_, network_unit_name(name), about_network(name, "cannot be set up anew"));
+    const auto vms = vms_by_network(store_);
+    const auto on_it = vms.find(name);
+    std::exception_ptr failure;
+    for (const UnitStatus& unit : systemd_.list("capsul-tap-*.service")) {
+        const auto vm = name_in_unit(unit.name, "capsul-tap-");
+        if (unit.active_state != "active" || !vm || on_it == vms.end() ||
+            std::ranges::find(on_it->second, *vm) == on_it->second.end()) {
+            continue;
+        }
+        try {
+            reload_scripts(
+                systemd_, unit.name,
+                about_network(name, fmt::format("the interfaces of the VM {} cannot be plugged into it",
+                                                vm->to_string())));
+        } catch (const Error&) {
+            failure = std::current_exception();
+        }
+    }
+    if (failure) {
+        std::rethrow_exception(failure);
+    }
+}
+
 void NetworkPower::apply(const NetworkRecord& network) const {
     if (!network.dhcp) {
         dhcp_.stop(network.name);
     }
-    store_.networks.save(network);
-    write_files(network);
+    {
+        const std::lock_guard lock(files_mutex_);
+        store_.networks.save(network);
+        write_files(network);
+    }
+    put_in_force(network);
+}
+
+/// One that is on its way up may have read the script of before.
+void NetworkPower::put_in_force(const NetworkRecord& network) const {
     const std::string unit = network_unit_name(network.name);
-    if (systemd_.status(unit).active_state != "active") {
+    const std::string state = systemd_.status(unit).active_state;
+    if (state == "activating") {
+        systemd_.start(unit, patience);
+    } else if (state != "active" && state != "reloading") {
         return;
     }
-    if (systemd_.reload_unit(unit, patience) != JobResult::done) {
-        throw unit_error(network.name, "changed", last_words(systemd_.status(unit), 2));
+    if (network.type == NetworkType::nat && !find_link(network.bridge.to_string())) {
+        repair(network.name);
+    } else {
+        reload_scripts(systemd_, unit, about_network(network.name, "cannot be changed"));
     }
     if (network.dhcp) {
         dhcp_.start(network.name);
     }
+}
+
+void NetworkPower::follow_record(const Name& name) const {
+    put_in_force(refresh_files(name));
 }
 
 void NetworkPower::go_back(const NetworkRecord& before) const {
@@ -95,7 +157,25 @@ void NetworkPower::go_back(const NetworkRecord& before) const {
 
 void NetworkPower::bring_down(const Name& name) const {
     dhcp_.stop(name);
-    systemd_.take_down(network_unit_name(name), patience);
+    const std::string unit = network_unit_name(name);
+    try {
+        take_down_scripts(systemd_, unit, about_network(name, "cannot be taken down"));
+    } catch (const Error&) {
+        if (has_links(name)) {
+            throw;
+        }
+        systemd_.reset_failed(unit); // the administrator has taken them away, and maybe the right to do so
+    }
+}
+
+/// Whether something of it is left on the host; of one without a record nobody knows.
+bool NetworkPower::has_links(const Name& name) const {
+    const auto stored = store_.networks.find(name);
+    if (!stored || !stored->record) {
+        return true;
+    }
+    const auto& tap = stored->record->dhcp_tap;
+    return find_link(stored->record->bridge.to_string()) || (tap && find_link(tap->to_string()));
 }
 
 void NetworkPower::erase(const Name& name) const {

@@ -4,6 +4,8 @@
 #include "daemon/unit_file.hpp"
 
 #include <fmt/format.h>
+#include <iterator>
+#include <sstream>
 
 namespace capsul {
 namespace {
@@ -41,7 +43,7 @@ waited=0
 until [ -d "/sys/class/net/$bridge/bridge" ]; do
 	if [ "$waited" -ge 30 ]; then
 		echo "bridge $bridge does not exist" >&2
-		exit 1
+		exit 4 # as capsul-net has it for what the host lacks
 	fi
 	sleep 1
 	waited=$((waited + 1))
@@ -114,6 +116,24 @@ std::vector<std::string> add_arguments(const TapPlan& tap) {
     return arguments;
 }
 
+/// `words` begins with the helper.
+TapPlan read_add_arguments(const std::vector<std::string>& words) {
+    TapPlan tap{InterfaceName::parse(words[2]),
+                InterfaceName::parse(words[3]),
+                Mac::parse(words[4]),
+                {},
+                false,
+                false};
+    for (std::size_t i = 5; i < words.size(); ++i) {
+        if (words[i] == "--ip") {
+            tap.addresses.push_back(IpAddress::parse(words.at(++i)));
+        }
+        tap.any_address = tap.any_address || words[i] == "--any-ip";
+        tap.isolated = tap.isolated || words[i] == "--isolated";
+    }
+    return tap;
+}
+
 } // namespace
 
 std::string network_setup(const NetworkRecord& network, const std::filesystem::path& helper) {
@@ -152,9 +172,26 @@ std::string tap_setup(const Name& vm, const std::vector<TapPlan>& taps,
     return seal(text);
 }
 
+std::vector<TapPlan> read_tap_setup(const std::string& script) {
+    std::vector<TapPlan> taps;
+    std::istringstream lines(script);
+    for (std::string line; std::getline(lines, line);) {
+        std::erase(line, '\'');
+        std::istringstream words(line);
+        const std::vector<std::string> all{std::istream_iterator<std::string>(words), {}};
+        if (all.size() >= 5 && all[1] == "tap-add") {
+            taps.push_back(read_add_arguments(all));
+        }
+    }
+    return taps;
+}
+
 std::string tap_teardown(const Name& vm, const std::vector<TapPlan>& taps,
-                         const std::filesystem::path& helper) {
+                         const std::vector<InterfaceName>& gone, const std::filesystem::path& helper) {
     std::vector<std::string> lines;
+    for (const InterfaceName& tap : gone) {
+        lines.push_back(helper_line({"tap-del", tap.to_string()}));
+    }
     for (const TapPlan& tap : taps) {
         lines.push_back(helper_line({"tap-del", tap.tap.to_string()}));
     }

@@ -20,18 +20,21 @@ struct TapPlan {
     std::vector<IpAddress> addresses; ///< that the guest may use
     bool any_address = false;         ///< capsul does not know them: the network gives them out itself
     bool isolated = false;
+    bool operator==(const TapPlan&) const = default;
 };
 
 /// networks/NAME/setup.sh and teardown.sh. `helper` is the path of capsul-net.
 [[nodiscard]] std::string network_setup(const NetworkRecord& network, const std::filesystem::path& helper);
 [[nodiscard]] std::string network_teardown(const NetworkRecord& network, const std::filesystem::path& helper);
 
-/// vms/NAME/net-setup.sh and net-teardown.sh. `gone`: taps that setting up takes away, since their NIC has
-/// been.
+/// vms/NAME/net-setup.sh and net-teardown.sh. `gone`: taps that both take away, since their NIC has been.
 [[nodiscard]] std::string tap_setup(const Name& vm, const std::vector<TapPlan>& taps,
                                     const std::vector<InterfaceName>& gone,
                                     const std::filesystem::path& helper);
+/// What such a net-setup.sh sets up. Throws Error (invalid) where it is not as tap_setup writes it.
+[[nodiscard]] std::vector<TapPlan> read_tap_setup(const std::string& script);
 [[nodiscard]] std::string tap_teardown(const Name& vm, const std::vector<TapPlan>& taps,
+                                       const std::vector<InterfaceName>& gone,
                                        const std::filesystem::path& helper);
 
 } // namespace capsul

@@ -7,6 +7,7 @@
 #include "daemon/network_unit.hpp"
 
 #include <algorithm>
+#include <exception>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <mutex>
@@ -27,6 +28,19 @@ std::vector<std::string> texts(const std::vector<Name>& names) {
 void choose_dhcp_tap(NetworkRecord& network, const NetGrants& grants, std::set<std::string> taken) {
     taken.insert(network.bridge.to_string());
     network.dhcp_tap = interface_name(grants.prefix, network.name.to_string() + "-dhcp", taken);
+}
+
+TakenAddresses taken_with_nics(Store& store, const NetworkRecord& network) {
+    TakenAddresses taken = taken_addresses(store, network);
+    const std::set<Name> on_bridge = networks_on(store, network.bridge);
+    for (const auto& [vm, nic] : plugged_nics(store)) {
+        for (const auto& ip : {nic.ip, nic.ip6}) {
+            if (ip && on_bridge.contains(nic.network)) {
+                taken.emplace(*ip, Holder(vm));
+            }
+        }
+    }
+    return taken;
 }
 
 } // namespace
@@ -50,6 +64,36 @@ void NetworkService::sweep() {
             // No folder of ours, or one that cannot be removed now: it stays until the next start.
         }
     }
+}
+
+/// Whether a crash came between saving a record and doing what it says cannot be told: to do it again costs
+/// little. Not on the way of the daemon's start.
+void NetworkService::follow_records() {
+    std::vector<Name> up;
+    for (const UnitStatus& unit : systemd_.list("capsul-net-*.service")) {
+        const auto name = network_of_unit(unit.name);
+        if (name && unit.active_state == "active") {
+            up.push_back(*name);
+        }
+    }
+    if (up.empty()) {
+        return;
+    }
+    operations_.submit("network.refresh", "all", "networks", [this, up](Progress&) {
+        std::exception_ptr failure;
+        for (const Name& name : up) {
+            try {
+                const auto held = hold();
+                power_.follow_record(name);
+            } catch (const Error&) {
+                failure = std::current_exception(); // one network's is not that of the others
+            }
+        }
+        if (failure) {
+            std::rethrow_exception(failure);
+        }
+        return encode(texts(up));
+    });
 }
 
 /// All actions on networks run one after the other: so two cannot get the same subnet or bridge.
@@ -98,7 +142,7 @@ NetworkRecord NetworkService::plan(const NetworkCreate& call) {
     }
     const NetGrants grants = read_net_grants(helper());
     if (network.type == NetworkType::bridge) {
-        plan_bridge(network, grants, find_link(network.bridge.to_string()));
+        plan_bridge(network, grants, find_link(network.bridge.to_string()), known_networks(store_));
     } else {
         const auto interfaces = taken_interfaces();
         plan_nat(network, grants, {interfaces, taken_subnets(store_)});
@@ -111,9 +155,8 @@ NetworkRecord NetworkService::plan(const NetworkCreate& call) {
 }
 
 void NetworkService::prepare(const Name& name) {
-    const NetworkRecord network = usable(name);
-    NetworkPower::require_bridge(network);
-    power_.write_files(network);
+    NetworkPower::require_bridge(usable(name));
+    power_.repair_bridge(power_.refresh_files(name));
 }
 
 Operation NetworkService::set(const NetworkSet& call) {
@@ -168,7 +211,7 @@ Operation NetworkService::stop(const Name& name) {
 }
 
 void NetworkService::require_no_running_vm(const Name& name) {
-    const auto on_it = texts(vms_by_network(store_.vms)[name]);
+    const auto on_it = texts(vms_by_network(store_)[name]);
     std::vector<std::string> running;
     for (const UnitStatus& unit : systemd_.list("capsul-vm-*.service")) {
         const auto vm = vm_of_unit(unit.name);
@@ -211,14 +254,12 @@ Operation NetworkService::remove(const Name& name) {
 Operation NetworkService::reserve(const NetworkReserve& call) {
     static_cast<void>(usable(call.name));
     return submit("network.reserve", call.name, [this, call](Progress&) {
+        const std::unique_lock lock(in_use_); // a VM that is being made has its addresses before its record
         NetworkRecord network = usable(call.name);
-        TakenAddresses taken;
-        for (const Lease& lease : leases(call.name)) {
-            if (lease.use == "vm") {
-                taken.emplace(lease.ip, *lease.vm);
-            }
+        check_address(network, call.ip, call.vm, taken_with_nics(store_, network));
+        if (network.type == NetworkType::bridge) {
+            require_allowed(network, read_net_grants(helper()), call.ip);
         }
-        check_address(network, call.ip, call.vm, taken);
         const Reservation wanted{call.ip, call.vm};
         if (std::ranges::find(network.reservations, wanted) == network.reservations.end()) {
             network.reservations.push_back(wanted);

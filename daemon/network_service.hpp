@@ -29,6 +29,8 @@ class NetworkService {
     /// Removes what a crash left of networks that were being made or deleted. Called once, before anything
     /// else.
     void sweep();
+    /// Makes what runs match the records, where a crash may have come between. Called once, after `sweep`.
+    void follow_records();
 
     [[nodiscard]] std::vector<Network> list() const { return view_.list(); }
     [[nodiscard]] Network show(const Name& name) const { return view_.show(name); }
@@ -56,6 +58,13 @@ class NetworkService {
     void nics_changed(const std::vector<Name>& networks) { dhcp_.nics_changed(networks); }
     /// The names of interfaces that are taken, in use or promised.
     [[nodiscard]] std::set<std::string> taken_interfaces() const { return capsul::taken_interfaces(store_); }
+    /// See network_claims.
+    [[nodiscard]] TakenAddresses taken_addresses(const NetworkRecord& network) const {
+        return capsul::taken_addresses(store_, network);
+    }
+    [[nodiscard]] std::set<Name> on_bridge(const InterfaceName& bridge) const {
+        return networks_on(store_, bridge);
+    }
 
   private:
     template <class Work>
@@ -73,7 +82,8 @@ class NetworkService {
     const NetworkView view_;
     NetworkDhcp dhcp_;
     const NetworkPower power_;
-    std::shared_mutex in_use_; ///< shared: a VM is being made or started; exclusive: a network goes
+    std::shared_mutex
+        in_use_; ///< shared: a VM is being made or started; exclusive: a network goes, or keeps an address
 };
 
 } // namespace capsul

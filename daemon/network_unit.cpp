@@ -43,6 +43,8 @@ std::string network_unit(const NetworkRecord& network, const std::filesystem::pa
 [Unit]
 Description=Network {0}
 Documentation=man:capsulctl-network(1)
+# Fills the packet filter's sets again when it was loaded anew.
+Wants=capsul-filter.path
 {2}{3}{4}
 [Install]
 WantedBy=default.target

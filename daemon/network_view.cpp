@@ -1,6 +1,8 @@
 #include "daemon/network_view.hpp"
 
 #include "daemon/journal.hpp"
+#include "daemon/network_script.hpp"
+#include "lib/fd.hpp"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -21,21 +23,49 @@ Error no_such_network(Records<NetworkRecord>& networks, const Name& name) {
                           : fmt::format("networks there are: {}", fmt::join(names, ", "))};
 }
 
+Nic nic_of(const TapPlan& plan, const Name& network) {
+    Nic nic;
+    nic.network = network;
+    nic.mac = plan.mac;
+    nic.tap = plan.tap;
+    for (const IpAddress& ip : plan.addresses) {
+        (ip.is_ipv6() ? nic.ip6 : nic.ip) = ip;
+    }
+    return nic;
+}
+
 } // namespace
 
-std::vector<PluggedNic> plugged_nics(Records<VmRecord>& vms) {
+std::vector<Nic> nics_of_broken(Store& store, const Name& vm) {
+    std::vector<Nic> nics;
+    try {
+        const auto script = store.vms.file(vm).parent_path() / "net-setup.sh";
+        for (const TapPlan& plan : read_tap_setup(read_file(script))) {
+            for (const auto& network : store.networks.list()) {
+                if (network.record && network.record->bridge == plan.bridge) {
+                    nics.push_back(nic_of(plan, network.name));
+                }
+            }
+        }
+    } catch (const std::exception&) {
+        // It has no TAPs, or its script is as broken as its record.
+    }
+    return nics;
+}
+
+std::vector<PluggedNic> plugged_nics(Store& store) {
     std::vector<PluggedNic> found;
-    for (const auto& vm : vms.list()) {
-        for (const Nic& nic : vm.record ? vm.record->nics : std::vector<Nic>()) {
+    for (const auto& vm : store.vms.list()) {
+        for (const Nic& nic : vm.record ? vm.record->nics : nics_of_broken(store, vm.name)) {
             found.push_back({vm.name, nic});
         }
     }
     return found;
 }
 
-std::map<Name, std::vector<Name>> vms_by_network(Records<VmRecord>& vms) {
+std::map<Name, std::vector<Name>> vms_by_network(Store& store) {
     std::map<Name, std::vector<Name>> found;
-    for (const auto& [vm, nic] : plugged_nics(vms)) {
+    for (const auto& [vm, nic] : plugged_nics(store)) {
         std::vector<Name>& on_it = found[nic.network];
         if (on_it.empty() || on_it.back() != vm) {
             on_it.push_back(vm);
@@ -51,7 +81,8 @@ NetworkRecord usable_network(Records<NetworkRecord>& networks, const Name& name)
     }
     if (stored) {
         throw Error(ErrorCode::wrong_state,
-                    about_network(name, "its record cannot be used: " + stored->broken));
+                    about_network(name, "its record cannot be used: " + stored->broken),
+                    "mend the file, or remove the network");
     }
     throw no_such_network(networks, name);
 }
@@ -67,7 +98,7 @@ std::vector<Network> NetworkView::list() const {
         const auto found = active.find(unit);
         return found == active.end() ? "inactive" : found->second;
     };
-    auto vms = vms_by_network(store_.vms);
+    auto vms = vms_by_network(store_);
     std::vector<Network> networks;
     for (const auto& stored : store_.networks.list()) {
         networks.push_back(
@@ -87,7 +118,7 @@ Network NetworkView::show(const Name& name) const {
     const bool has_dhcp = stored->record && stored->record->dhcp;
     const ServiceStatus dhcp = has_dhcp ? systemd_.status(dhcp_unit_name(name)) : ServiceStatus{};
     Network network =
-        describe(*stored, vms_by_network(store_.vms)[name], {status.active_state, dhcp.active_state});
+        describe(*stored, vms_by_network(store_)[name], {status.active_state, dhcp.active_state});
     if (network.state == NetworkState::failed) {
         network.reason = fmt::format("{}", fmt::join(journal_lines(status, 3, 0ms), "; "));
     } else if (network.dhcp == NetworkState::failed) {
@@ -116,7 +147,9 @@ Network NetworkView::describe(const Stored<NetworkRecord>& stored, std::vector<N
     }
     if (!fs::is_regular_file(units_.file(network.unit))) {
         network.state = NetworkState::broken;
-        network.reason = "its unit file is missing or masked; `capsulctl network start` writes it anew";
+        network.reason = fs::exists(units_.file(network.unit))
+                             ? "its unit is masked; `systemctl --user unmask " + network.unit + "`"
+                             : "its unit file is missing; `capsulctl network start` writes it anew";
     }
     return network;
 }
@@ -132,7 +165,7 @@ std::vector<Lease> NetworkView::leases(const Name& name) const {
     for (const Reservation& reservation : network.reservations) {
         leases[reservation.ip] = {reservation.ip, "reserved", reservation.vm, {}};
     }
-    for (const auto& [vm, nic] : plugged_nics(store_.vms)) {
+    for (const auto& [vm, nic] : plugged_nics(store_)) {
         for (const auto& ip : {nic.ip, nic.ip6}) {
             if (ip && nic.network == name) {
                 leases[*ip] = {*ip, "vm", vm, nic.mac};

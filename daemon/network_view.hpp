@@ -17,11 +17,15 @@ struct PluggedNic {
     Nic nic;
 };
 
-/// The NICs of all VMs whose record can be read, in the order of the VMs' names.
-[[nodiscard]] std::vector<PluggedNic> plugged_nics(Records<VmRecord>& vms);
+/// The NICs of a VM whose record cannot be read, as far as its net-setup.sh tells: nobody else gets what it
+/// has. On a bridge that several networks are on, one for each of them.
+[[nodiscard]] std::vector<Nic> nics_of_broken(Store& store, const Name& vm);
+
+/// The NICs of all VMs, in the order of the VMs' names.
+[[nodiscard]] std::vector<PluggedNic> plugged_nics(Store& store);
 
 /// The VMs with a NIC on each network, in the order of their names.
-[[nodiscard]] std::map<Name, std::vector<Name>> vms_by_network(Records<VmRecord>& vms);
+[[nodiscard]] std::map<Name, std::vector<Name>> vms_by_network(Store& store);
 
 /// The record of a network that VMs can be plugged into. Throws Error: not_found (with a hint of what there
 /// is), wrong_state when it is broken.

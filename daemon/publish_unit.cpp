@@ -69,7 +69,8 @@ UMask=0077
 
 # Limits
 LimitCORE=0
-LimitNOFILE=16384
+# Two for a connection, which holds back 128 KiB at most: half of the memory.
+LimitNOFILE=4096
 MemoryMax=512M
 TasksMax=8
 )",

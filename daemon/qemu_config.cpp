@@ -1,5 +1,6 @@
 #include "daemon/qemu_config.hpp"
 
+#include <algorithm>
 #include <fmt/format.h>
 
 namespace capsul {
@@ -157,7 +158,7 @@ void add_nic_ports(std::vector<QemuSection>& sections) {
 void add_nics(std::vector<QemuSection>& sections, const VmRecord& vm) {
     for (const Nic& nic : vm.nics) {
         if (nic.tap) {
-            sections.push_back({"netdev", nic_id(nic), tap_options(nic)});
+            sections.push_back({"netdev", nic_id(nic), tap_options(std::to_string(tap_descriptor(nic)))});
         }
         sections.push_back({"device", nic_id(nic) + "-device", nic_device_options(nic)});
     }
@@ -182,6 +183,22 @@ std::string as_argument(const QemuSection& section) {
     return argument;
 }
 
+/// As if there were no capsul-run.
+void name_taps(std::vector<QemuSection>& sections, const VmRecord& vm) {
+    for (const Nic& nic : vm.nics) {
+        const auto netdev = std::ranges::find_if(sections, [&](const QemuSection& section) {
+            return section.group == "netdev" && section.id == nic_id(nic);
+        });
+        if (netdev != sections.end()) {
+            netdev->options = {{"type", "tap"},
+                               {"ifname", nic.tap->to_string()},
+                               {"script", "no"},
+                               {"downscript", "no"},
+                               {"vhost", "off"}};
+        }
+    }
+}
+
 std::string option_name(const std::string& group) {
     if (group == "memory") {
         return "-m";
@@ -195,12 +212,13 @@ std::string nic_id(const Nic& nic) {
     return fmt::format("net{}", nic.slot);
 }
 
-QemuOptions tap_options(const Nic& nic) {
-    return {{"type", "tap"},
-            {"ifname", nic.tap->to_string()},
-            {"script", "no"},
-            {"downscript", "no"},
-            {"vhost", "off"}};
+QemuOptions tap_options(const std::string& descriptor) {
+    return {{"type", "tap"}, {"fd", descriptor}, {"vhost", "off"}};
+}
+
+int tap_descriptor(const Nic& nic) {
+    constexpr int first = 10;
+    return first + nic.slot;
 }
 
 QemuOptions nic_device_options(const Nic& nic) {
@@ -260,7 +278,9 @@ std::vector<std::string> qemu_command(const VmRecord& vm, const VmFiles& files) 
 std::vector<std::string> qemu_command_in_full(const VmRecord& vm, const VmFiles& files,
                                               Accelerator accelerator) {
     std::vector<std::string> argv = fixed_arguments(vm);
-    for (const QemuSection& section : qemu_sections(vm, files, accelerator)) {
+    std::vector<QemuSection> sections = qemu_sections(vm, files, accelerator);
+    name_taps(sections, vm);
+    for (const QemuSection& section : sections) {
         argv.push_back(option_name(section.group));
         argv.push_back(as_argument(section));
     }

@@ -25,7 +25,10 @@ constexpr int most_nics = 8;
 
 /// "net0": the NIC's netdev; its device is "net0-device".
 [[nodiscard]] std::string nic_id(const Nic& nic);
-[[nodiscard]] QemuOptions tap_options(const Nic& nic);
+/// The netdev of a NIC whose TAP QEMU gets attached, by a descriptor: a number, or a name given by QMP.
+[[nodiscard]] QemuOptions tap_options(const std::string& descriptor);
+/// The number of that descriptor for a VM that is started: capsul-run attaches to the TAP.
+[[nodiscard]] int tap_descriptor(const Nic& nic);
 [[nodiscard]] QemuOptions nic_device_options(const Nic& nic);
 
 /// The files a VM's QEMU works with.
@@ -61,7 +64,8 @@ constexpr std::size_t longest_config_value = 1023;
 /// The command line: identity, sandbox, network, and -readconfig.
 [[nodiscard]] std::vector<std::string> qemu_command(const VmRecord& vm, const VmFiles& files);
 
-/// The same with the sections written out in place of -readconfig: for people to read or paste.
+/// The same for people to read or paste: the sections are written out in place of -readconfig, and QEMU
+/// attaches to the TAPs itself.
 [[nodiscard]] std::vector<std::string> qemu_command_in_full(const VmRecord& vm, const VmFiles& files,
                                                             Accelerator accelerator);
 

@@ -98,7 +98,7 @@ class QmpClient::Session {
     void stop() noexcept;
     void wait_for_greeting(Deadline deadline, const Cancelled& cancelled);
     Json execute(const std::string& command, const Json& arguments, Deadline deadline,
-                 const Cancelled& cancelled);
+                 const Cancelled& cancelled, int descriptor = -1);
     [[nodiscard]] bool connected() const noexcept { return !has_ended_; }
     void wait_until_ended(std::chrono::milliseconds limit) {
         std::unique_lock lock(mutex_);
@@ -111,7 +111,8 @@ class QmpClient::Session {
     using Lock = std::unique_lock<std::mutex>;
     template <class Predicate>
     void wait(Lock& lock, Deadline deadline, const Cancelled& cancelled, Predicate ready);
-    void send(Lock& lock, const std::string& line, Deadline deadline, const Cancelled& cancelled);
+    void send(Lock& lock, const std::string& line, Deadline deadline, const Cancelled& cancelled,
+              int descriptor);
     void handle_line(std::string_view line);
     void handle_greeting(const Json& message);
     void handle_event(const Json& message);
@@ -178,7 +179,7 @@ void QmpClient::Session::wait_for_greeting(Deadline deadline, const Cancelled& c
 
 /// Writes one line; one caller at a time, so that lines do not mix.
 void QmpClient::Session::send(Lock& lock, const std::string& line, Deadline deadline,
-                              const Cancelled& cancelled) {
+                              const Cancelled& cancelled, int descriptor) {
     wait(lock, deadline, cancelled, [&] { return !sending_ || ended_; });
     if (ended_) {
         throw *ended_;
@@ -187,7 +188,7 @@ void QmpClient::Session::send(Lock& lock, const std::string& line, Deadline dead
     lock.unlock();
     std::optional<Error> failure;
     try {
-        write_peer(fd_.get(), line, deadline, name_);
+        write_peer(fd_.get(), line, deadline, name_, {}, descriptor);
     } catch (const Error& error) {
         failure = error;
     }
@@ -203,14 +204,14 @@ void QmpClient::Session::send(Lock& lock, const std::string& line, Deadline dead
 }
 
 Json QmpClient::Session::execute(const std::string& command, const Json& arguments, Deadline deadline,
-                                 const Cancelled& cancelled) {
+                                 const Cancelled& cancelled, int descriptor) {
     Lock lock(mutex_);
     const std::uint64_t id = ++last_id_;
     const Json message{{"execute", command}, {"arguments", arguments}, {"id", id}};
     replies_.emplace(id, std::nullopt);
     std::optional<Json> reply;
     try {
-        send(lock, dump_json(message) + "\n", deadline, cancelled);
+        send(lock, dump_json(message) + "\n", deadline, cancelled, descriptor);
         wait(lock, deadline, cancelled, [&] { return replies_.at(id).has_value(); });
         reply = std::move(replies_.at(id));
     } catch (...) {
@@ -219,7 +220,9 @@ Json QmpClient::Session::execute(const std::string& command, const Json& argumen
     }
     replies_.erase(id);
     if (const auto error = reply->find("error"); error != reply->end()) {
-        throw Error(ErrorCode::internal, name_ + ": " + command + ": " + peer_words(*error, "desc"));
+        const bool is_missing = peer_words(*error, "class") == "DeviceNotFound";
+        throw Error(is_missing ? ErrorCode::not_found : ErrorCode::internal,
+                    name_ + ": " + command + ": " + peer_words(*error, "desc"));
     }
     return reply->at("return");
 }
@@ -346,6 +349,11 @@ QmpClient::~QmpClient() {
 Json QmpClient::execute(const std::string& command, const Json& arguments, std::chrono::milliseconds limit) {
     const std::shared_ptr<Session> session = session_; // a listener may destroy the client meanwhile
     return session->execute(command, arguments, Clock::now() + limit, {});
+}
+
+void QmpClient::give(const std::string& name, int descriptor, std::chrono::milliseconds limit) {
+    const std::shared_ptr<Session> session = session_;
+    session->execute("getfd", {{"fdname", name}}, Clock::now() + limit, {}, descriptor);
 }
 
 bool QmpClient::connected() const noexcept {

@@ -29,9 +29,13 @@ class QmpClient {
     QmpClient(const QmpClient&) = delete;
     QmpClient& operator=(const QmpClient&) = delete;
 
-    /// The "return" of a command. Throws Error: internal with QEMU's words, timeout, unreachable.
+    /// The "return" of a command. Throws Error: internal with QEMU's words (not_found when there is no such
+    /// device), timeout, unreachable.
     Json execute(const std::string& command, const Json& arguments = Json::object(),
                  std::chrono::milliseconds limit = std::chrono::seconds(5));
+    /// Gives QEMU a copy of `descriptor`, for a command that names it. Throws likewise.
+    void give(const std::string& name, int descriptor,
+              std::chrono::milliseconds limit = std::chrono::seconds(5));
     [[nodiscard]] bool connected() const noexcept;
     /// Waits up to `limit` until QEMU has closed the connection and all that it said before has been told.
     void wait_until_ended(std::chrono::milliseconds limit);

@@ -44,6 +44,7 @@ class Records {
     void remove(const Name& name);
     /// Drops what is cached of a record whose file has gone.
     void forget(const Name& name);
+    [[nodiscard]] fs::path file(const Name& name) const { return folder_ / (name.to_string() + suffix_); }
 
   private:
     struct Cached {
@@ -52,7 +53,6 @@ class Records {
         off_t size = 0;
         Stored<Record> stored;
     };
-    [[nodiscard]] fs::path file(const Name& name) const { return folder_ / (name.to_string() + suffix_); }
     [[nodiscard]] std::optional<Stored<Record>> read(const Name& name);
 
     fs::path folder_;

@@ -34,7 +34,7 @@ class SystemdClient::Connection {
     }
 
     JobResult run_job(const char* method, const std::string& unit, milliseconds limit,
-                      const Cancelled& cancelled);
+                      const Cancelled& cancelled, const char* mode = "replace");
     bool wait_until_stopped(const std::string& unit, milliseconds limit, const Cancelled& cancelled);
     /// Sends `call` and waits for what `read` makes of the answer; a D-Bus error in `harmless` is an empty
     /// answer.
@@ -106,10 +106,11 @@ void SystemdClient::Connection::order(Call call, std::vector<std::string> harmle
 }
 
 JobResult SystemdClient::Connection::run_job(const char* method, const std::string& unit, milliseconds limit,
-                                             const Cancelled& cancelled) {
+                                             const Cancelled& cancelled, const char* mode) {
     const auto job = std::make_shared<SystemdJobs::Job>();
     job->unit = unit;
     job->method = method;
+    job->mode = mode;
     bus_.post([this, job] { jobs_.queue(job); });
     if (const std::optional<JobResult> result = job->result.wait(limit, cancelled)) {
         return *result;
@@ -283,6 +284,10 @@ SystemdClient::~SystemdClient() = default;
 
 JobResult SystemdClient::start(const std::string& unit, milliseconds limit) {
     return connection_->run_job("StartUnit", unit, limit, {});
+}
+
+JobResult SystemdClient::start_alone(const std::string& unit, milliseconds limit) {
+    return connection_->run_job("StartUnit", unit, limit, {}, "ignore-requirements");
 }
 
 JobResult SystemdClient::reload_unit(const std::string& unit, milliseconds limit) {

@@ -24,6 +24,12 @@ struct UnitStatus {
     std::string active_state; ///< active, inactive, activating, deactivating, failed, reloading
 };
 
+/// The last run of a command of a unit's that is not the main one.
+struct CommandRun {
+    std::uint64_t start_usec = 0; ///< CLOCK_MONOTONIC, microseconds; 0 = never, or before a daemon-reload
+    std::int32_t status = 0;      ///< exit status; -1 when it did not end by itself
+};
+
 /// What a service's properties say about it now or about its last run.
 struct ServiceStatus {
     std::string active_state;
@@ -36,6 +42,8 @@ struct ServiceStatus {
     std::int32_t exec_main_status = 0;
     std::uint64_t active_enter_usec = 0;    ///< CLOCK_REALTIME, microseconds; 0 = never
     std::uint64_t exec_main_start_usec = 0; ///< CLOCK_MONOTONIC, microseconds; 0 = never
+    CommandRun exec_reload;                 ///< the last ExecReload= command
+    CommandRun exec_stop_post;              ///< and ExecStopPost= command
     std::string syslog_identifier;
 };
 
@@ -63,10 +71,13 @@ class SystemdClient {
 
     /// Queues a start and waits for the job to end; never a daemon-reload. Throws Error: timeout.
     JobResult start(const std::string& unit, std::chrono::milliseconds limit);
+    /// The same without what the unit requires or wants.
+    JobResult start_alone(const std::string& unit, std::chrono::milliseconds limit);
     /// Queues a stop and waits likewise. `done` also when it was not running. Throws Error: timeout, and
     /// unreachable soon after `cancelled` says so (the job goes on).
     JobResult stop(const std::string& unit, std::chrono::milliseconds limit, const Cancelled& cancelled = {});
-    /// Stops it and forgets that it has failed: it is inactive when this returns. Throws Error: timeout.
+    /// Stops it and forgets that it has failed: it is inactive when this returns. Throws Error: timeout. Not
+    /// for a unit whose stop can fail: see script_unit.
     void take_down(const std::string& unit, std::chrono::milliseconds limit);
     /// Runs the ExecReload= of a unit that is up, likewise.
     JobResult reload_unit(const std::string& unit, std::chrono::milliseconds limit);

@@ -8,7 +8,7 @@ namespace capsul {
 
 void SystemdJobs::queue(const JobPtr& job) {
     SystemdBus::Call call =
-        systemd_call::manager(job->method, systemd_call::arguments("ss", job->unit, std::string("replace")));
+        systemd_call::manager(job->method, systemd_call::arguments("ss", job->unit, std::string(job->mode)));
     call.on_reply = [this, job](sd_bus_message* message) {
         accept(systemd_message::read_object_path(message), job);
     };

@@ -17,6 +17,7 @@ class SystemdJobs {
     struct Job {
         std::string unit;
         const char* method = "StartUnit"; ///< or StopUnit, ReloadUnit
+        const char* mode = "replace";     ///< see StartUnit in org.freedesktop.systemd1(5)
         [[nodiscard]] bool stops() const { return std::string_view(method) == "StopUnit"; }
         Outcome<JobResult> result;
     };

@@ -3,6 +3,7 @@
 #include "lib/error.hpp"
 
 #include <array>
+#include <csignal>
 #include <cstdlib>
 #include <fmt/format.h>
 #include <memory>
@@ -76,6 +77,29 @@ std::vector<std::string> read_strings(sd_bus_message* message) {
     return strings;
 }
 
+/// An exec command: path, arguments, whether its failure is ignored, when it started and ended (each by both
+/// clocks), PID, code and status.
+CommandRun read_command_run(sd_bus_message* message) {
+    CommandRun run;
+    check_read(sd_bus_message_skip(message, "sasbt"));
+    run.start_usec = read_basic<std::uint64_t>(message, 't');
+    check_read(sd_bus_message_skip(message, "ttu"));
+    const auto code = read_basic<std::int32_t>(message, 'i');
+    const auto status = read_basic<std::int32_t>(message, 'i');
+    run.status = code == 0 || code == CLD_EXITED ? status : -1;
+    return run;
+}
+
+CommandRun read_last_command_run(sd_bus_message* message) {
+    return in_variant(message, "a(sasbttttuii)", [&] {
+        CommandRun last;
+        check_done(sd_bus_message_enter_container(message, SD_BUS_TYPE_ARRAY, "(sasbttttuii)"));
+        for_each_in(message, SD_BUS_TYPE_STRUCT, "sasbttttuii", [&] { last = read_command_run(message); });
+        check_done(sd_bus_message_exit_container(message));
+        return last;
+    });
+}
+
 void read_property(sd_bus_message* message, std::string_view name, ServiceStatus& status) {
     const auto text = [&](std::string& field) { field = read_string_variant(message); };
     if (name == "ActiveState") {
@@ -98,6 +122,10 @@ void read_property(sd_bus_message* message, std::string_view name, ServiceStatus
         status.active_enter_usec = read_basic_variant<std::uint64_t>(message, "t");
     } else if (name == "ExecMainStartTimestampMonotonic") {
         status.exec_main_start_usec = read_basic_variant<std::uint64_t>(message, "t");
+    } else if (name == "ExecReload") {
+        status.exec_reload = read_last_command_run(message);
+    } else if (name == "ExecStopPost") {
+        status.exec_stop_post = read_last_command_run(message);
     } else if (name == "SyslogIdentifier") {
         text(status.syslog_identifier);
     } else {

@@ -36,20 +36,37 @@ Written refresh_file(const fs::path& file, const std::string& wanted, unsigned m
 
 bool UserUnits::set_enabled(const std::string& unit, bool enabled) const {
     const fs::path link = wants_link(unit);
-    if (enabled) {
-        make_folders(wants_, 0755);
-        if (::symlink(file(unit).c_str(), link.c_str()) == 0) {
-            sync_folder(wants_);
-            return true;
-        }
-    } else if (::unlink(link.c_str()) == 0) {
-        sync_folder(wants_);
-        return true;
+    if (fs::exists(fs::symlink_status(link))) {
+        return set_link_that_is_there(unit, enabled);
     }
-    if (errno != (enabled ? EEXIST : ENOENT)) {
+    if (!enabled) {
+        return false;
+    }
+    make_folders(wants_, 0755);
+    if (::symlink(file(unit).c_str(), link.c_str()) != 0) {
         throw_errno(errno, link.string());
     }
-    return false;
+    sync_folder(wants_);
+    return true;
+}
+
+bool UserUnits::set_link_that_is_there(const std::string& unit, bool enabled) const {
+    const fs::path link = wants_link(unit);
+    std::error_code failure;
+    const fs::path target = fs::read_symlink(link, failure);
+    const bool is_ours =
+        target.filename() == unit && fs::equivalent(wants_ / target.parent_path(), folder_, failure);
+    if (!is_ours && enabled) {
+        throw Error(ErrorCode::exists, link.string() + " is there already, and not capsul's", "remove it");
+    }
+    if (!is_ours || enabled) {
+        return false;
+    }
+    if (::unlink(link.c_str()) != 0) {
+        throw_errno(errno, link.string());
+    }
+    sync_folder(wants_);
+    return true;
 }
 
 void UserUnits::require_free(const std::string& unit) const {
@@ -59,6 +76,15 @@ void UserUnits::require_free(const std::string& unit) const {
         !(fs::is_regular_file(found) && check_seal(read_file(path)) == SealState::whole)) {
         throw Error(ErrorCode::exists, path.string() + " is there already, and not capsul's",
                     "remove it, or choose another name");
+    }
+}
+
+void UserUnits::require_unmasked(const std::string& unit) const {
+    const fs::path path = file(unit);
+    if (fs::exists(path) && !fs::is_regular_file(path)) {
+        throw Error(ErrorCode::wrong_state,
+                    fmt::format("{} is masked: {} is not a regular file", unit, path.string()),
+                    fmt::format("`systemctl --user unmask {}`; the next start writes the unit anew", unit));
     }
 }
 

@@ -44,11 +44,14 @@ class UserUnits {
     [[nodiscard]] fs::path file(const std::string& unit) const { return folder_ / unit; }
     [[nodiscard]] fs::path wants_link(const std::string& unit) const { return wants_ / unit; }
     [[nodiscard]] bool is_enabled(const std::string& unit) const { return fs::is_symlink(wants_link(unit)); }
-    /// Makes it start at boot, or not; durable. True when that is a change.
+    /// Makes it start at boot, or not; durable. True when that is a change. A link of that name that leads
+    /// elsewhere is not capsul's: it stays, and Error (exists) is thrown where it is in the way.
     bool set_enabled(const std::string& unit, bool enabled) const;
     /// Refuses to take over a file that capsul did not write: throws Error (exists). One of capsul's, which a
     /// crash may have left, is in nobody's way.
     void require_free(const std::string& unit) const;
+    /// Refuses (wrong_state) to replace a unit that somebody has masked on purpose.
+    void require_unmasked(const std::string& unit) const;
     /// `changed`: systemd has to be told to read it anew.
     Written write(const std::string& unit, const std::string& text) const;
     /// With its drop-ins and its link. Durable before it returns, since a unit left behind would start at
@@ -58,6 +61,8 @@ class UserUnits {
     void take_down(SystemdClient& systemd, const std::string& unit, std::chrono::milliseconds limit) const;
 
   private:
+    bool set_link_that_is_there(const std::string& unit, bool enabled) const;
+
     fs::path folder_;
     fs::path wants_;
 };

@@ -77,11 +77,13 @@ AgentExecResult VmAgents::exec(const VmExec& call, const std::string& input, con
     const std::shared_ptr<Agent> stays_connected = agent(call.name);
     const auto end = Clock::now() + call.timeout.value();
     const auto left = [&] { return std::chrono::ceil<std::chrono::milliseconds>(end - Clock::now()); };
-    const std::int64_t pid =
-        talk(call.name, std::min(left(), longest_wait), progress,
-             [&](AgentClient& client) { return client.start(call.command, input, left()); });
+    const auto pid = talk(call.name, std::min(left(), longest_wait), progress,
+                          [&](AgentClient& client) { return client.start(call.command, input, left()); });
+    if (!pid) {
+        return no_such_program(call.command.front());
+    }
     for (std::chrono::milliseconds pause = 10ms;; pause = std::min(pause * 3 / 2, longest_pause)) {
-        if (auto result = look_at(call.name, pid, left(), progress)) {
+        if (auto result = look_at(call.name, *pid, left(), progress)) {
             return std::move(*result);
         }
         check_cancelled(call.name, progress);

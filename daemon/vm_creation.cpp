@@ -47,7 +47,6 @@ void write_new_files(const VmHost& host, const VmCreate& call, const VmRecord& v
     const std::string unit = vm_unit(vm, files, host.programs);
     const std::string config = seal(to_readconfig(qemu_sections(vm, files, host.accelerator())));
     make_folders(files.folder);
-    sync_folder(host.paths.vms());
     create_overlay(files, vm.disk);
     const Seed seed{vm.uuid,        vm.name,          call.ssh_keys,
                     call.user_data, call.init_script, seed_nics(vm, host.networks)};

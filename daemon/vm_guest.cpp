@@ -163,11 +163,19 @@ Vm VmGuest::wait(const VmWait& call, Progress& progress) {
     return view_.show(call.name);
 }
 
+void VmGuest::fail_down(const Name& name, const std::string& state) const {
+    const bool stopped = state == "inactive";
+    const std::string said = serial_tail(host_.paths.vm(name) / "serial.log", serial_tail_lines);
+    throw Error(ErrorCode::wrong_state,
+                about(name, fmt::format("is {}, so that will not come", stopped ? "stopped" : state)),
+                fmt::format("`capsulctl start {}` starts it{}", name.to_string(),
+                            said.empty() ? "" : "; the last lines of its serial console:\n" + said));
+}
+
 bool VmGuest::reached(const Name& name, VmStage stage, const Progress& progress) {
     const std::string state = host_.systemd.status(vm_unit_name(name)).active_state;
     if (state != "active" && state != "activating") {
-        throw Error(ErrorCode::wrong_state, about(name, fmt::format("is {}, so that will not come", state)),
-                    serial_tail(host_.paths.vm(name) / "serial.log", serial_tail_lines));
+        fail_down(name, state);
     }
     try {
         switch (stage) {

@@ -41,6 +41,7 @@ class VmGuest {
     using Clock = std::chrono::steady_clock;
     void require_running(const Name& name) const;
     [[nodiscard]] bool reached(const Name& name, VmStage stage, const Progress& progress);
+    [[noreturn]] void fail_down(const Name& name, const std::string& state) const;
     [[nodiscard]] bool cloud_init_done(const Name& name, const Progress& progress);
     [[noreturn]] void time_out(const VmWait& call) const;
 

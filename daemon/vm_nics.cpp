@@ -2,10 +2,11 @@
 
 #include "daemon/host_dns.hpp"
 #include "daemon/ipam.hpp"
-#include "daemon/network_doctor.hpp"
+#include "daemon/netlink.hpp"
 #include "daemon/network_plan.hpp"
 #include "daemon/network_script.hpp"
 #include "daemon/network_unit.hpp"
+#include "daemon/script_unit.hpp"
 #include "daemon/user_units.hpp"
 
 #include <algorithm>
@@ -21,7 +22,8 @@ int free_slot(const VmRecord& vm) {
         }
     }
     throw Error(ErrorCode::invalid,
-                about(vm.name, fmt::format("has {} NICs, the most there can be", most_nics)));
+                about(vm.name, fmt::format("has {} NICs, the most there can be", most_nics)),
+                "take one away with `capsulctl vm nic rm`, or ask for fewer");
 }
 
 /// Calls `visit(vm, nic)` for each NIC of each VM.
@@ -58,12 +60,15 @@ Mac choose_mac(const VmRecord& vm, int slot, const OtherVms& others) {
     }
 }
 
-TakenAddresses taken_on(const Name& network, const VmRecord& vm, const OtherVms& others) {
-    TakenAddresses taken;
+/// On its wire, which other networks may be on too.
+TakenAddresses taken_on(const NetworkRecord& network, const NetworkService& networks, const VmRecord& vm,
+                        const OtherVms& others) {
+    TakenAddresses taken = networks.taken_addresses(network);
+    const std::set<Name> on_bridge = networks.on_bridge(network.bridge);
     for_each_nic(vm, others, [&](const VmRecord& owner, const Nic& nic) {
         for (const auto& ip : {nic.ip, nic.ip6}) {
-            if (ip && nic.network == network) {
-                taken.emplace(*ip, owner.name);
+            if (ip && on_bridge.contains(nic.network)) {
+                taken.emplace(*ip, Holder(owner.name));
             }
         }
     });
@@ -81,15 +86,16 @@ std::optional<IpAddress> choose_address(const NetworkRecord& network, const std:
     }
     check_address(network, *wanted, vm, taken);
     if (taken.contains(*wanted)) {
-        throw Error(ErrorCode::in_use,
-                    about(vm, wanted->to_string() + " is its own already, on another NIC"));
+        throw Error(ErrorCode::in_use, about(vm, wanted->to_string() + " is its own already, on another NIC"),
+                    "leave ip= out: capsul chooses another");
     }
     return wanted;
 }
 
 void fill_user(const VmRecord& vm, const NicSpec& wanted) {
     if (has_user_nic(vm)) {
-        throw Error(ErrorCode::invalid, about(vm.name, "one NIC on `user` is the most there can be"));
+        throw Error(ErrorCode::invalid, about(vm.name, "one NIC on `user` is the most there can be"),
+                    "plug the others into networks made with `capsulctl network create`");
     }
     if (wanted.ip || wanted.ip6) {
         throw Error(ErrorCode::invalid, about(vm.name, "QEMU gives out the addresses on `user`"),
@@ -97,14 +103,14 @@ void fill_user(const VmRecord& vm, const NicSpec& wanted) {
     }
 }
 
-/// What the names of new TAPs follow from. Costs a program's run: once for all NICs of a VM.
+/// What new TAPs may be, and the names that are taken. Costs a program's run: once for all NICs of a VM.
 struct TapNames {
-    std::string prefix;
+    NetGrants grants;
     std::set<std::string> taken;
 };
 
 TapNames tap_names(const VmRecord& vm, NetworkService& networks, const OtherVms& others) {
-    TapNames names{read_net_grants(networks.helper()).prefix, networks.taken_interfaces()};
+    TapNames names{read_net_grants(networks.helper()), networks.taken_interfaces()};
     for_each_nic(vm, others, [&](const VmRecord&, const Nic& nic) {
         if (nic.tap) {
             names.taken.insert(nic.tap->to_string());
@@ -114,11 +120,16 @@ TapNames tap_names(const VmRecord& vm, NetworkService& networks, const OtherVms&
 }
 
 void fill_tap(Nic& nic, const VmRecord& vm, const NicSpec& wanted, const NetworkRecord& network,
-              const OtherVms& others, TapNames& names) {
-    const TakenAddresses taken = taken_on(wanted.network, vm, others);
+              const TakenAddresses& taken, TapNames& names) {
     nic.ip = choose_address(network, wanted.ip, false, vm.name, taken);
     nic.ip6 = choose_address(network, wanted.ip6, true, vm.name, taken);
-    nic.tap = interface_name(names.prefix, fmt::format("{}-{}", vm.name.to_string(), nic.slot), names.taken);
+    for (const auto& ip : {nic.ip, nic.ip6}) {
+        if (ip && network.type == NetworkType::bridge) {
+            require_allowed(network, names.grants, *ip);
+        }
+    }
+    nic.tap =
+        interface_name(names.grants.prefix, fmt::format("{}-{}", vm.name.to_string(), nic.slot), names.taken);
     names.taken.insert(nic.tap->to_string());
 }
 
@@ -129,8 +140,10 @@ Nic bare_nic(const VmRecord& vm, const NicSpec& wanted, const OtherVms& others) 
     nic.network = wanted.network;
     nic.mac = wanted.mac.value_or(choose_mac(vm, nic.slot, others));
     if (const auto holder = holder_of(nic.mac, vm, others)) {
-        throw Error(ErrorCode::in_use, about(vm.name, fmt::format("{} belongs to the VM {}",
-                                                                  nic.mac.to_string(), holder->to_string())));
+        throw Error(
+            ErrorCode::in_use,
+            about(vm.name, fmt::format("{} belongs to the VM {}", nic.mac.to_string(), holder->to_string())),
+            "leave mac= out: capsul makes one up that nobody has");
     }
     return nic;
 }
@@ -185,19 +198,46 @@ LinkCounters turned_round(const LinkCounters& host) {
     return {host.tx_bytes, host.tx_packets, host.tx_dropped, host.rx_bytes, host.rx_packets, host.rx_dropped};
 }
 
-/// With the packet filter a TAP whose addresses are known sends from those or not at all.
-std::vector<std::string> protections_of(const Nic& nic, const Link& link) {
+/// With the packet filter a TAP whose addresses are known sends from those or not at all. Nothing where there
+/// is no such protection.
+const char* address_protection(const Nic& nic, const std::string& ips) {
+    if (ips == "-") {
+        return "cut-off";
+    }
+    if ((!nic.ip && !nic.ip6) || ips == "off" || ips == "any") {
+        return nullptr;
+    }
+    return ips == "?" ? "ip?" : "ip";
+}
+
+std::vector<std::string> protections_of(const Nic& nic, const Link& link,
+                                        const std::optional<FilterFacts>& filter) {
     std::vector<std::string> words;
     if (link.locked) {
         words.emplace_back("mac");
     }
-    if ((nic.ip || nic.ip6) && has_packet_filter()) {
-        words.emplace_back("ip");
+    if (const char* word = address_protection(nic, filter ? filter->ips_of(link.name) : "?")) {
+        words.emplace_back(word);
     }
     if (link.isolated) {
         words.emplace_back("isolated");
     }
     return words;
+}
+
+/// Whether one of these TAPs, or of its record's, is left on the host; of one without a record nobody knows.
+bool is_any_left(const VmHost& host, const Name& name, std::vector<InterfaceName> taps) {
+    const auto vm = host.store.vms.find(name);
+    if (!vm || !vm->record) {
+        return true;
+    }
+    for (const Nic& nic : vm->record->nics) {
+        if (nic.tap) {
+            taps.push_back(*nic.tap);
+        }
+    }
+    return std::ranges::any_of(
+        taps, [](const InterfaceName& tap) { return find_link(tap.to_string()).has_value(); });
 }
 
 } // namespace
@@ -214,7 +254,7 @@ void add_nics(VmRecord& vm, const std::vector<NicSpec>& wanted, NetworkService& 
             if (!names) {
                 names = tap_names(vm, networks, others);
             }
-            fill_tap(nic, vm, spec, network, others, *names);
+            fill_tap(nic, vm, spec, network, taken_on(network, networks, vm, others), *names);
         }
         vm.nics.push_back(nic);
         std::ranges::sort(vm.nics, {}, &Nic::slot);
@@ -233,17 +273,14 @@ std::optional<Endpoint> ssh_endpoint(const VmRecord& vm) {
     return std::nullopt;
 }
 
-std::vector<NicStatus> nic_statuses(const VmRecord& vm) {
+std::vector<NicStatus> nic_statuses(const VmRecord& vm, const std::optional<FilterFacts>& filter) {
     std::vector<NicStatus> statuses;
-    if (!has_taps(vm)) {
-        return statuses;
-    }
     const std::vector<Link> links = all_links();
     for (const Nic& nic : vm.nics) {
         const auto link = std::ranges::find_if(
             links, [&](const Link& each) { return nic.tap && each.name == nic.tap->to_string(); });
         if (link != links.end()) {
-            statuses.push_back({nic.slot, turned_round(link->counters), protections_of(nic, *link)});
+            statuses.push_back({nic.slot, turned_round(link->counters), protections_of(nic, *link, filter)});
         }
     }
     return statuses;
@@ -272,9 +309,24 @@ void write_tap_files(const VmHost& host, const VmRecord& vm, const std::vector<I
         return;
     }
     refresh_file(folder / "net-setup.sh", tap_setup(vm.name, taps, gone, host.networks.helper()), 0700);
-    refresh_file(folder / "net-teardown.sh", tap_teardown(vm.name, taps, host.networks.helper()), 0700);
+    refresh_file(folder / "net-teardown.sh", tap_teardown(vm.name, taps, gone, host.networks.helper()), 0700);
     if (host.units().write(unit, tap_unit(vm.name, networks_of(vm), folder)) == Written::changed) {
         host.systemd.reload();
+    }
+}
+
+void take_down_taps(const VmHost& host, const Name& name, const std::vector<InterfaceName>& gone) {
+    const std::string unit = tap_unit_name(name);
+    if (!fs::exists(fs::symlink_status(host.units().file(unit)))) {
+        return; // most have none: without asking systemd
+    }
+    try {
+        take_down_scripts(host.systemd, unit, about(name, "its interfaces cannot be taken away"));
+    } catch (const Error&) {
+        if (is_any_left(host, name, gone)) {
+            throw;
+        }
+        host.systemd.reset_failed(unit); // the administrator has, and maybe the right to do so
     }
 }
 

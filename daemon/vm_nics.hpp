@@ -2,6 +2,7 @@
 #pragma once
 
 #include "daemon/cloud_init.hpp"
+#include "daemon/packet_filter.hpp"
 #include "daemon/vm_host.hpp"
 
 #include <memory>
@@ -24,11 +25,17 @@ void add_nics(VmRecord& vm, const std::vector<NicSpec>& wanted, NetworkService& 
 /// What the guest is told about each of its NICs; one of them at most has a gateway of each family.
 [[nodiscard]] std::vector<SeedNic> seed_nics(const VmRecord& vm, NetworkService& networks);
 
-/// Its interfaces on the host as they are now; those that are not there are left out.
-[[nodiscard]] std::vector<NicStatus> nic_statuses(const VmRecord& vm);
+/// Its interfaces on the host as they are now; those that are not there are left out. `filter` is nothing
+/// when it could not be told.
+[[nodiscard]] std::vector<NicStatus> nic_statuses(const VmRecord& vm,
+                                                  const std::optional<FilterFacts>& filter);
 
-/// Writes the scripts and the unit of its TAPs; removes them when it has none. `gone`: TAPs to take away when
-/// the unit is reloaded.
+/// Writes the scripts and the unit of its TAPs; removes the unit when it has none. `gone`: TAPs to take away
+/// when the unit is reloaded or stopped.
 void write_tap_files(const VmHost& host, const VmRecord& vm, const std::vector<InterfaceName>& gone = {});
+
+/// Takes its TAPs away, if they are there, and `gone`, which the scripts know but the record does not: they
+/// are gone when this returns. Throws Error, see script_error.
+void take_down_taps(const VmHost& host, const Name& name, const std::vector<InterfaceName>& gone = {});
 
 } // namespace capsul

@@ -1,12 +1,16 @@
 #include "daemon/vm_plug.hpp"
 
-#include "daemon/journal.hpp"
+#include "daemon/launcher/tap.hpp"
+#include "daemon/script_unit.hpp"
+#include "daemon/unit_file.hpp"
 #include "daemon/vm_nics.hpp"
 #include "daemon/vm_publish.hpp"
+#include "lib/fd.hpp"
 
 #include <algorithm>
+#include <cerrno>
 #include <fmt/format.h>
-#include <fmt/ranges.h>
+#include <system_error>
 #include <thread>
 
 namespace capsul {
@@ -28,6 +32,35 @@ Json as_arguments(const QemuOptions& options) {
     return arguments;
 }
 
+void execute_if_there(QmpClient& monitor, const char* command, const std::string& id) {
+    try {
+        monitor.execute(command, {{"id", id}});
+    } catch (const Error& error) {
+        if (error.code() != ErrorCode::not_found) {
+            throw;
+        }
+    }
+}
+
+UniqueFd attached(const Name& vm, const InterfaceName& tap) {
+    try {
+        return UniqueFd(launcher::attach_tap(tap.to_string()));
+    } catch (const std::system_error& error) {
+        const bool is_busy = error.code().value() == EBUSY;
+        throw Error(is_busy ? ErrorCode::in_use : ErrorCode::not_capable, about(vm, error.what()),
+                    "`capsulctl doctor` tells what this host lacks");
+    }
+}
+
+/// Of a command that failed: it may have closed it or not.
+void drop_descriptor(QmpClient& monitor, const std::string& name) {
+    try {
+        monitor.execute("closefd", {{"fdname", name}});
+    } catch (const Error&) {
+        // It has.
+    }
+}
+
 } // namespace
 
 bool VmPlug::is_running(const Name& name) const {
@@ -40,11 +73,6 @@ void VmPlug::plug(const VmRecord& vm, const Nic& nic) const {
     if (!is_running(vm.name)) {
         return;
     }
-    if (std::ranges::count_if(vm.nics, [](const Nic& each) { return each.tap.has_value(); }) == 1) {
-        throw Error(ErrorCode::wrong_state,
-                    about(vm.name, "runs in a sandbox without access to the host's networks"),
-                    "stop it, add the NIC, start it");
-    }
     host_.networks.prepare(nic.network);
     set_up_tap(vm, {});
     add_device(vm, nic);
@@ -53,11 +81,8 @@ void VmPlug::plug(const VmRecord& vm, const Nic& nic) const {
 void VmPlug::go_back(const VmRecord& before, const Nic& nic) const {
     try {
         host_.store.vms.save(before);
+        leave_out(before, nic, is_running(before.name));
         host_.networks.nics_changed({nic.network});
-        power_.refresh_files(before);
-        if (nic.tap && is_running(before.name) && has_taps(before)) {
-            set_up_tap(before, {*nic.tap});
-        }
     } catch (const std::exception&) {
         // The record is saved first: what else there is of the NIC goes when the VM stops.
     }
@@ -70,22 +95,34 @@ void VmPlug::set_up_tap(const VmRecord& vm, const std::vector<InterfaceName>& go
         host_.systemd.start(network_unit_name(network), 60s);
     }
     const std::string unit = tap_unit_name(vm.name);
-    if (host_.systemd.reload_unit(unit, 60s) != JobResult::done) {
-        const auto lines = last_words(host_.systemd.status(unit), 3);
-        throw Error(
-            ErrorCode::internal,
-            about(vm.name, fmt::format("its interfaces cannot be set up: {}", fmt::join(lines, "; "))),
-            "`capsulctl doctor` tells what this host lacks");
+    const std::string what = about(vm.name, "its interfaces cannot be set up");
+    // Not up yet if the VM has had no TAP until now.
+    if (host_.systemd.start(unit, 60s) != JobResult::done) {
+        throw script_error(host_.systemd, unit, UnitStep::start, what);
+    }
+    reload_scripts(host_.systemd, unit, what);
+}
+
+/// QEMU, which may attach to no TAP, gets this one as capsul-run gives it the others.
+void VmPlug::add_netdev(QmpClient& monitor, const Name& vm, const Nic& nic) const {
+    const std::string id = nic_id(nic);
+    const UniqueFd tap = attached(vm, *nic.tap);
+    Json netdev = as_arguments(tap_options(id));
+    netdev["id"] = id;
+    monitor.give(id, tap.get());
+    try {
+        monitor.execute("netdev_add", netdev);
+    } catch (...) {
+        drop_descriptor(monitor, id);
+        throw;
     }
 }
 
 void VmPlug::add_device(const VmRecord& vm, const Nic& nic) const {
     const auto monitor = host_.monitors.connection(vm.name, 5s);
-    Json netdev = as_arguments(tap_options(nic));
-    netdev["id"] = nic_id(nic);
     Json device = as_arguments(nic_device_options(nic));
     device["id"] = nic_id(nic) + "-device";
-    monitor->execute("netdev_add", netdev);
+    add_netdev(*monitor, vm.name, nic);
     try {
         monitor->execute("device_add", device);
     } catch (...) {
@@ -94,22 +131,60 @@ void VmPlug::add_device(const VmRecord& vm, const Nic& nic) const {
     }
 }
 
-void VmPlug::unplug(const VmRecord& vm, const Nic& nic, const Progress& progress) const {
+void VmPlug::unplug(const VmRecord& before, const VmRecord& vm, const Nic& nic,
+                    const Progress& progress) const {
     const bool runs = is_running(vm.name);
     if (runs) {
-        const auto monitor = host_.monitors.connection(vm.name, 5s);
-        monitor->execute("device_del", {{"id", nic_id(nic) + "-device"}});
-        await_removal(vm.name, nic, progress);
-        monitor->execute("netdev_del", {{"id", nic_id(nic)}});
-        if (nic.tap) {
-            set_up_tap(vm, {*nic.tap});
-        }
+        remove_device(vm.name, nic, progress);
     }
-    host_.store.vms.save(vm);
-    host_.networks.nics_changed({nic.network});
-    power_.refresh_files(vm);
+    {
+        // Until its units need the network no more: stopping that would stop the VM.
+        const auto networks = host_.networks.hold();
+        host_.store.vms.save(vm);
+        try {
+            leave_out(vm, nic, runs);
+        } catch (...) {
+            host_.store.vms.save(before); // so that it can be tried again
+            throw;
+        }
+        host_.networks.nics_changed({nic.network});
+    }
     if (runs) {
         open_published(host_, vm); // QEMU has, until now, if that was its NIC on `user`
+    }
+}
+
+/// What is gone already is passed over: the guest let go of it after an earlier call had given up, or the NIC
+/// was never plugged in.
+void VmPlug::remove_device(const Name& name, const Nic& nic, const Progress& progress) const {
+    const auto monitor = host_.monitors.connection(name, 5s);
+    execute_if_there(*monitor, "device_del", nic_id(nic) + "-device");
+    await_removal(name, nic, progress);
+    execute_if_there(*monitor, "netdev_del", nic_id(nic));
+}
+
+/// From the files of the VM, which has it no more, and from the host.
+void VmPlug::leave_out(const VmRecord& vm, const Nic& nic, bool runs) const {
+    if (nic.tap) {
+        take_tap_away(vm, *nic.tap, runs);
+    } else {
+        power_.refresh_files(vm);
+    }
+}
+
+/// qemu.conf goes first: after a crash QEMU must not be told of a TAP that is not set up. The scripts still
+/// know the TAP, since the VM's unit may be on its way down, which takes it away with the others.
+void VmPlug::take_tap_away(const VmRecord& vm, const InterfaceName& tap, bool runs) const {
+    power_.refresh_config(vm);
+    power_.refresh_files(vm, {tap});
+    const std::string unit = tap_unit_name(vm.name);
+    // A unit of the VM's that was edited by hand still requires it: stopping it would stop the VM.
+    const bool is_required = runs && check_seal(read_file(host_.unit_file(vm.name))) == SealState::edited;
+    if (!has_taps(vm) && !is_required) {
+        take_down_taps(host_, vm.name, {tap});
+        host_.units().remove(unit);
+    } else if (runs && host_.systemd.status(unit).active_state == "active") {
+        reload_scripts(host_.systemd, unit, about(vm.name, "the NIC's interface stays"));
     }
 }
 

@@ -30,16 +30,6 @@ void require_file(const Name& name, const fs::path& file, const char* what) {
     }
 }
 
-/// Somebody masked it on purpose: it is not to be replaced.
-void require_unmasked(const Name& name, const fs::path& unit) {
-    if (fs::exists(unit) && !fs::is_regular_file(unit)) {
-        throw Error(ErrorCode::wrong_state,
-                    about(name, fmt::format("its unit is masked: {} is not a regular file", unit.string())),
-                    fmt::format("`systemctl --user unmask {}`; the next start writes the unit anew",
-                                unit.filename().string()));
-    }
-}
-
 } // namespace
 
 void require_qemu() {
@@ -82,7 +72,7 @@ ServiceStatus VmPower::settled_status(const VmRecord& vm, Progress& progress) co
     if (!host_.systemd.wait_until_stopped(unit, vm.stop_timeout.value() + 10s,
                                           [&] { return progress.cancelled(); })) {
         throw Error(ErrorCode::timeout, about(vm.name, "is being stopped and does not end"),
-                    "`capsulctl kill " + vm.name.to_string() + "` ends it");
+                    "`capsulctl vm kill " + vm.name.to_string() + "` ends it");
     }
     return host_.systemd.status(unit);
 }
@@ -90,7 +80,7 @@ ServiceStatus VmPower::settled_status(const VmRecord& vm, Progress& progress) co
 void VmPower::start_unit(const VmRecord& vm, const ServiceStatus& before, Progress& progress) const {
     const std::string unit = vm_unit_name(vm.name);
     require_qemu();
-    require_unmasked(vm.name, host_.unit_file(vm.name));
+    host_.units().require_unmasked(vm_unit_name(vm.name));
     require_file(vm.name, host_.files(vm).disk(), "its disk");
     require_file(vm.name, host_.files(vm).base, "the disk of its image");
     close_published(host_, vm.name); // those of a run that ended a moment ago
@@ -123,20 +113,29 @@ void VmPower::open_ports(const VmRecord& vm) const {
         open_published(host_, vm);
     } catch (...) {
         end_qemu(vm.name, SIGKILL);
-        take_down_host_side(vm.name);
+        try {
+            take_down_host_side(vm.name);
+        } catch (const Error&) {
+            // Why its ports cannot be opened is told; its unit of interfaces stays failed, for all to see.
+        }
         throw;
     }
 }
 
 /// What this version of capsul writes may differ from what stands there, as may this boot's answer about KVM.
-void VmPower::refresh_files(const VmRecord& vm) const {
+void VmPower::refresh_files(const VmRecord& vm, const std::vector<InterfaceName>& gone) const {
     const VmFiles files = host_.files(vm);
     const std::string unit = vm_unit(vm, files, host_.programs);
-    write_tap_files(host_, vm);
+    write_tap_files(host_, vm, gone);
     write_publish_files(host_, vm);
     if (host_.units().write(vm_unit_name(vm.name), unit) == Written::changed) {
         host_.systemd.reload();
     }
+    refresh_config(vm);
+}
+
+void VmPower::refresh_config(const VmRecord& vm) const {
+    const VmFiles files = host_.files(vm);
     refresh_file(files.config(), seal(to_readconfig(qemu_sections(vm, files, host_.accelerator()))));
 }
 
@@ -156,7 +155,7 @@ void VmPower::prepare_networks(const VmRecord& vm) const {
 /// when the call returns.
 void VmPower::take_down_host_side(const Name& name) const {
     close_published(host_, name);
-    host_.units().take_down(host_.systemd, tap_unit_name(name), 30s);
+    take_down_taps(host_, name);
 }
 
 /// Endings count from here: before the start's job was done, systemd may have told of the run before.

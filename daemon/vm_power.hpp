@@ -17,8 +17,11 @@ class VmPower {
     Vm kill(const Name& name) const;
     Vm pause(const Name& name) const;
     Vm resume(const Name& name) const;
-    /// Brings its units, scripts and qemu.conf up to date, but for those that somebody has edited.
-    void refresh_files(const VmRecord& vm) const;
+    /// Brings its units, scripts and qemu.conf up to date, but for those that somebody has edited. `gone`:
+    /// see write_tap_files.
+    void refresh_files(const VmRecord& vm, const std::vector<InterfaceName>& gone = {}) const;
+    /// qemu.conf alone.
+    void refresh_config(const VmRecord& vm) const;
 
   private:
     [[nodiscard]] ServiceStatus settled_status(const VmRecord& vm, Progress& progress) const;

@@ -63,11 +63,14 @@ std::optional<Name> vm_of_any_unit(std::string_view unit) {
     return std::nullopt;
 }
 
-/// As replace_file names a unit that it has not finished: .capsul-vm-NAME.service.XXXXXX
+/// As replace_file names a unit, of a network too, that it has not finished: .capsul-vm-NAME.service.XXXXXX
 bool is_half_written_unit(const std::string& file) {
     constexpr std::size_t random_part = 7;
-    return file.size() > random_part && file.starts_with('.') && file[file.size() - random_part] == '.' &&
-           vm_of_any_unit(std::string_view(file).substr(1, file.size() - random_part - 1)).has_value();
+    if (file.size() <= random_part || !file.starts_with('.') || file[file.size() - random_part] != '.') {
+        return false;
+    }
+    const std::string_view unit = std::string_view(file).substr(1, file.size() - random_part - 1);
+    return vm_of_any_unit(unit) || network_of_unit(unit) || name_in_unit(unit, "capsul-dhcp-");
 }
 
 /// As capsul wrote it, or where there is none, a link to it.
@@ -141,6 +144,7 @@ void remove_vm_files(const VmHost& host, const Name& name) {
     host.store.vms.forget(name);
     remove_folder(host, doomed);
     if (vm && vm->record) {
+        const auto networks = host.networks.hold(); // else one that is stopped meanwhile came up again
         host.networks.nics_changed(networks_of(*vm->record));
     }
 }

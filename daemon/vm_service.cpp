@@ -60,6 +60,14 @@ VmRecord asked_for(const VmCreate& call, const ImageRecord& image) {
     return vm;
 }
 
+/// What is known of a VM whose record cannot be read.
+std::shared_ptr<const VmRecord> broken_vm(Store& store, const Name& name) {
+    VmRecord vm;
+    vm.name = name;
+    vm.nics = nics_of_broken(store, name);
+    return std::make_shared<const VmRecord>(std::move(vm));
+}
+
 /// sockaddr_un bounds a socket's path (unix(7)).
 void check_socket_path(const fs::path& runtime) {
     const fs::path longest = runtime / "console.sock";
@@ -123,8 +131,8 @@ OtherVms VmService::others(const Name& name) const {
         }
     }
     for (const auto& other : host_.store.vms.list()) {
-        if (other.record && other.name != name) {
-            found.push_back(other.record);
+        if (other.name != name) {
+            found.push_back(other.record ? other.record : broken_vm(host_.store, other.name));
         }
     }
     return found;
@@ -210,6 +218,9 @@ Json VmService::make(const VmCreate& call, const Name& name, Progress& progress)
             power_.start(name, progress);
         }
     } catch (...) {
+        if (networks.owns_lock()) {
+            networks.unlock(); // what undoes it takes its own
+        }
         undo(name, progress);
         throw;
     }
@@ -290,7 +301,7 @@ Operation VmService::remove_nic(const VmNicRemove& call) {
         }
         check_publish(vm, host_.networks);
         progress.message("waiting for the guest to let go of it");
-        plug_.unplug(vm, *doomed, progress);
+        plug_.unplug(before, vm, *doomed, progress);
         host_.events.add("vm.nic-removed", call.name.to_string());
         return encode(view_.show(call.name));
     });

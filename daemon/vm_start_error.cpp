@@ -1,6 +1,7 @@
 #include "daemon/vm_start_error.hpp"
 
 #include "daemon/journal.hpp"
+#include "daemon/script_unit.hpp"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -42,15 +43,13 @@ Error dependency_error(const VmHost& host, const VmRecord& vm) {
         units.insert(units.begin(), network_unit_name(network));
     }
     for (const std::string& unit : units) {
-        const ServiceStatus status = host.systemd.status(unit);
-        if (status.active_state != "failed") {
+        if (host.systemd.status(unit).active_state != "failed") {
             continue;
         }
-        const auto lines = last_words(status, 3);
+        Error error =
+            script_error(host.systemd, unit, UnitStep::start, about(vm.name, "cannot start: " + unit));
         host.systemd.reset_failed(unit);
-        return {ErrorCode::internal,
-                about(vm.name, fmt::format("cannot start: {}: {}", unit, fmt::join(lines, "; "))),
-                "`capsulctl doctor` tells what this host lacks"};
+        return error;
     }
     return start_error(host, vm.name);
 }

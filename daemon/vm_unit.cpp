@@ -60,8 +60,10 @@ std::vector<std::string> start_command(const VmRecord& vm, const VmFiles& files,
     if (has_user_nic(vm)) {
         add("--net", "user");
     }
-    if (has_taps(vm)) {
-        add("--net", "tap");
+    for (const Nic& nic : vm.nics) {
+        if (nic.tap) {
+            add("--tap", fmt::format("{}={}", tap_descriptor(nic), nic.tap->to_string()));
+        }
     }
     for (const fs::path& path : read_only(files)) {
         add("--ro", path.string());
@@ -94,7 +96,7 @@ std::string publish_lines(const VmRecord& vm) {
                           : std::string();
 }
 
-/// User-mode networking is QEMU itself speaking to the network, as the user. TAPs were made for it.
+/// User-mode networking is QEMU itself speaking to the network, as the user. To TAPs capsul-run attaches.
 std::string network_lines(const VmRecord& vm) {
     std::string lines = has_user_nic(vm) ? R"(RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
 BindReadOnlyPaths=-/run/systemd/resolve -/run/resolvconf -/run/NetworkManager/resolv.conf

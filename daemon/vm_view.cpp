@@ -172,7 +172,9 @@ Vm VmView::show(const Name& name) const {
         }
     }
     if (stored->record && is_up(vm.state)) {
-        vm.nics = nic_statuses(*stored->record);
+        if (has_taps(*stored->record)) {
+            vm.nics = nic_statuses(*stored->record, ask_packet_filter(host_.systemd, host_.paths.runtime));
+        }
         vm.unpublished = publish_problem(host_, *stored->record);
     }
     if (status.main_pid > 0) {

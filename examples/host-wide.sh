@@ -43,3 +43,4 @@ done
 runuser --user capsul -- env XDG_RUNTIME_DIR="/run/user/$uid" \
 	systemctl --user enable --now capsuld.socket capsuld-host.socket
 echo "capsul serves the members of the group capsul at /run/capsul/capsuld.sock"
+echo "for nat and bridge networks, once: $(dirname "$0")/host-setup.sh --user capsul"

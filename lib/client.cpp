@@ -491,11 +491,13 @@ Json Client::follow(const Operation& started, const OnProgress& on_progress) {
     } catch (const Error& error) {
         if (error.code() != ErrorCode::unreachable) {
             throw;
-        } // told below, with the operation's id
+        } // told below
     }
     if (!now.finished()) {
-        throw Error(ErrorCode::unreachable, "capsuld went away before the work was done",
-                    fmt::format("it may go on: capsulctl operation show {}", started.id.to_string()));
+        throw Error(
+            ErrorCode::unreachable, "capsuld went away before the work was done",
+            "the work may be done or not: `capsulctl vm show`, `image show` or `network show` tells what "
+            "there is now");
     }
     if (now.state == OperationState::failed) {
         throw now.error.value_or(Problem{.title = "the operation failed", .code = "internal", .hint = {}})

@@ -32,36 +32,38 @@ void overlay(Json& base, const Json& top) {
     }
 }
 
-void check_ranges(const Config& config) {
-    if (config.vm.ssh_port_first == 0 || config.vm.ssh_port_first > config.vm.ssh_port_last) {
-        throw Error(ErrorCode::invalid, "vm.ssh_port_first: is zero or above vm.ssh_port_last");
-    }
-    const auto bounded = [](const char* key, int value, int high) {
+/// `where`: the files that the values are from.
+void check_ranges(const Config& config, const std::string& where) {
+    const auto bounded = [&](const char* key, int value, int high) {
         if (value < 1 || value > high) {
             throw Error(ErrorCode::invalid,
-                        fmt::format("server.{}: {} is not between 1 and {}", key, value, high));
+                        fmt::format("{}: {}: {} is not between 1 and {}", where, key, value, high));
         }
     };
-    bounded("threads", config.server.threads, 64);
-    bounded("connections", config.server.connections, 4096);
-    bounded("connections_per_user", config.server.connections_per_user, 4096);
+    bounded("vm.ssh_port_last", config.vm.ssh_port_last, 65535);
+    bounded("vm.ssh_port_first", config.vm.ssh_port_first, config.vm.ssh_port_last);
+    bounded("server.threads", config.server.threads, 64);
+    bounded("server.connections", config.server.connections, 4096);
+    bounded("server.connections_per_user", config.server.connections_per_user, 4096);
 }
 
 } // namespace
 
 Config load_config_files(const std::vector<fs::path>& files) {
     Json merged = Json::object();
+    std::string where;
     for (const fs::path& file : files) {
         if (!fs::exists(file)) {
             continue;
         }
         check_owner(file);
+        where += (where.empty() ? "" : ", ") + file.string();
         // Judged one by one, so that an error names the file and line it is in.
         static_cast<void>(load_toml<Config>(file));
         overlay(merged, toml_to_json(read_file(file), file.string()));
     }
     auto config = decode<Config>(merged);
-    check_ranges(config);
+    check_ranges(config, where);
     return config;
 }
 

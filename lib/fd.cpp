@@ -121,7 +121,11 @@ void sync_folder(const std::filesystem::path& folder) {
 }
 
 void make_folders(const std::filesystem::path& path, unsigned mode) {
-    if (path.empty() || ::mkdir(path.c_str(), mode) == 0) {
+    if (path.empty()) {
+        return;
+    }
+    if (::mkdir(path.c_str(), mode) == 0) {
+        sync_folder(path.has_parent_path() ? path.parent_path() : ".");
         return;
     }
     if (errno == ENOENT && path.has_parent_path() && path.parent_path() != path) {

@@ -51,7 +51,7 @@ void replace_file(const std::filesystem::path& path, std::string_view content, u
 /// Makes names created, renamed or removed in `folder` survive a power cut.
 void sync_folder(const std::filesystem::path& folder);
 
-/// Creates `path` and its missing parents, each with `mode`.
+/// Creates `path` and its missing parents, each with `mode`; durably.
 void make_folders(const std::filesystem::path& path, unsigned mode = 0700);
 
 /// The address of a Unix socket; throws Error (invalid) for a path longer than sockaddr_un holds (unix(7)).

@@ -61,6 +61,27 @@ std::vector<std::string_view> split(std::string_view text, char separator) {
     }
 }
 
+bool overlap(const EgressRule& a, const EgressRule& b) {
+    const bool is_any = a.protocol().empty() || b.protocol().empty();
+    const bool same_ports =
+        a.protocol() == b.protocol() && a.first_port() <= b.last_port() && b.first_port() <= a.last_port();
+    return a.destination().overlaps(b.destination()) && (is_any || same_ports);
+}
+
+/// The kernel's sets take no two that do, unless they are the same.
+void refuse_overlaps(const std::vector<EgressRule>& rules) {
+    for (auto rule = rules.begin(); rule != rules.end(); ++rule) {
+        const auto other = std::find_if(rules.begin(), rule, [&](const EgressRule& earlier) {
+            return earlier != *rule && overlap(earlier, *rule);
+        });
+        if (other != rule) {
+            throw Error(ErrorCode::invalid,
+                        fmt::format("egress '{}': overlaps with {}", rule->to_string(), other->to_string()),
+                        "leave out the one that is inside the other, or part them");
+        }
+    }
+}
+
 template <class T>
 void set_once(std::optional<T>& field, T value, std::string_view text) {
     if (field) {
@@ -88,7 +109,7 @@ EgressRule EgressRule::parse(std::string_view text) {
     std::string_view ports;
     if (text.starts_with('[')) {
         const auto [inside, rest] = part(text.substr(1), ']');
-        if (!text.ends_with(']') && (rest.size() < 2 || rest.front() != ':')) {
+        if (rest.empty() ? !text.ends_with(']') : rest.size() < 2 || rest.front() != ':') {
             refuse_rule(text, "after the bracket comes nothing or :PORT/PROTOCOL");
         }
         rule.destination_ = place_of(inside);
@@ -150,6 +171,7 @@ Egress Egress::parse(std::string_view text) {
     if (egress.rules_.size() > most_rules) {
         refuse_rule(text, "more than 64 rules");
     }
+    refuse_overlaps(egress.rules_);
     return egress;
 }
 

@@ -213,8 +213,8 @@ struct LinkCounters {
 struct NicStatus {
     int slot = 0;
     LinkCounters counters; ///< as the guest sees it: rx is what came to it
-    /// What keeps the guest from sending: "mac" (in another's name), "ip" (from another's address),
-    /// "isolated" (to other VMs of the network).
+    /// What keeps the guest from sending: "mac" (in another's name), "ip" (from another's address; "ip?": not
+    /// known), "isolated" (to other VMs of the network), "cut-off" (the packet filter has forgotten it).
     std::vector<std::string> protections;
 
     static constexpr auto fields() {

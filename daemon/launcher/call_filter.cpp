@@ -1,5 +1,6 @@
 #include "daemon/launcher/call_filter.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdint>
 #include <fcntl.h>
@@ -7,6 +8,7 @@
 #include <linux/if_tun.h>
 #include <linux/sockios.h>
 #include <memory>
+#include <netinet/in.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <sys/ioctl.h>
@@ -42,6 +44,17 @@ class CallFilter {
         check(::seccomp_rule_add_array(context_.get(), SCMP_ACT_ERRNO(ENOSYS), call, 0, nullptr), "seccomp");
     }
 
+    /// When the argument, an int, has none of these values.
+    void refuse_unless(int call, unsigned argument, std::initializer_list<scmp_datum_t> values) {
+        const scmp_datum_t last = std::max(values);
+        for (scmp_datum_t value = 0; value < last; ++value) {
+            if (std::ranges::find(values, value) == values.end()) {
+                refuse_when(call, {argument, SCMP_CMP_EQ, value, 0});
+            }
+        }
+        refuse_when(call, {argument, SCMP_CMP_GT, last, 0});
+    }
+
     void refuse_when(int call, const scmp_arg_cmp& argument) {
         check(::seccomp_rule_add_array(context_.get(), refuse, call, 1, &argument), "seccomp");
     }
@@ -61,10 +74,11 @@ class CallFilter {
 };
 
 /// The owner of a TAP may do these without privilege, and so take another VM's place on the bridge, or give
-/// its own TAP to another user. QEMU needs none of them.
+/// its own TAP to another user; and attach to all TAPs of its user. QEMU needs none of them: it gets its own
+/// TAPs attached.
 void refuse_tap_settings(CallFilter& filter) {
-    filter.refuse_commands(SCMP_SYS(ioctl), {SIOCSIFHWADDR, TUNSETOWNER, TUNSETGROUP, TUNSETPERSIST,
-                                             TUNSETLINK, TUNSETTXFILTER, TUNSETCARRIER});
+    filter.refuse_commands(SCMP_SYS(ioctl), {TUNSETIFF, SIOCSIFHWADDR, TUNSETOWNER, TUNSETGROUP,
+                                             TUNSETPERSIST, TUNSETLINK, TUNSETTXFILTER, TUNSETCARRIER});
 }
 
 void refuse_terminal_input(CallFilter& filter) {
@@ -102,6 +116,15 @@ void refuse_namespaces(CallFilter& filter) {
     }
 }
 
+/// Sockets without a file, such as X11's, are not hidden by the mount namespace. The filter sees of an
+/// address only its length: what is refused is all that is not as long as one of the internet. A Unix socket
+/// whose name has just that length is still reached, and by sendmsg, whose address is behind a pointer, any
+/// that takes datagrams.
+void refuse_unix_addresses(CallFilter& filter) {
+    filter.refuse_unless(SCMP_SYS(connect), 2, {sizeof(sockaddr_in), sizeof(sockaddr_in6)});
+    filter.refuse_unless(SCMP_SYS(sendto), 5, {0, sizeof(sockaddr_in), sizeof(sockaddr_in6)});
+}
+
 } // namespace
 
 void filter_calls(const Options& options) {
@@ -111,9 +134,9 @@ void filter_calls(const Options& options) {
     refuse_signals_to_others(filter);
     refuse_limits_of_others(filter);
     if (!options.internet) {
-        // QEMU itself only listens. Sockets without a file, such as X11's, are not hidden by the mount
-        // namespace.
-        filter.refuse_call(SCMP_SYS(connect));
+        filter.refuse_call(SCMP_SYS(connect)); // QEMU itself only listens
+    } else if (!options.own_network) {
+        refuse_unix_addresses(filter);
     }
     if (options.own_network) {
         refuse_namespaces(filter);

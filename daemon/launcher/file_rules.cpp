@@ -27,10 +27,10 @@ struct RulesetAttributes {
 
 constexpr std::uint64_t read_access = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR;
 constexpr std::uint64_t execute_access = read_access | LANDLOCK_ACCESS_FS_EXECUTE;
-/// In its runtime folder QEMU makes and replaces its sockets.
+/// In its runtime folder QEMU makes and replaces its sockets, and no files: they would fill the user's
+/// memory.
 constexpr std::uint64_t write_access = read_access | LANDLOCK_ACCESS_FS_WRITE_FILE | access_truncate |
-                                       LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_MAKE_SOCK |
-                                       LANDLOCK_ACCESS_FS_REMOVE_FILE;
+                                       LANDLOCK_ACCESS_FS_MAKE_SOCK | LANDLOCK_ACCESS_FS_REMOVE_FILE;
 constexpr std::uint64_t device_access =
     LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE | access_device_ioctl;
 /// Those of them that a rule about a file may name.
@@ -100,7 +100,7 @@ class Ruleset {
     int fd_;
 };
 
-void allow_system(const Ruleset& rules, const Options& options) {
+void allow_system(const Ruleset& rules) {
     rules.allow("/usr", execute_access);
     // The unit leaves nothing in /run but the resolver's files.
     for (const char* folder : {"/etc", "/proc", "/sys", "/run"}) {
@@ -109,9 +109,6 @@ void allow_system(const Ruleset& rules, const Options& options) {
     for (const char* device :
          {"/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/kvm"}) {
         rules.allow_if_there(device, device_access);
-    }
-    if (options.taps) {
-        rules.allow("/dev/net/tun", device_access);
     }
 }
 
@@ -131,7 +128,7 @@ void confine_files(const Options& options) {
         return;
     }
     const Ruleset rules(version, options.internet);
-    allow_system(rules, options);
+    allow_system(rules);
     for (const std::string& path : options.read_only) {
         rules.allow(path, read_access);
     }

@@ -5,10 +5,12 @@
 #include "daemon/launcher/file_rules.hpp"
 #include "daemon/launcher/last_words.hpp"
 #include "daemon/launcher/sandbox.hpp"
+#include "daemon/launcher/tap.hpp"
 
 #include <cerrno>
 #include <cstdio>
 #include <exception>
+#include <fcntl.h>
 #include <stdexcept>
 #include <sys/resource.h>
 #include <system_error>
@@ -48,6 +50,19 @@ void drop_inheritance() {
     }
 }
 
+/// The only ones that QEMU ever has: what follows lets it attach to none.
+void attach_taps(const Options& options) {
+    for (const Tap& tap : options.taps) {
+        const int attached = attach_tap(tap.name);
+        if (::dup2(attached, tap.descriptor) < 0 || ::fcntl(tap.descriptor, F_SETFD, 0) < 0) {
+            throw std::system_error(errno, std::generic_category(), "the descriptor of " + tap.name);
+        }
+        if (attached != tap.descriptor) {
+            ::close(attached);
+        }
+    }
+}
+
 int run(const Options& options) {
     if (options.check) {
         return check(options);
@@ -61,6 +76,7 @@ int run(const Options& options) {
         return no_sandbox;
     }
     drop_inheritance();
+    attach_taps(options);
     confine_files(options);
     filter_calls(options);
     become(options.command);

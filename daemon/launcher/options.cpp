@@ -1,6 +1,8 @@
 #include "daemon/launcher/options.hpp"
 
 #include <algorithm>
+#include <charconv>
+#include <linux/if.h>
 #include <stdexcept>
 
 namespace capsul::launcher {
@@ -13,18 +15,34 @@ void require_absolute(const std::string& path, const std::string& what) {
 }
 
 void take_net(Options& options, const std::string& kind) {
-    if (kind == "user") {
-        options.internet = true;
-    } else if (kind == "tap") {
-        options.taps = true;
-    } else {
-        throw std::invalid_argument("--net takes user or tap, not \"" + kind + "\"");
+    if (kind != "user") {
+        throw std::invalid_argument("--net takes user, not \"" + kind + "\"");
     }
+    options.internet = true;
+}
+
+void take_tap(Options& options, const std::string& text) {
+    constexpr int first = 3; // after the standard streams
+    Tap tap;
+    const char* const end = text.data() + text.size();
+    const auto [rest, error] = std::from_chars(text.data(), end, tap.descriptor);
+    if (error == std::errc() && rest != end && *rest == '=') {
+        tap.name.assign(rest + 1, end);
+    }
+    if (tap.descriptor < first || tap.name.empty() || tap.name.size() >= IFNAMSIZ) {
+        throw std::invalid_argument("--tap takes a descriptor from 3 on and a TAP, as in 10=tap0, not \"" +
+                                    text + "\"");
+    }
+    options.taps.push_back(std::move(tap));
 }
 
 void take(Options& options, const std::string& option, const std::string& value) {
     if (option == "--net") {
         take_net(options, value);
+        return;
+    }
+    if (option == "--tap") {
+        take_tap(options, value);
         return;
     }
     if (option != "--ro" && option != "--rw") {

@@ -14,17 +14,23 @@ Runs PROGRAM, the QEMU of a VM, if the sandbox of the VM's unit is there, and na
   --ro PATH    a file or folder it may read
   --rw PATH    a file or folder it may read and write
   --net user   it may use internet sockets (user-mode networking)
-  --net tap    it may attach to TAP interfaces
+  --tap FD=TAP it gets this descriptor of a TAP interface, and attaches to no other
   --check      runs nothing, tells what of the sandbox is missing here, and what the kernel can add to it
 Options may be repeated. Exit status: 2 wrong usage, 78 the sandbox is not there, 1 another failure.
 )";
+
+/// A TAP interface and the number of the descriptor by which QEMU gets it.
+struct Tap {
+    int descriptor = -1;
+    std::string name;
+};
 
 /// What QEMU is started with and what it may use.
 struct Options {
     std::vector<std::string> read_only;
     std::vector<std::string> writable;
     bool internet = false;
-    bool taps = false;
+    std::vector<Tap> taps;
     /// It makes a network namespace and sets it up, before it runs a program that makes none (capsul-dhcp).
     bool own_network = false;
     bool check = false;

@@ -52,13 +52,36 @@ void remove_elements(Sets& sets, const Name& bridge) {
     static_cast<void>(sets.replace(bridge_sets, is_old, {})); // no tables: nothing to remove
 }
 
-/// Another network of the host's would be cut off, or its addresses taken.
-void require_free(const Array<InterfaceAddress>& present, int bridge, const Cidr& wanted) {
-    const auto clashes = [&](const InterfaceAddress& one) {
-        return one.index != bridge && !one.link_scope && one.address.overlaps(wanted);
-    };
-    if (std::any_of(present.begin(), present.end(), clashes)) {
-        die(Exit::refused, "the network overlaps with that of another interface");
+/// Another network of the host's would be cut off, or its addresses taken. The lowest index of an interface
+/// that has such a network.
+std::optional<int> find_clash(const Array<InterfaceAddress>& present, int bridge, const Cidr& wanted) {
+    std::optional<int> lowest;
+    for (const InterfaceAddress& one : present) {
+        if (one.index != bridge && !one.link_scope && one.address.overlaps(wanted)) {
+            lowest = std::min(lowest.value_or(one.index), one.index);
+        }
+    }
+    return lowest;
+}
+
+[[noreturn]] void refuse_clash() {
+    die(Exit::refused, "the network overlaps with that of another interface");
+}
+
+/// After an address was set: of two that were set at the same moment the higher index gives way, for which
+/// the lower one waits, a while. Who does not give way was there before.
+bool stays_free(Links& links, int bridge, const Cidr& wanted) {
+    Patience patience;
+    Array<InterfaceAddress> present;
+    while (true) {
+        links.list_addresses(present);
+        const auto other = find_clash(present, bridge, wanted);
+        if (!other) {
+            return true;
+        }
+        if (*other < bridge || !patience.wait()) {
+            return false;
+        }
     }
 }
 
@@ -147,6 +170,7 @@ void remove_bridge(const Caller& caller, Links& links, Sets& sets, const Name& n
     remove_elements(sets, name);
     if (link) {
         links.remove(link->index);
+        remove_elements(sets, name); // that came meanwhile
     }
 }
 
@@ -160,15 +184,21 @@ void add_address(const Caller& caller, Links& links, const Arguments& arguments)
     if (has_address(present, bridge.index, arguments.address)) {
         return;
     }
-    require_free(present, bridge.index, arguments.address);
+    if (find_clash(present, bridge.index, arguments.address)) {
+        refuse_clash();
+    }
     const int error = links.add_address(bridge.index, arguments.address);
     if (error != 0 && error != EEXIST) { // somebody was quicker
         die_errno(error, "the address cannot be set");
     }
+    if (error == 0 && !stays_free(links, bridge.index, arguments.address)) {
+        links.remove_address(bridge.index, arguments.address);
+        refuse_clash();
+    }
 }
 
 void set_egress(const Caller& caller, Links& links, Sets& sets, const Arguments& arguments) {
-    static_cast<void>(own_bridge(caller, links, arguments.name));
+    const Link bridge = own_bridge(caller, links, arguments.name);
     if (!caller.policy.allows_nat(caller.uid)) {
         die(Exit::refused, "the policy has no \"nat own\" line for you");
     }
@@ -180,6 +210,10 @@ void set_egress(const Caller& caller, Links& links, Sets& sets, const Arguments&
     }
     if (error == ENOENT) {
         die_without_tables();
+    }
+    if (!links.find(bridge.index)) {
+        remove_elements(sets, arguments.name);
+        die(Exit::refused, "%s was taken away meanwhile", arguments.name.text.data());
     }
 }
 

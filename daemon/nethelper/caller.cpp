@@ -44,9 +44,14 @@ bool fits_bridge_quota(const Caller& caller, Links& links, int self) {
     };
     Array<Link> all;
     list_settled(links, all, unmarked);
+    // What was left half-made counts before one more is made, or whoever is killed often enough has any
+    // number.
+    const auto half_made = [&](const Link& link) {
+        return self == 0 ? !link.marked && link.name.starts_with(caller.prefix) : unmarked(link);
+    };
     const auto counts = [&](const Link& link) {
         return link.index != self && link.kind == Kind::bridge &&
-               (link.belongs_to(caller.uid) || unmarked(link));
+               (link.belongs_to(caller.uid) || half_made(link));
     };
     return std::count_if(all.begin(), all.end(), counts) <
            caller.policy.quota(caller.uid, Grant::bridge, own_bridges);

@@ -45,6 +45,18 @@ ndmsg fdb_header(int port, std::uint16_t state, std::uint8_t flags) {
     return header;
 }
 
+void begin_address(Messages& message, std::uint16_t type, std::uint16_t flags, int index,
+                   const Cidr& address) {
+    ifaddrmsg header{};
+    header.ifa_family = address.address.family;
+    header.ifa_prefixlen = address.length;
+    header.ifa_index = static_cast<unsigned>(index);
+    const Bytes bytes = std::as_bytes(std::span(address.address.bytes)).first(address.address.bits() / 8);
+    message.begin(type, flags, header);
+    message.put(IFA_LOCAL, bytes);
+    message.put(IFA_ADDRESS, bytes);
+}
+
 } // namespace
 
 Links::Links() : netlink_(NETLINK_ROUTE) {}
@@ -240,6 +252,14 @@ void Links::set_up(int index) {
     require(message, "the interface cannot be set up");
 }
 
+void Links::set_down(int index) {
+    ifinfomsg header = link_header(index);
+    header.ifi_change = IFF_UP;
+    Messages message;
+    message.begin(RTM_SETLINK, NLM_F_ACK, header);
+    require(message, "the interface cannot be set down");
+}
+
 void Links::remove(int index) {
     Messages message;
     message.begin(RTM_DELLINK, NLM_F_ACK, link_header(index));
@@ -250,20 +270,19 @@ void Links::remove(int index) {
 }
 
 int Links::add_address(int index, const Cidr& address) {
-    ifaddrmsg header{};
-    header.ifa_family = address.address.family;
-    header.ifa_prefixlen = address.length;
-    header.ifa_index = static_cast<unsigned>(index);
-    const Bytes bytes = std::as_bytes(std::span(address.address.bytes)).first(address.address.bits() / 8);
     Messages message;
-    message.begin(RTM_NEWADDR, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, header);
-    message.put(IFA_LOCAL, bytes);
-    message.put(IFA_ADDRESS, bytes);
+    begin_address(message, RTM_NEWADDR, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, index, address);
     if (address.address.family == AF_INET6) {
         // A bridge without ports has no carrier: the search for a duplicate would never end.
         message.put_value(IFA_FLAGS, std::uint32_t{IFA_F_NODAD});
     }
     return netlink_.run(message);
+}
+
+void Links::remove_address(int index, const Cidr& address) {
+    Messages message;
+    begin_address(message, RTM_DELADDR, NLM_F_ACK, index, address);
+    require(message, "the address cannot be taken away");
 }
 
 void Links::require(Messages& message, const char* what) {

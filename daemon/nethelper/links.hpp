@@ -57,9 +57,11 @@ class Links {
     [[nodiscard]] int fix_mac(int port, const Mac& mac);
     void forget_mac(int port, const Mac& mac);
     void set_up(int index);
+    void set_down(int index);
     void remove(int index);
     /// EEXIST when it is there.
     [[nodiscard]] int add_address(int index, const Cidr& address);
+    void remove_address(int index, const Cidr& address);
 
   private:
     [[nodiscard]] std::optional<Link> find_one(Messages& question);

@@ -30,7 +30,8 @@ Link find_bridge(const Caller& caller, Links& links, const Name& name) {
     if (name.starts_with(caller.prefix)) {
         return own_bridge(caller, links, name);
     }
-    if (caller.policy.quota(caller.uid, Grant::tap, name.view()) == 0) {
+    // A bridge that is called what the policy calls the caller's own has no line.
+    if (name.view() == own_bridges || caller.policy.quota(caller.uid, Grant::tap, name.view()) == 0) {
         die(Exit::refused, "the policy has no \"tap %s\" line for you", name.text.data());
     }
     const auto link = links.find(name);
@@ -127,21 +128,7 @@ void tell_unpinned(const Plug& plug, bool pinned) {
     }
 }
 
-/// Until it is kept, at the very end, it goes with this process. False when the name is taken.
-bool create(const Caller& caller, Links& links, Sets& sets, const Plug& plug) {
-    Array<Link> present;
-    if (!fits_tap_quota(caller, links, plug.bridge, 0, present)) {
-        refuse_quota(caller, plug);
-    }
-    if (plug.guest && links.knows_mac(plug.bridge.index, *plug.guest)) {
-        refuse_mac(plug);
-    }
-    TapDevice device;
-    if (device.create(plug.name) != 0) {
-        return false;
-    }
-    device.give_to(caller.uid);
-    const int index = links.index_of(plug.name);
+void put_into_bridge(const Caller& caller, Links& links, int index, const Plug& plug) {
     const int error = links.configure_tap(index, caller.uid, plug.mac, plug.bridge.mtu, plug.bridge.index);
     if (error == EXFULL) {
         die(Exit::refused, "bridge full: %s has as many ports as the kernel allows",
@@ -150,6 +137,30 @@ bool create(const Caller& caller, Links& links, Sets& sets, const Plug& plug) {
     if (error != 0) {
         die_errno(error, "the TAP cannot be plugged in");
     }
+}
+
+/// Until it is kept, at the very end, it goes with this process. False when the name is taken: what is in the
+/// way may be the TAP itself, made since it was looked for.
+bool create(const Caller& caller, Links& links, Sets& sets, const Plug& plug) {
+    Array<Link> present;
+    const bool fits = fits_tap_quota(caller, links, plug.bridge, 0, present);
+    const bool knows_mac = plug.guest && links.knows_mac(plug.bridge.index, *plug.guest);
+    if ((!fits || knows_mac) && links.find(plug.name)) {
+        return false;
+    }
+    if (!fits) {
+        refuse_quota(caller, plug);
+    }
+    if (knows_mac) {
+        refuse_mac(plug);
+    }
+    TapDevice device;
+    if (device.create(plug.name) != 0) {
+        return false;
+    }
+    device.give_to(caller.uid);
+    const int index = links.index_of(plug.name);
+    put_into_bridge(caller, links, index, plug);
     links.set_port(index, plug.port);
     if (plug.guest) {
         fix_mac(links, index, plug);
@@ -184,6 +195,21 @@ bool has_guest_mac(Links& links, int index, const Plug& plug) {
     });
 }
 
+/// One whose bridge was taken away, and is there again. It is down until its port is locked: its guest may be
+/// running.
+void plug_in_again(const Caller& caller, Links& links, int index, const Plug& plug) {
+    Array<Link> all;
+    if (!fits_tap_quota(caller, links, plug.bridge, index, all)) {
+        refuse_quota(caller, plug);
+    }
+    links.set_down(index);
+    put_into_bridge(caller, links, index, plug);
+    if (!fits_tap_quota(caller, links, plug.bridge, index, all)) {
+        links.remove(index);
+        refuse_quota(caller, plug);
+    }
+}
+
 /// Whatever the TAP's user may have changed, by the rights that come with owning it, is as it was.
 void refresh(Links& links, Sets& sets, uid_t owner, int index, const Plug& plug) {
     if (plug.guest && !has_guest_mac(links, index, plug)) {
@@ -203,7 +229,8 @@ void refresh(Links& links, Sets& sets, uid_t owner, int index, const Plug& plug)
 }
 
 void require_ours(const Caller& caller, const Link& link, const Plug& plug) {
-    if (link.kind != Kind::tap || !link.belongs_to(caller.uid) || link.master != plug.bridge.index) {
+    const bool elsewhere = link.master != 0 && link.master != plug.bridge.index;
+    if (link.kind != Kind::tap || !link.belongs_to(caller.uid) || elsewhere) {
         die(Exit::refused, "%s is there, and no TAP of yours on %s", plug.name.text.data(),
             plug.bridge.name.text.data());
     }
@@ -222,12 +249,19 @@ std::optional<Link> find_settled(Links& links, const Name& name) {
     return link;
 }
 
+void restore(const Caller& caller, Links& links, Sets& sets, const Link& link, const Plug& plug) {
+    if (link.master == 0) {
+        plug_in_again(caller, links, link.index, plug);
+    }
+    refresh(links, sets, caller.uid, link.index, plug);
+}
+
 void plug_in(const Caller& caller, Links& links, Sets& sets, const Plug& plug) {
     auto link = find_settled(links, plug.name);
     if (link) {
         require_ours(caller, *link, plug);
         if (link->tap_user == caller.uid && link->tap_group == nobody) {
-            refresh(links, sets, caller.uid, link->index, plug);
+            restore(caller, links, sets, *link, plug);
             return;
         }
         links.remove(link->index); // given away by who owned it
@@ -241,7 +275,7 @@ void plug_in(const Caller& caller, Links& links, Sets& sets, const Plug& plug) {
         die(Exit::refused, "%s is being made by another process", plug.name.text.data());
     }
     require_ours(caller, *link, plug);
-    refresh(links, sets, caller.uid, link->index, plug);
+    restore(caller, links, sets, *link, plug);
 }
 
 } // namespace

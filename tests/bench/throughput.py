@@ -69,8 +69,9 @@ def bare_config(text, tap, log):
             options = {"backend": "file", "path": log}
         if options.get("driver") == "virtio-net-pci":
             del options["bus"]
-        if "ifname" in options:
-            options["ifname"] = tap
+        if "fd" in options:  # which capsul-run opens
+            del options["fd"]
+            options |= {"ifname": tap, "script": "no", "downscript": "no"}
         lines += [head, *(f'  {key} = "{value}"' for key, value in options.items()), ""]
     return "\n".join(lines) + "\n"
 

@@ -57,7 +57,7 @@ class Targets:
         self.file = given["file"]  # and a file
         self.abstract = given["abstract"]  # an abstract socket somebody listens on
         self.data = given["data"]  # a folder of the user's that is not in a home
-        self.tap = given["tap"]  # a TAP of the user's
+        self.tap = given["tap"]  # a TAP of the user's that is not the VM's
 
 
 ATTEMPTS = {}
@@ -545,8 +545,7 @@ def terminal_input(t):
 
 
 @contextlib.contextmanager
-def attached(t):
-    """A descriptor that QEMU would have of its TAP."""
+def new_attached(t):
     tunsetiff, tap_without_header = 0x400454CA, 0x1002
     tun = os.open("/dev/net/tun", os.O_RDWR)
     try:
@@ -556,6 +555,19 @@ def attached(t):
         os.close(tun)
 
 
+@contextlib.contextmanager
+def attached(t):
+    """The descriptor that QEMU has of its TAP from capsul-run; where there is none, one of our own."""
+    tungetiff, from_capsul_run = 0x800454D2, 10
+    try:
+        fcntl.ioctl(from_capsul_run, tungetiff, bytes(40))
+    except OSError:
+        with new_attached(t) as tun:
+            yield tun
+    else:
+        yield from_capsul_run
+
+
 def with_address(t, last_byte):
     ethernet = 1
     return struct.pack("16sH6s16x", t.tap.encode(), ethernet, bytes([2, 0, 0, 0, 0, last_byte]))
@@ -563,7 +575,7 @@ def with_address(t, last_byte):
 
 @attempt
 def attach_a_tap(t):
-    with attached(t):
+    with new_attached(t):
         pass
 
 

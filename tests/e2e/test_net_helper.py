@@ -127,6 +127,33 @@ def test_frames_go_only_where_they_should(net):
     assert got == [receivers for _, receivers in frames]
 
 
+def test_a_tap_whose_bridge_was_made_anew_is_plugged_in_again(net):
+    def picture():
+        tap = net.link("cap-t1")
+        return (tap["ifindex"], tap["master"], "UP" in tap["flags"], tap["linkinfo"]["info_slave_data"]["locked"],
+                tap["linkinfo"]["info_slave_data"]["learning"], tap["linkinfo"]["info_slave_data"]["isolated"],
+                net.fixed_macs("cap-t1"), net.elements())
+
+    words = ["tap-add", "cap-t1", "cap-n1", MAC, "--ip", "10.80.0.2", "--isolated"]
+    net.helper("bridge-add", "cap-n1")
+    net.helper(*words)
+    before = picture()
+    net.run("ip link del cap-n1")
+    net.helper("bridge-add", "cap-n1")
+    net.helper(*words)
+    assert picture() == before
+
+
+def test_a_tap_that_is_plugged_in_again_counts(net):
+    net.helper("bridge-add", "cap-n1")
+    net.helper("tap-add", "cap-t1", "cap-n1", MAC)
+    net.run("ip link del cap-n1")
+    net.helper("bridge-add", "cap-n1")
+    for i in range(8):
+        net.helper("tap-add", f"cap-u{i}", "cap-n1", f"02:00:00:00:03:{i:02x}")
+    assert "allows 8 TAPs" in net.refused(REFUSED, "tap-add", "cap-t1", "cap-n1", MAC)
+
+
 def test_egress_replaces_what_was(net):
     net.helper("bridge-add", "cap-n1")
     for words, elements, told in [
@@ -306,9 +333,8 @@ def test_a_bridge_that_the_administrator_took_away(net):
     for words in (["tap-add", "cap-t2", "br0", MAC2], ["tap-add", "cap-t1", "br0", MAC]):
         assert "there is no bridge br0" in net.refused(REFUSED, *words)
     net.run("ip link del br9; ip link add br0 type bridge")
-    net.refused(REFUSED, "tap-add", "cap-t1", "br0", MAC)
-    net.helper("tap-del", "cap-t1")
     net.helper("tap-add", "cap-t1", "br0", MAC)
+    assert net.link("cap-t1")["master"] == "br0" and net.fixed_macs("cap-t1") == [MAC]
 
 
 # ---------------------------------------------------------------------------------------------------------- the policy
@@ -469,19 +495,21 @@ def test_an_unprivileged_debugger_takes_the_capability_away(net):
 
 
 def racing(net, command):
-    """How many of 60 that start at the same moment succeed; each other must be refused."""
-    script = (f"import subprocess; H = '{HELPER}'\n"
-              f"p = [subprocess.Popen([H, *w.split()], stderr=subprocess.DEVNULL) for w in {command!r}]\n"
-              "print(*(one.wait() for one in p))")
-    codes = net.run(["python3", "-c", script], user="alice", timeout=300).stdout.split()
-    assert len(codes) == 60 and set(codes) <= {"0", "1"}, codes
-    return codes.count("0")
+    """How many of 60 that start at the same moment succeed, and what the others said; each of them must be refused."""
+    script = (f"import json, subprocess; H = '{HELPER}'\n"
+              f"p = [subprocess.Popen([H, *w.split()], stderr=subprocess.PIPE, text=True) for w in {command!r}]\n"
+              "said = [one.communicate()[1] for one in p]\n"
+              "print(json.dumps([[one.returncode, words] for one, words in zip(p, said)]))")
+    ended = json.loads(net.run(["python3", "-c", script], user="alice", timeout=300).stdout)
+    codes = [code for code, _ in ended]
+    assert len(codes) == 60 and set(codes) <= {0, 1}, ended
+    return codes.count(0), sorted({words for code, words in ended if code})
 
 
 def test_sixty_racing_for_eight_places(net):
     taps = [f"tap-add cap-r{i} br0 02:00:00:00:03:{i:02x} --ip 203.0.113.20" for i in range(60)]
     for _ in range(3):
-        assert racing(net, taps) == 8
+        assert racing(net, taps)[0] == 8
         made = net.names("cap-r")
         assert len(made) == 8 == len(net.elements()["known4"])
         for name in made:
@@ -492,13 +520,45 @@ def test_sixty_racing_for_eight_places(net):
 def test_sixty_racing_for_the_own_bridges(net):
     net.helper("bridge-add", "cap-n1")
     net.helper("bridge-add", "cap-n2")
-    assert racing(net, [f"tap-add cap-r{i} cap-n{i % 2 + 1} 02:00:00:00:03:{i:02x}" for i in range(60)]) == 8
-    assert racing(net, [f"bridge-add cap-m{i}" for i in range(60)]) == 2
+    assert racing(net, [f"tap-add cap-r{i} cap-n{i % 2 + 1} 02:00:00:00:03:{i:02x}" for i in range(60)])[0] == 8
+    assert racing(net, [f"bridge-add cap-m{i}" for i in range(60)])[0] == 2
     assert len(net.names("cap-m")) == 2
 
 
+def test_a_bridge_that_is_called_own_is_nobodys_own(net):
+    net.run("ip link add own type bridge")
+    assert 'no "tap own" line' in net.refused(REFUSED, "tap-add", "cap-t1", "own", MAC)
+
+
+def test_whoever_is_killed_has_no_more_bridges_for_it(net):
+    """While there is one of which cannot be told whose it is, each waits for two seconds after it has made its own."""
+    net.run("ip link add cap-h0 type bridge")
+    as_alice(net, "for i in $(seq 8); do $H bridge-add cap-k$i 2>&- & sleep 0.5; kill -9 $! 2>&-; wait; done")
+    assert len(net.names("cap-")) <= 4
+    for name in net.names("cap-"):
+        net.helper("bridge-add", name)  # what was left can be used, and
+        net.helper("bridge-del", name)  # be removed
+
+
+def test_networks_that_are_set_at_the_same_moment_do_not_overlap(net):
+    for bridge in range(4):
+        net.helper("bridge-add", f"cap-n{bridge}")
+    for _ in range(4):  # a bridge has at most 16 addresses
+        said = as_alice(net, "for r in $(seq 60); do for i in 0 1 2 3; do $H addr-add cap-n$i 10.80.$r.$((i + 1))/24 2>&- & done; "
+                             "wait; done; ip -o -4 addr show | "
+                             "awk '/cap-n/ { split($4, a, \".\"); print a[3] }' | sort | uniq -d").stdout
+        assert said == ""
+        net.run("for i in 0 1 2 3; do ip addr flush dev cap-n$i; done")
+
+
+def test_egress_of_a_bridge_that_goes_away_leaves_nothing(net):
+    as_alice(net, "for r in $(seq 50); do $H bridge-add cap-n1; for i in 1 2 3; do $H egress cap-n1 full 2>&- & done; "
+                  "$H bridge-del cap-n1; wait; done")
+    assert net.elements() == {} and net.names("cap-") == []
+
+
 def test_sixty_of_the_same_are_one(net):
-    assert racing(net, [f"tap-add cap-t1 br0 {MAC} --ip 203.0.113.20"] * 60) == 60
+    assert racing(net, [f"tap-add cap-t1 br0 {MAC} --ip 203.0.113.20"] * 60) == (60, [])
     assert net.fixed_macs("cap-t1") == [MAC] and net.elements()["known4"] == [f"cap-t1 . {MAC} . 203.0.113.20"]
 
 

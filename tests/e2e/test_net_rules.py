@@ -244,3 +244,37 @@ def test_another_mac_is_dropped_even_by_an_unlocked_port(net, name):
         assert not net.arrives(net.a, frame, net.b)
         with net.elements("bridge", trunks="cap-a"):
             assert net.arrives(net.a, frame, net.b)
+
+
+@pytest.mark.parametrize("last", range(2, 16))
+def test_what_is_for_the_bridge_itself_does_not_get_past_it(net, last):
+    """The host would take it for a frame from the TAP, whatever the MAC and address are."""
+    liar = "02:00:00:00:00:77"
+    frame = frames.ethernet(liar, f"01:80:c2:00:00:{last:02x}", ARP, frames.arp(liar, "10.80.0.66", GATEWAY4))
+
+    def is_reply(got):
+        return got[12:14] == b"\x08\x06" and got[20:22] == b"\0\2"
+
+    assert not net.arrives(net.a, frame, net.a, is_reply)
+    with net.without_rules("arp"):
+        assert net.arrives(net.a, frame, net.a, is_reply), "the host would not have answered without a rule either"
+
+
+SOLICIT = frames.ip6(B_LOCAL, "ff02::1:2", UDP, frames.udp(B_LOCAL, "ff02::1:2", 546, 547, b"\1\0\0\1"))
+REQUESTS_OF_B = {
+    "dhcp": frames.ethernet(B, frames.BROADCAST, IP4, frames.ip4(
+        NOBODY4, EVERYBODY4, UDP, frames.udp(NOBODY4, EVERYBODY4, 68, 67, frames.dhcp(B, 1)))),
+    "dhcpv6": frames.ethernet(B, "33:33:00:01:00:02", IP6, SOLICIT),
+    "router solicitation": frames.ethernet(B, "33:33:00:00:00:02", IP6, frames.ip6(
+        B_LOCAL, "ff02::2", ICMP6, frames.icmp6(B_LOCAL, "ff02::2", 133, bytes(4) + frames.lladdr(1, B)))),
+}
+
+
+@pytest.mark.parametrize("frame", REQUESTS_OF_B.values(), ids=REQUESTS_OF_B)
+def test_who_asks_all_the_time_holds_nobody_up(net, frame):
+    net.a.forget()
+    for _ in range(400):
+        net.b.send(frame)
+    net.a.gets(frame, 0)
+    assert net.a.seen.count(frame) < 300
+    assert net.arrives(net.a, HONEST["dhcp discover"], net.b)

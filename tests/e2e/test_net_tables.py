@@ -3,7 +3,7 @@
 import pytest
 from conftest import install_stage
 
-OURS = "bridge capsul", "inet capsul"
+OURS = "bridge capsul", "inet capsul", "arp capsul"
 
 
 @pytest.fixture(scope="module")

@@ -354,13 +354,13 @@ TEST(Client, ThrowsTheErrorOfAnOperation) {
     EXPECT_EQ(error.hint(), "serial:\nline");
 }
 
-TEST(Client, NamesTheOperationWhenTheDaemonGoesAwayMeanwhile) {
+TEST(Client, TellsWhereToLookWhenTheDaemonGoesAwayMeanwhile) {
     for (const bool complete : {true, false}) {
         Server server({operation_script({operation_json("running") + "\n"}, complete)});
         Client client(server.socket());
         const Error error = error_of([&] { client.call(VmStart{Name::parse("web")}); });
         EXPECT_EQ(error.code(), ErrorCode::unreachable);
-        EXPECT_NE(error.hint().find(operation_id), std::string::npos) << error.hint();
+        EXPECT_NE(error.hint().find("`capsulctl vm show`"), std::string::npos) << error.hint();
     }
 }
 

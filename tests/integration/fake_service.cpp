@@ -45,6 +45,8 @@ FakeService::FakeService(std::string name, UnitFolders folders)
 void FakeService::start() {
     result_ = "success";
     main_status_ = 0;
+    reload_run_ = {};
+    stop_post_run_ = {};
     make_runtime_folders();
     set_state("activating", "start-pre");
     enter(Phase::start_pre);
@@ -62,6 +64,12 @@ void FakeService::stop() {
     } else {
         terminate();
     }
+}
+
+void FakeService::reload() {
+    reload_run_ = {};
+    set_state("reloading", "reload");
+    enter(Phase::reload);
 }
 
 bool FakeService::kill(int signal) {
@@ -102,6 +110,8 @@ const std::vector<UnitCommand>& FakeService::commands() const {
         return file_.start;
     case Phase::start_post:
         return file_.start_post;
+    case Phase::reload:
+        return file_.reload;
     case Phase::stop:
         return file_.stop;
     case Phase::stop_post:
@@ -155,6 +165,8 @@ void FakeService::run_next() {
     UnitProcess& process = phase_ == Phase::start ? main_ : control_;
     if (phase_ == Phase::start) {
         main_start_usec_ = now_usec<std::chrono::steady_clock>();
+    } else if (CommandRun* const run = run_to_note()) {
+        run->start_usec = now_usec<std::chrono::steady_clock>();
     }
     try {
         process = UnitProcess(command, environment(), folders_.runtime / (name_ + ".log"));
@@ -177,6 +189,7 @@ void FakeService::phase_done() {
     case Phase::start:
         enter(Phase::start_post);
         break;
+    case Phase::reload:
     case Phase::start_post:
         phase_ = Phase::none;
         if (main_) {
@@ -199,11 +212,20 @@ void FakeService::phase_done() {
     }
 }
 
+FakeService::CommandRun* FakeService::run_to_note() {
+    return phase_ == Phase::reload ? &reload_run_ : phase_ == Phase::stop_post ? &stop_post_run_ : nullptr;
+}
+
 void FakeService::on_control_ended(int status) {
+    if (CommandRun* const run = run_to_note()) {
+        run->status = status;
+    }
     const bool ignored = commands().at(next_command_ - 1).ignore_failure;
     const std::string result = ignored ? "success" : result_of(status);
     if (result == "success") {
         run_next();
+    } else if (phase_ == Phase::reload) {
+        phase_done(); // it stays up
     } else if (phase_ == Phase::start_pre || phase_ == Phase::start_post || phase_ == Phase::stop) {
         fail(result);
     } else {

@@ -19,6 +19,8 @@ class FakeService {
     void load() { file_ = load_unit(folders_, name_); }
     void start();
     void stop();
+    /// Of one that is active.
+    void reload();
     /// False when there is no main process.
     bool kill(int signal);
     void reset_failed();
@@ -40,11 +42,20 @@ class FakeService {
     [[nodiscard]] int main_status() const { return main_status_; }
     [[nodiscard]] std::uint64_t active_enter_usec() const { return active_enter_usec_; }
     [[nodiscard]] std::uint64_t main_start_usec() const { return main_start_usec_; } ///< CLOCK_MONOTONIC
+    [[nodiscard]] bool reload_failed() const { return reload_run_.status != 0; }
+
+    /// The last run of a command, as far as there was one.
+    struct CommandRun {
+        std::uint64_t start_usec = 0; ///< CLOCK_MONOTONIC
+        int status = 0;               ///< wait(2)
+    };
+    [[nodiscard]] const CommandRun& reload_run() const { return reload_run_; }
+    [[nodiscard]] const CommandRun& stop_post_run() const { return stop_post_run_; }
     /// Grows with every change of state.
     [[nodiscard]] unsigned changes() const { return changes_; }
 
   private:
-    enum class Phase { none, start_pre, start, start_post, stop, term, stop_post };
+    enum class Phase { none, start_pre, start, start_post, reload, stop, term, stop_post };
 
     [[nodiscard]] const std::vector<UnitCommand>& commands() const;
     [[nodiscard]] std::map<std::string, std::string> environment() const;
@@ -53,6 +64,7 @@ class FakeService {
     void run_next();
     void phase_done();
     void on_control_ended(int status);
+    CommandRun* run_to_note();
     void on_main_ended(int status);
     void on_deadline();
     void fail(const std::string& result);
@@ -70,6 +82,8 @@ class FakeService {
     std::uint64_t active_enter_usec_ = 0;
     std::uint64_t main_start_usec_ = 0;
     int main_status_ = 0;
+    CommandRun reload_run_;
+    CommandRun stop_post_run_;
     unsigned changes_ = 0;
     Phase phase_ = Phase::none;
     std::size_t next_command_ = 0;

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <csignal>
 #include <cstring>
 #include <fmt/format.h>
 #include <fnmatch.h>
@@ -16,6 +17,7 @@
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <systemd/sd-bus.h>
 #include <thread>
 #include <unistd.h>
@@ -98,6 +100,7 @@ UniqueFd listen_unix(const fs::path& path) {
 struct Job {
     std::uint32_t id = 0;
     bool starts = false;
+    bool reloads = false;
     bool begun = false;
     std::vector<std::string> asked{}; ///< required units that were started for it
     MessagePtr unanswered;            ///< the call, when the answer is to come after the end
@@ -166,6 +169,14 @@ void append_service_properties(sd_bus_message* m, const FakeService& s, const st
     property("ExecMainStatus", "i", s.main_status());
     property("ExecMainStartTimestampMonotonic", "t", s.main_start_usec());
     property("SyslogIdentifier", "s", s.file().syslog_identifier.c_str());
+    const auto run = [&](const char* name, const FakeService::CommandRun& last) {
+        const bool exited = WIFEXITED(last.status);
+        property(name, "a(sasbttttuii)", 1, "/bin/true", 1, "/bin/true", 0, std::uint64_t{0}, last.start_usec,
+                 std::uint64_t{0}, std::uint64_t{0}, 0U, exited ? CLD_EXITED : CLD_KILLED,
+                 exited ? WEXITSTATUS(last.status) : WTERMSIG(last.status));
+    };
+    run("ExecReload", s.reload_run());
+    run("ExecStopPost", s.stop_post_run());
 }
 
 void append_properties(sd_bus_message* message, const FakeService& service, const std::string& interface,
@@ -213,7 +224,7 @@ class FakeSystemd::Manager {
     void answer_manager(const std::string& member, sd_bus_message* message);
     void answer_properties(const std::string& member, sd_bus_message* message);
     void answer_list(sd_bus_message* message);
-    void answer_job(sd_bus_message* message, bool starts);
+    void answer_job(sd_bus_message* message, bool starts, bool reloads);
     void answer_kill(sd_bus_message* message);
     void reload();
 
@@ -229,7 +240,8 @@ class FakeSystemd::Manager {
     bool progress_job(const UnitPtr& unit);
     bool is_ready(Unit& unit);
     bool has_tried_wanted(Unit& unit);
-    void queue_job(const UnitPtr& unit, bool starts);
+    bool progress_reload(Unit& unit);
+    void queue_job(const UnitPtr& unit, bool starts, bool reloads = false);
     void end_job(Unit& unit, const char* result);
     void announce(Unit& unit);
     void collect_stopped();
@@ -395,6 +407,9 @@ bool FakeSystemd::Manager::progress_job(const UnitPtr& unit) {
     if (!unit->job) {
         return false;
     }
+    if (unit->job->reloads) {
+        return progress_reload(*unit);
+    }
     if (!unit->job->begun) {
         const std::uint32_t jobs_before = last_job_;
         if (unit->job->starts && (service.active_state() == "deactivating" || !is_ready(*unit))) {
@@ -418,6 +433,20 @@ bool FakeSystemd::Manager::progress_job(const UnitPtr& unit) {
         return false;
     }
     return true;
+}
+
+/// Once the unit is up.
+bool FakeSystemd::Manager::progress_reload(Unit& unit) {
+    FakeService& service = unit.service;
+    if (!unit.job->begun && service.active_state() == "active") {
+        unit.job->begun = true;
+        service.reload();
+    }
+    if (service.is_stopped() || (unit.job->begun && service.active_state() != "reloading")) {
+        end_job(unit, service.is_stopped() || service.reload_failed() ? "failed" : "done");
+        return true;
+    }
+    return false;
 }
 
 /// Starts what the unit wants; true when all of that has come up, or failed to.
@@ -462,8 +491,8 @@ bool FakeSystemd::Manager::is_ready(Unit& unit) {
     return ready;
 }
 
-void FakeSystemd::Manager::queue_job(const UnitPtr& unit, bool starts) {
-    if (unit->job && unit->job->starts == starts) {
+void FakeSystemd::Manager::queue_job(const UnitPtr& unit, bool starts, bool reloads) {
+    if (unit->job && unit->job->starts == starts && unit->job->reloads == reloads) {
         return; // merged
     }
     if (unit->job) {
@@ -472,6 +501,7 @@ void FakeSystemd::Manager::queue_job(const UnitPtr& unit, bool starts) {
     unit->job.emplace();
     unit->job->id = ++last_job_;
     unit->job->starts = starts;
+    unit->job->reloads = reloads;
     announce(*unit);
     emit("JobNew", "uos", unit->job->id, unit->job->path().c_str(), unit->service.name().c_str());
 }
@@ -571,8 +601,8 @@ void FakeSystemd::Manager::answer(sd_bus_message* message) {
 }
 
 void FakeSystemd::Manager::answer_manager(const std::string& member, sd_bus_message* message) {
-    if (member == "StartUnit" || member == "StopUnit") {
-        answer_job(message, member == "StartUnit");
+    if (member == "StartUnit" || member == "StopUnit" || member == "ReloadUnit") {
+        answer_job(message, member == "StartUnit", member == "ReloadUnit");
         return;
     }
     if (member == "ListUnitsByPatterns") {
@@ -613,7 +643,7 @@ void FakeSystemd::Manager::answer_manager(const std::string& member, sd_bus_mess
     sd_bus_reply_method_return(message, "");
 }
 
-void FakeSystemd::Manager::answer_job(sd_bus_message* message, bool starts) {
+void FakeSystemd::Manager::answer_job(sd_bus_message* message, bool starts, bool reloads) {
     is_quiet_ = false;
     const UnitPtr unit = load(read_string(message));
     const std::string& name = unit->service.name();
@@ -636,7 +666,7 @@ void FakeSystemd::Manager::answer_job(sd_bus_message* message, bool starts) {
             throw CallError{"org.freedesktop.systemd1.NoSuchUnit", "Unit " + required + " not found."};
         }
     }
-    queue_job(unit, starts);
+    queue_job(unit, starts, reloads);
     if (late_answers) {
         unit->job->unanswered.reset(sd_bus_message_ref(message));
     } else {

@@ -190,6 +190,7 @@ class UnitReader {
         return key == "ExecStart"       ? &file_.start
                : key == "ExecStartPre"  ? &file_.start_pre
                : key == "ExecStartPost" ? &file_.start_post
+               : key == "ExecReload"    ? &file_.reload
                : key == "ExecStop"      ? &file_.stop
                : key == "ExecStopPost"  ? &file_.stop_post
                                         : nullptr;

@@ -38,6 +38,7 @@ struct UnitFile {
     std::vector<UnitCommand> start_pre;
     std::vector<UnitCommand> start;
     std::vector<UnitCommand> start_post;
+    std::vector<UnitCommand> reload;
     std::vector<UnitCommand> stop;
     std::vector<UnitCommand> stop_post;
 };

@@ -1,9 +1,11 @@
 #include "daemon/qmp_client.hpp"
 
 #include "lib/error.hpp"
+#include "lib/fd.hpp"
 #include "tests/integration/fake_peer.hpp"
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <condition_variable>
 #include <csignal>
@@ -12,6 +14,8 @@
 #include <gtest/gtest.h>
 #include <mutex>
 #include <optional>
+#include <poll.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <vector>
 
@@ -146,6 +150,31 @@ TEST(QmpClient, GivesQemusWords) {
                 }).what(),
                 HasSubstr("'x' is unexpected"));
     EXPECT_EQ(client.execute("query-status").at("running"), false);
+}
+
+TEST(QmpClient, GivesQemuADescriptor) {
+    const TemporaryFolder folder;
+    const QemuProcess qemu(folder.path() / "qmp.sock");
+    QmpClient client(folder.path() / "qmp.sock", 20s, {});
+    std::array<int, 2> ends{};
+    ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()), 0);
+    const UniqueFd ours(ends[0]);
+    UniqueFd given(ends[1]);
+    client.give("net1", given.get());
+    given.reset();
+    client.execute("netdev_add", {{"type", "socket"}, {"id", "net1"}, {"fd", "net1"}});
+    client.execute("netdev_del", {{"id", "net1"}}); // closes it
+    pollfd end{ours.get(), POLLHUP, 0};
+    EXPECT_EQ(::poll(&end, 1, 20'000), 1);
+}
+
+TEST(QmpClient, TellsThatADeviceIsNotThere) {
+    const TemporaryFolder folder;
+    const QemuProcess qemu(folder.path() / "qmp.sock");
+    QmpClient client(folder.path() / "qmp.sock", 20s, {});
+    for (const char* command : {"device_del", "netdev_del"}) {
+        EXPECT_EQ(error_of([&] { client.execute(command, {{"id", "net1"}}); }).code(), ErrorCode::not_found);
+    }
 }
 
 TEST(QmpClient, ReadsQemusLongestAnswer) {

@@ -15,13 +15,14 @@ using testing::HasSubstr;
 using testing::Not;
 
 /// Grants everything and makes nothing.
-constexpr const char* helper = "#!/bin/sh\n[ \"$1\" != check-policy ] || echo '0 prefix cap- -'\n";
+constexpr const char* helper =
+    "#!/bin/sh\n[ \"$1\" != check-policy ] || printf '0 prefix cap- -\\n0 ip br0 10.81.0.0/24\\n'\n";
 
 /// There are no TAPs: the guest's cards lead nowhere.
 constexpr const char* launcher = R"(#!/bin/bash
 until [ "$1" = -- ]; do shift; done
 shift
-sed 's/type = "tap"/type = "user"/; /ifname =\|script =\|vhost =/d' "${@: -1}" >"$XDG_RUNTIME_DIR/test.conf"
+sed 's/type = "tap"/type = "user"/; /fd =\|vhost =/d' "${@: -1}" >"$XDG_RUNTIME_DIR/test.conf"
 exec "${@:1:$#-1}" "$XDG_RUNTIME_DIR/test.conf"
 )";
 

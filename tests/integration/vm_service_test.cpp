@@ -130,6 +130,17 @@ TEST_F(VmServiceTest, ACreationWhoseQemuFailsLeavesNothing) {
     EXPECT_EQ(files_of_vms(), std::set<std::string>{});
 }
 
+TEST_F(VmServiceTest, ANicThatQemuDoesNotHaveIsTakenOut) {
+    const auto vm = decode<Vm>(run(wanted("web")));
+    VmRecord record = daemon_->store.vms.load(vm.name);
+    Nic lost = record.nics.front();
+    lost.slot = 1;
+    record.nics.push_back(lost); // as a capsuld that was killed while it plugged it in leaves it
+    daemon_->store.vms.save(record);
+    run(VmNicRemove{vm.name, 1});
+    EXPECT_EQ(daemon_->store.vms.load(vm.name).nics.size(), 1U);
+}
+
 TEST_F(VmServiceTest, RefusesWhatCannotBeAndChangesNothing) {
     run(wanted("web"));
     const auto before = files_of_vms();
@@ -312,7 +323,8 @@ TEST_F(VmServiceTest, RecoveryRemovesWhatACrashLeft) {
         make_folders(paths_.vms() / folder);
         replace_file(paths_.vms() / folder / "disk.qcow2", "half");
         replace_file(paths_.units / ("capsul-vm-" + vm + ".service"), "[Service]\n");
-        fs::create_symlink("x", paths_.wants() / ("capsul-vm-" + vm + ".service"));
+        fs::create_symlink(paths_.units / ("capsul-vm-" + vm + ".service"),
+                           paths_.wants() / ("capsul-vm-" + vm + ".service"));
     };
     leave("half-made", "half-made");
     leave(".deleted-half-gone", "half-gone");
@@ -425,6 +437,14 @@ TEST_F(VmServiceTest, AWaitForAVmThatEndsDoesNotWaitOn) {
     const Json wait = ask(VmWait{Name::parse("web"), VmStage::agent, Duration(60s)});
     run(VmKill{Name::parse("web")});
     EXPECT_EQ(refusal([&] { finish(wait); }).code(), ErrorCode::wrong_state);
+}
+
+TEST_F(VmServiceTest, AWaitForAStoppedVmSaysHowToStartIt) {
+    run(wanted("web"));
+    run(VmKill{Name::parse("web")});
+    const Error error = refusal([&] { run(VmWait{Name::parse("web"), VmStage::agent, Duration(60s)}); });
+    EXPECT_STREQ(error.what(), "vm web: is stopped, so that will not come");
+    EXPECT_TRUE(error.hint().starts_with("`capsulctl start web` starts it")) << error.hint();
 }
 
 /// A guest's files as its agent gives them; any command there ends with "user:x:1000:".

@@ -143,6 +143,14 @@ TEST(Complete, OffersCommands) {
     EXPECT_GT(completions({""}).size(), 10U);
 }
 
+TEST(Complete, KnowsBothWordsForRemoving) {
+    EXPECT_EQ(completions({"image", "delete", ""}), Words{"debian-12"});
+    EXPECT_EQ(completions({"network", "rm", ""}), (Words{"lan", "pub"}));
+    EXPECT_EQ(completions({"vm", "rm", ""}), (Words{"web", "db"}));
+    EXPECT_EQ(completions({"delete", ""}), (Words{"web", "db"}));
+    EXPECT_EQ(completions({"vm", "nic", "delete", ""}), (Words{"web", "db"}));
+}
+
 TEST(Complete, OffersTheCommandsThatHelpKnows) {
     EXPECT_EQ(completions({"help", "im"}), Words{"image"});
     EXPECT_EQ(completions({"help", "vm", "sto"}), Words{"stop"});

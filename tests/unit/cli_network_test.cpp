@@ -1,5 +1,6 @@
 // How networks and the NICs of VMs look to a person.
 #include "cli/network_view.hpp"
+#include "cli/nic_view.hpp"
 #include "cli/vm_view.hpp"
 #include "tests/network_records.hpp"
 
@@ -160,6 +161,10 @@ TEST(VmView, ShowsWhatHoldsANicWhileItsVmIsUp) {
                                "NIC 2:"),
         std::string::npos)
         << render_vm(vm, {});
+    vm.nics.front().protections = {"ip?", "cut-off"};
+    EXPECT_NE(
+        render_vm(vm, {}).find("perhaps bound to its addresses (the packet filter cannot be asked), cut off"),
+        std::string::npos);
     vm.nics.front().protections.clear();
     EXPECT_NE(render_vm(vm, {}).find("  Protection:    none\n"), std::string::npos);
 }
@@ -175,6 +180,20 @@ TEST(VmView, ShowsWhatANicHasCarriedInTheWideForm) {
     const std::string text = render_vm(vm, wide);
     EXPECT_NE(text.find("  Received:      2.0 KiB in 3 packets, 1 dropped\n"), std::string::npos) << text;
     EXPECT_NE(text.find("  Sent:          0"), std::string::npos) << text;
+}
+
+TEST(NicColumns, ArePlainNumbersInCsv) {
+    Vm vm = vm_with_nics();
+    NicStatus status;
+    status.counters = {2048, 3, 1, 1024, 2, 0};
+    vm.nics = {status};
+    OutputOptions options;
+    options.columns = {"received", "received-packets", "received-dropped",
+                       "sent",     "sent-packets",     "sent-dropped"};
+    const auto first = [&] { return make_grid(nic_views(vm), nic_columns(), options).rows.front(); };
+    EXPECT_EQ(first().front().text, "2.0 KiB");
+    options.format = Format::csv;
+    EXPECT_EQ(joined(first(), [](const Cell& cell) { return cell.text; }), "2048,3,1,1024,2,0");
 }
 
 TEST(VmView, ListsNetworksAndAddressesInTheOrderOfTheNics) {

@@ -22,7 +22,8 @@ struct Thing {
 
 constexpr std::array<Column<Thing>, 4> columns{{
     {"name", [](const Thing& thing) { return thing.name; }},
-    {"size", [](const Thing&) { return std::string("1"); }, Shown::wide},
+    {"size", [](const Thing&) { return std::string("1"); }, Shown::wide, true, nullptr,
+     [](const Thing&) { return std::string("1024"); }},
     {"secret", [](const Thing&) { return std::string("s"); }, Shown::on_request},
     {"reason", [](const Thing& thing) { return thing.reason; }, Shown::filled},
 }};
@@ -62,8 +63,8 @@ TEST(PrintList, ShowsAColumnThatIsFilledOnlyWhenItIs) {
 }
 
 TEST(PrintList, WideAndCsvHaveAllButThoseOnRequest) {
-    EXPECT_EQ(printed({{"a", ""}}, as(Format::wide)), "NAME  SIZE  REASON\na     1\n");
-    EXPECT_EQ(printed({{"a", ""}}, as(Format::csv)), "name,size,reason\na,1,\n");
+    EXPECT_EQ(printed({{"a", ""}}, as(Format::wide)), "NAME  SIZE  REASON\na        1\n");
+    EXPECT_EQ(printed({{"a", ""}}, as(Format::csv)), "name,size,reason\na,1024,\n"); // a plain number
 }
 
 TEST(PrintList, TakesTheColumnsAskedForInTheirOrder) {

@@ -32,7 +32,7 @@ ErrorCode refusal(const NetworkRecord& network, const char* address, const Taken
 
 TEST(Ipam, GivesTheFirstFreeAddressButTheGateway) {
     EXPECT_EQ(pick_address(small_network(), false, vm("web"), {}), ip("10.80.0.2"));
-    EXPECT_EQ(pick_address(small_network(), false, vm("web"), {{ip("10.80.0.2"), vm("db")}}),
+    EXPECT_EQ(pick_address(small_network(), false, vm("web"), {{ip("10.80.0.2"), Holder(vm("db"))}}),
               ip("10.80.0.3"));
 }
 
@@ -46,7 +46,7 @@ TEST(Ipam, KeepsAReservedAddressForItsVm) {
 TEST(Ipam, SaysWhenNothingIsLeft) {
     TakenAddresses taken;
     for (int i = 2; i <= 6; ++i) {
-        taken.emplace(ip("10.80.0.0").plus(static_cast<std::uint64_t>(i)), vm("db"));
+        taken.emplace(ip("10.80.0.0").plus(static_cast<std::uint64_t>(i)), Holder(vm("db")));
     }
     EXPECT_THROW(static_cast<void>(pick_address(small_network(), false, vm("web"), taken)), Error);
 }
@@ -55,7 +55,8 @@ TEST(Ipam, EndsAtTheEndOfTheAddressSpace) {
     NetworkRecord network = small_network();
     network.subnet = Cidr::parse("255.255.255.254/31");
     network.gateway.reset();
-    const TakenAddresses taken{{ip("255.255.255.254"), vm("a")}, {ip("255.255.255.255"), vm("b")}};
+    const TakenAddresses taken{{ip("255.255.255.254"), Holder(vm("a"))},
+                               {ip("255.255.255.255"), Holder(vm("b"))}};
     EXPECT_THROW(static_cast<void>(pick_address(network, false, vm("web"), taken)), Error);
 }
 
@@ -67,8 +68,9 @@ TEST(Ipam, StaysInsideTheRange) {
     NetworkRecord network = small_network();
     network.range = IpRange::parse("10.80.0.5-10.80.0.5");
     EXPECT_EQ(pick_address(network, false, vm("web"), {}), ip("10.80.0.5"));
-    EXPECT_THROW(static_cast<void>(pick_address(network, false, vm("web"), {{ip("10.80.0.5"), vm("db")}})),
-                 Error);
+    EXPECT_THROW(
+        static_cast<void>(pick_address(network, false, vm("web"), {{ip("10.80.0.5"), Holder(vm("db"))}})),
+        Error);
 }
 
 TEST(Ipam, RefusesWhatAVmMayNotHave) {
@@ -80,8 +82,24 @@ TEST(Ipam, RefusesWhatAVmMayNotHave) {
     EXPECT_EQ(refusal(network, "10.80.0.1"), ErrorCode::invalid);
     EXPECT_EQ(refusal(network, "fd00::2"), ErrorCode::invalid);
     EXPECT_EQ(refusal(network, "10.80.0.3"), ErrorCode::in_use);
-    EXPECT_EQ(refusal(network, "10.80.0.4", {{ip("10.80.0.4"), vm("db")}}), ErrorCode::in_use);
+    EXPECT_EQ(refusal(network, "10.80.0.4", {{ip("10.80.0.4"), Holder(vm("db"))}}), ErrorCode::in_use);
     EXPECT_NO_THROW(check_address(network, ip("10.80.0.3"), vm("db"), {}));
+}
+
+TEST(Ipam, TellsWhoseAnAddressIsAndWhatIsLeft) {
+    const TakenAddresses taken{{ip("10.80.0.2"), Holder("is this host's own")},
+                               {ip("10.80.0.3"), Holder(vm("db"))}};
+    EXPECT_EQ(pick_address(small_network(), false, vm("web"), taken), ip("10.80.0.4"));
+    try {
+        check_address(small_network(), ip("10.80.0.2"), vm("web"), taken);
+        FAIL() << "was taken";
+    } catch (const Error& error) {
+        EXPECT_EQ(error.code(), ErrorCode::in_use);
+        EXPECT_STREQ(error.what(), "network lan: 10.80.0.2 is this host's own");
+        EXPECT_EQ(error.hint(), "choose another of 10.80.0.1-10.80.0.6; `capsulctl network leases lan` shows "
+                                "those that VMs have");
+    }
+    EXPECT_NO_THROW(check_address(small_network(), ip("10.80.0.3"), vm("db"), taken));
 }
 
 TEST(Ipam, RefusesAddressingThatDoesNotFit) {

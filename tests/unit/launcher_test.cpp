@@ -3,6 +3,7 @@
 #include "daemon/launcher/call_filter.hpp"
 #include "daemon/launcher/file_rules.hpp"
 #include "daemon/launcher/sandbox.hpp"
+#include "daemon/launcher/tap.hpp"
 #include "tests/temporary_folder.hpp"
 
 #include <algorithm>
@@ -13,8 +14,11 @@
 #include <fstream>
 #include <functional>
 #include <gtest/gtest.h>
+#include <linux/if.h>
 #include <linux/if_tun.h>
 #include <linux/sockios.h>
+#include <netinet/in.h>
+#include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -57,17 +61,22 @@ Options with_internet() {
 }
 
 TEST(LauncherOptions, ReadsPathsNetworksAndTheCommand) {
-    const Options options = parse_options({"--ro", "/a", "--rw", "/b", "--ro", "/c", "--net", "user", "--net",
-                                           "tap", "--", "/bin/true", "--ro", "x"});
+    const Options options =
+        parse_options({"--ro", "/a", "--rw", "/b", "--ro", "/c", "--net", "user", "--tap", "10=cap-web-0",
+                       "--tap", "12=cap-web-2", "--", "/bin/true", "--ro", "x"});
     EXPECT_EQ(options.read_only, (std::vector<std::string>{"/a", "/c"}));
     EXPECT_EQ(options.writable, std::vector<std::string>{"/b"});
-    EXPECT_TRUE(options.internet && options.taps && !options.check);
+    EXPECT_TRUE(options.internet && !options.check);
+    ASSERT_EQ(options.taps.size(), 2U);
+    EXPECT_EQ(options.taps.back().descriptor, 12);
+    EXPECT_EQ(options.taps.back().name, "cap-web-2");
     EXPECT_EQ(options.command, (std::vector<std::string>{"/bin/true", "--ro", "x"}));
 }
 
 TEST(LauncherOptions, GivesNoNetworkUnasked) {
     const Options options = parse_options({"--", "/bin/true"});
-    EXPECT_FALSE(options.internet || options.taps);
+    EXPECT_FALSE(options.internet);
+    EXPECT_TRUE(options.taps.empty());
 }
 
 TEST(LauncherOptions, RefusesWhatItDoesNotUnderstand) {
@@ -79,7 +88,12 @@ TEST(LauncherOptions, RefusesWhatItDoesNotUnderstand) {
                                                {"--ro", "--", "/bin/true"},
                                                {"--ro", "a", "--", "/bin/true"},
                                                {"--rw", "", "--", "/bin/true"},
-                                               {"--net", "all", "--", "/bin/true"},
+                                               {"--net", "tap", "--", "/bin/true"},
+                                               {"--tap", "cap-web-0", "--", "/bin/true"},
+                                               {"--tap", "2=cap-web-0", "--", "/bin/true"},
+                                               {"--tap", "10x=cap-web-0", "--", "/bin/true"},
+                                               {"--tap", "10=", "--", "/bin/true"},
+                                               {"--tap", "10=cap-sixteen-long", "--", "/bin/true"},
                                                {"--rx", "/a", "--", "/bin/true"},
                                                {"--check", "--", "/bin/true"}}) {
         EXPECT_THROW(static_cast<void>(parse_options(words)), std::invalid_argument)
@@ -119,22 +133,24 @@ int filtered(const std::function<long()>& call, const Options& options = with_in
     return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
 }
 
-TEST(LauncherCallFilter, RefusesToChangeATapOrFakeInput) {
+TEST(LauncherCallFilter, RefusesToAttachToOrChangeATapOrFakeInput) {
     for (const unsigned long command : std::initializer_list<unsigned long>{
-             SIOCSIFHWADDR, TUNSETOWNER, TUNSETGROUP, TUNSETPERSIST, TUNSETLINK, TUNSETTXFILTER,
+             TUNSETIFF, SIOCSIFHWADDR, TUNSETOWNER, TUNSETGROUP, TUNSETPERSIST, TUNSETLINK, TUNSETTXFILTER,
              TUNSETCARRIER, TIOCSTI, TIOCLINUX}) {
         EXPECT_EQ(filtered([&] { return ::syscall(SYS_ioctl, -1, command, 0); }), EPERM) << command;
     }
 }
 
 TEST(LauncherCallFilter, LooksAtTheBitsThatTheKernelReads) {
-    const unsigned long command = TIOCSTI | 1UL << 32U;
-    EXPECT_EQ(filtered([&] { return ::syscall(SYS_ioctl, -1, command, 0); }), EPERM);
+    for (const unsigned long command : {0UL + TIOCSTI, TUNSETIFF}) {
+        EXPECT_EQ(filtered([&] { return ::syscall(SYS_ioctl, -1, command | 1UL << 32U, 0); }), EPERM);
+    }
 }
 
 TEST(LauncherCallFilter, LetsQemuUseItsTap) {
-    EXPECT_EQ(filtered([] { return ::syscall(SYS_ioctl, -1, TUNSETIFF, 0); }), EBADF);
-    EXPECT_EQ(filtered([] { return ::syscall(SYS_ioctl, -1, TUNSETOFFLOAD, 0); }), EBADF);
+    for (const unsigned long command : {TUNGETIFF, TUNSETOFFLOAD, TUNSETSNDBUF, TUNSETVNETHDRSZ}) {
+        EXPECT_EQ(filtered([&] { return ::syscall(SYS_ioctl, -1, command, 0); }), EBADF) << command;
+    }
 }
 
 TEST(LauncherCallFilter, RefusesSignalsToOthers) {
@@ -167,9 +183,27 @@ TEST(LauncherCallFilter, LetsAProcessSignalItself) {
 }
 
 TEST(LauncherCallFilter, LetsOnlyUserModeNetworkingConnect) {
-    const auto connect = [] { return static_cast<long>(::connect(-1, nullptr, 0)); };
+    const auto connect = [] { return static_cast<long>(::connect(-1, nullptr, sizeof(sockaddr_in))); };
     EXPECT_EQ(filtered(connect, {}), EPERM);
     EXPECT_EQ(filtered(connect, with_internet()), EBADF);
+}
+
+TEST(LauncherCallFilter, LetsUserModeNetworkingSendToInternetAddressesOnly) {
+    const auto connect = [](auto length) {
+        return filtered([=] { return ::syscall(SYS_connect, -1, 0, length); });
+    };
+    const auto send = [](auto length) {
+        return filtered([=] { return ::syscall(SYS_sendto, -1, 0, 0, 0, 0, length); });
+    };
+    for (const std::size_t internet : {sizeof(sockaddr_in), sizeof(sockaddr_in6)}) {
+        EXPECT_EQ(connect(internet), EBADF);
+        EXPECT_EQ(send(internet), EBADF);
+    }
+    EXPECT_EQ(send(0), EBADF); // where it is connected to
+    for (const long other : {3L, 15L, 17L, 27L, 29L, 110L, 1L << 32U | 17L}) {
+        EXPECT_EQ(connect(other), EPERM) << other;
+        EXPECT_EQ(send(other), EPERM) << other;
+    }
 }
 
 #ifdef __x86_64__
@@ -178,6 +212,28 @@ TEST(LauncherCallFilter, KillsOnCallsOfAnotherArchitecture) {
     EXPECT_EQ(filtered([] { return ::syscall(x32 | SYS_getpid); }), -SIGSYS);
 }
 #endif
+
+TEST(LauncherTap, IsAttachedToAsQemuWouldDoIt) {
+#ifdef __SANITIZE_THREAD__
+    GTEST_SKIP() << "a process with a second thread, the sanitizer's, gets no user namespace";
+#endif
+    if (::access("/dev/net/tun", R_OK | W_OK) != 0) {
+        GTEST_SKIP() << "no TAP can be made here";
+    }
+    EXPECT_EQ(in_child([] {
+                  if (::unshare(CLONE_NEWUSER | CLONE_NEWNET) != 0) {
+                      return 1;
+                  }
+                  const int tap = attach_tap("cap-web-0"); // makes one in a namespace of its own
+                  ifreq found{};
+                  const bool is_tap = ::ioctl(tap, TUNGETIFF, &found) == 0 &&
+                                      std::string_view(found.ifr_name) == "cap-web-0" &&
+                                      (found.ifr_flags & (IFF_TAP | IFF_NO_PI | IFF_VNET_HDR)) ==
+                                          (IFF_TAP | IFF_NO_PI | IFF_VNET_HDR);
+                  return is_tap && (::fcntl(tap, F_GETFL) & O_NONBLOCK) != 0 ? 0 : 2;
+              }),
+              0);
+}
 
 class LauncherFileRules : public testing::Test {
   protected:
@@ -218,7 +274,7 @@ TEST_F(LauncherFileRules, AllowWhatIsListedAndOnlyThat) {
     EXPECT_EQ(opened("ro/file", O_RDWR), EACCES);
     EXPECT_EQ(opened("ro/new", O_CREAT | O_WRONLY), EACCES);
     EXPECT_EQ(opened("rw/file", O_RDWR), 0);
-    EXPECT_EQ(opened("rw/new", O_CREAT | O_WRONLY), 0);
+    EXPECT_EQ(opened("rw/new", O_CREAT | O_WRONLY), EACCES);
     EXPECT_EQ(opened("other/file", O_RDONLY), EACCES);
     EXPECT_EQ(opened("other", O_RDONLY | O_DIRECTORY), EACCES);
 }

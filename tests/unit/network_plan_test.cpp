@@ -1,6 +1,7 @@
 #include "daemon/network_plan.hpp"
 
 #include "lib/error.hpp"
+#include "tests/network_records.hpp"
 
 #include <gtest/gtest.h>
 
@@ -11,6 +12,15 @@ NetGrants grants() {
     return parse_net_grants("1001 prefix cap-\n1001 bridge own 16\n1001 tap br0 64\n1001 tap own 512\n"
                             "1001 ip br0 203.0.113.16/28\n1001 subnet own 10.80.0.0/22\n"
                             "1001 subnet own fd80::/48\n1001 nat own\n");
+}
+
+TEST(NetGrants, NameTheScriptThatIsInstalledBesideTheHelper) {
+    try {
+        static_cast<void>(read_net_grants("/nowhere/libexec/capsul/capsul-net"));
+        FAIL();
+    } catch (const Error& error) {
+        EXPECT_NE(error.hint().find("sudo /nowhere/share/capsul/host-setup.sh"), std::string::npos);
+    }
 }
 
 NetworkCreate nat(const char* name) {
@@ -106,25 +116,90 @@ TEST(NetworkPlan, GivesGuestsOnABridgeOnlyWhatIsAllowedThere) {
     NetworkCreate call = on_bridge("br0");
     call.subnet = Cidr::parse("203.0.113.0/24");
     NetworkRecord network = network_record(call);
-    plan_bridge(network, grants(), bridge_link("br0"));
+    plan_bridge(network, grants(), bridge_link("br0"), {});
     EXPECT_EQ(network.range, IpRange::parse("203.0.113.16-203.0.113.31"));
     call.range = IpRange::parse("203.0.113.30-203.0.113.40");
     network = network_record(call);
-    EXPECT_EQ(refusal([&] { plan_bridge(network, grants(), bridge_link("br0")); }), ErrorCode::denied);
+    EXPECT_EQ(refusal([&] { plan_bridge(network, grants(), bridge_link("br0"), {}); }), ErrorCode::denied);
     call.range.reset();
     call.subnet = Cidr::parse("198.51.100.0/24");
     network = network_record(call);
-    EXPECT_EQ(refusal([&] { plan_bridge(network, grants(), bridge_link("br0")); }), ErrorCode::denied);
+    EXPECT_EQ(refusal([&] { plan_bridge(network, grants(), bridge_link("br0"), {}); }), ErrorCode::denied);
+}
+
+NetworkRecord bridged(const char* name, const char* range) {
+    NetworkRecord network = test::bridge_network(name, "br0");
+    network.subnet = Cidr::parse("203.0.113.0/24");
+    network.range = IpRange::parse(range);
+    return network;
+}
+
+TEST(NetworkPlan, LetsNoTwoNetworksGiveOutOneAddressOnOneWire) {
+    NetworkRecord other = bridged("pub", "203.0.113.20-203.0.113.31");
+    const auto plan = [&](const char* range) {
+        NetworkRecord network = bridged("more", range);
+        plan_bridge(network, grants(), bridge_link("br0"), {other});
+    };
+    EXPECT_EQ(refusal([&] { plan("203.0.113.16-203.0.113.20"); }), ErrorCode::in_use);
+    EXPECT_NO_THROW(plan("203.0.113.16-203.0.113.19"));
+    other.bridge = InterfaceName::parse("br1");
+    EXPECT_NO_THROW(plan("203.0.113.16-203.0.113.20"));
+    other = test::nat_network("lan", "203.0.113.240/28");
+    EXPECT_EQ(refusal([&] { plan("203.0.113.16-203.0.113.19"); }), ErrorCode::in_use);
+}
+
+NetworkRecord with_grants(const char* lines, const char* subnet = "203.0.113.0/24") {
+    NetworkCreate call = on_bridge("br0");
+    if (*subnet != '\0') {
+        call.subnet = Cidr::parse(subnet);
+    }
+    NetworkRecord network = network_record(call);
+    plan_bridge(network, parse_net_grants(std::string("1 prefix cap-\n1 tap br0 9\n") + lines),
+                bridge_link("br0"), {});
+    return network;
+}
+
+TEST(NetworkPlan, TakesTheFirstGrantThatHasRoomInTheSubnet) {
+    EXPECT_EQ(
+        with_grants("1 ip br0 198.51.100.0/24\n1 ip br0 203.0.113.0/32\n1 ip br0 203.0.113.64/26\n").range,
+        IpRange::parse("203.0.113.64-203.0.113.127"));
+    EXPECT_EQ(with_grants("1 ip br0 203.0.113.0/28\n").range, IpRange::parse("203.0.113.1-203.0.113.15"));
+    EXPECT_EQ(with_grants("1 ip br0 203.0.113.192/26\n").range,
+              IpRange::parse("203.0.113.192-203.0.113.254"));
+    EXPECT_EQ(with_grants("1 ip br0 0.0.0.0/0\n").range, IpRange::parse("203.0.113.1-203.0.113.254"));
+    EXPECT_EQ(refusal([] { with_grants("1 ip br0 203.0.113.255/32\n"); }), ErrorCode::denied);
+}
+
+TEST(NetworkPlan, NeedsEveryAddressWhereSomebodyElseGivesThemOut) {
+    EXPECT_NO_THROW(with_grants("1 ip br0 0.0.0.0/0\n", ""));
+    EXPECT_EQ(refusal([] { with_grants("1 ip br0 0.0.0.0/1\n", ""); }), ErrorCode::denied);
+    EXPECT_EQ(refusal([] { with_grants("1 ip br1 0.0.0.0/0\n", ""); }), ErrorCode::denied);
+}
+
+TEST(NetworkPlan, AllowsAnAddressOnABridgeByItsGrants) {
+    const NetworkRecord network = bridged("pub", "203.0.113.16-203.0.113.31");
+    EXPECT_NO_THROW(require_allowed(network, grants(), IpAddress::parse("203.0.113.31")));
+    EXPECT_EQ(refusal([&] { require_allowed(network, grants(), IpAddress::parse("203.0.113.32")); }),
+              ErrorCode::denied);
+}
+
+TEST(NetworkPlan, PassesOverAGrantWithoutRoomForANetwork) {
+    NetworkRecord network = network_record(nat("lan"));
+    plan_nat(network,
+             parse_net_grants("1 prefix cap-\n1 bridge own 1\n1 nat own\n1 subnet own 10.80.0.0/32\n"
+                              "1 subnet own 10.81.0.0/16\n"),
+             {});
+    EXPECT_EQ(network.subnet, Cidr::parse("10.81.0.0/24"));
 }
 
 TEST(NetworkPlan, RefusesABridgeThatIsNoneOrNotAllowed) {
     NetworkRecord network = network_record(on_bridge("br0"));
-    EXPECT_EQ(refusal([&] { plan_bridge(network, grants(), std::nullopt); }), ErrorCode::not_found);
+    EXPECT_EQ(refusal([&] { plan_bridge(network, grants(), std::nullopt, {}); }), ErrorCode::not_found);
     Link eth0 = bridge_link("br0");
     eth0.kind = "";
-    EXPECT_EQ(refusal([&] { plan_bridge(network, grants(), eth0); }), ErrorCode::not_found);
+    EXPECT_EQ(refusal([&] { plan_bridge(network, grants(), eth0, {}); }), ErrorCode::not_found);
     network = network_record(on_bridge("br1"));
-    EXPECT_EQ(refusal([&] { plan_bridge(network, grants(), bridge_link("br1")); }), ErrorCode::denied);
+    EXPECT_EQ(refusal([&] { plan_bridge(network, grants(), bridge_link("br1"), {}); }), ErrorCode::denied);
 }
 
 TEST(InterfaceNames, AreReadableWhenTheyFitAndNeverCutShort) {

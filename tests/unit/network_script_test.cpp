@@ -56,8 +56,16 @@ TEST(NetworkScript, OfABridgeNetworkOnlyWaitsForIt) {
 
 TEST(NetworkScript, OfTapsIsAsGolden) {
     const Name web = Name::parse("web");
-    expect_golden("tap-setup.sh", tap_setup(web, taps(), {InterfaceName::parse("cap-web-2")}, helper));
-    expect_golden("tap-teardown.sh", tap_teardown(web, taps(), helper));
+    const std::vector<InterfaceName> gone{InterfaceName::parse("cap-web-2")};
+    expect_golden("tap-setup.sh", tap_setup(web, taps(), gone, helper));
+    expect_golden("tap-teardown.sh", tap_teardown(web, taps(), gone, helper));
+}
+
+TEST(NetworkScript, OfTapsIsReadBackTheSame) {
+    const auto read =
+        read_tap_setup(tap_setup(Name::parse("web"), taps(), {InterfaceName::parse("cap-web-2")}, helper));
+    EXPECT_EQ(read, taps());
+    EXPECT_TRUE(read_tap_setup("").empty());
 }
 
 TEST(NetworkUnit, IsAsGolden) {

@@ -16,7 +16,8 @@ TEST(InterfaceName, RefusesWhatTheKernelOrAShellWouldNotTake) {
 
 TEST(Egress, IsReadBackTheSame) {
     for (const char* text : {"full", "none", "dns-icmp", "192.0.2.0/24", "192.0.2.7/32:443/tcp",
-                             "10.0.0.0/8:8000-8099/udp,[2001:db8::/32]:53/udp,2001:db8::/48"}) {
+                             "10.0.0.0/8:8000-8099/udp,[2001:db8::/32]:53/udp,2001:db9::/48",
+                             "10.0.0.0/8:80/tcp,10.0.0.0/8:80/udp,10.1.0.0/16:81/tcp", "::1/128,::1/128"}) {
         EXPECT_EQ(Egress::parse(text).to_string(), text);
     }
 }
@@ -27,11 +28,26 @@ TEST(Egress, TakesAnAddressForASubnet) {
 }
 
 TEST(Egress, RefusesWhatIsNone) {
-    for (const char* text :
-         {"", "all", "192.0.2.0/24,", "192.0.2.1/24", "192.0.2.0/24:443", "192.0.2.0/24:443/icmp",
-          "192.0.2.0/24:", "192.0.2.0/24:0/tcp", "192.0.2.0/24:90-80/tcp", "192.0.2.0/24:1-/tcp",
-          "[2001:db8::/32", "[2001:db8::/32]443/tcp", "[2001:db8::/32]:", "192.0.2.0/24:70000/tcp",
-          "none,full"}) {
+    for (const char* text : {"",
+                             "all",
+                             "192.0.2.0/24,",
+                             "192.0.2.1/24",
+                             "192.0.2.0/24:443",
+                             "192.0.2.0/24:443/icmp",
+                             "192.0.2.0/24:",
+                             "192.0.2.0/24:0/tcp",
+                             "192.0.2.0/24:90-80/tcp",
+                             "192.0.2.0/24:1-/tcp",
+                             "[2001:db8::/32",
+                             "[2001:db8::/32]443/tcp",
+                             "[2001:db8::/32]:",
+                             "192.0.2.0/24:70000/tcp",
+                             "none,full",
+                             "[::1]]",
+                             "[::1]]:80/tcp",
+                             "10.0.0.0/8,10.1.0.0/16",
+                             "10.1.0.0/16,10.0.0.0/8:80/tcp",
+                             "192.0.2.7:80-90/tcp,192.0.2.0/24:85-99/tcp"}) {
         EXPECT_THROW(static_cast<void>(Egress::parse(text)), Error) << text;
     }
 }

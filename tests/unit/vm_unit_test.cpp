@@ -28,6 +28,14 @@ VmRecord web() {
     return vm;
 }
 
+Nic tap_nic() {
+    Nic nic = web().nics.front();
+    nic.slot = 1;
+    nic.network = Name::parse("lan");
+    nic.tap = InterfaceName::parse("cap-web-1");
+    return nic;
+}
+
 VmFiles plain_files() {
     return {.folder = "/home/alice/.local/share/capsul/vms/web",
             .runtime = "/run/user/1000/capsul/vms/web",
@@ -61,11 +69,8 @@ TEST(VmUnit, ShowsKernelAndProgramsOutsideUsrThroughTheSandbox) {
 }
 
 TEST(VmUnit, GivesAVmOnlyWhatItsNicsNeed) {
-    Nic user = web().nics.front();
-    Nic tap = user;
-    tap.slot = 1;
-    tap.network = Name::parse("lan");
-    tap.tap = InterfaceName::parse("cap-web-1");
+    const Nic user = web().nics.front();
+    const Nic tap = tap_nic();
     const auto unit = [](const std::vector<Nic>& nics) {
         VmRecord vm = web();
         vm.nics = nics;
@@ -76,13 +81,13 @@ TEST(VmUnit, GivesAVmOnlyWhatItsNicsNeed) {
               std::string::npos);
     EXPECT_NE(taps.find("\nRestrictAddressFamilies=AF_UNIX\n"), std::string::npos);
     EXPECT_NE(taps.find("\nBindPaths=/dev/net/tun\n"), std::string::npos);
-    EXPECT_NE(taps.find("capsul-run --net tap --ro"), std::string::npos);
+    EXPECT_NE(taps.find("capsul-run --tap 11=cap-web-1 --ro"), std::string::npos);
     EXPECT_EQ(taps.find("/run/systemd/resolve"), std::string::npos);
     const std::string none = unit({});
     EXPECT_NE(none.find("capsul-run --ro"), std::string::npos);
     EXPECT_EQ(none.find("/dev/net/tun"), std::string::npos);
     const std::string both = unit({user, tap});
-    EXPECT_NE(both.find("capsul-run --net user --net tap --ro"), std::string::npos);
+    EXPECT_NE(both.find("capsul-run --net user --tap 11=cap-web-1 --ro"), std::string::npos);
     EXPECT_NE(both.find("\nRestrictAddressFamilies=AF_UNIX AF_INET AF_INET6\n"), std::string::npos);
 }
 
@@ -132,6 +137,17 @@ TEST(QemuConfig, CommandInFullIsAsGolden) {
     expect_golden(
         "qemu-command.txt",
         fmt::format("{}\n", fmt::join(qemu_command_in_full(web(), kernel_files(), Accelerator::tcg), "\n")));
+}
+
+TEST(QemuConfig, TakesTapsFromCapsulRunAndNamesThemForPeople) {
+    VmRecord vm = web();
+    vm.nics = {tap_nic()};
+    const std::string file = to_readconfig(qemu_sections(vm, plain_files(), Accelerator::kvm));
+    EXPECT_NE(file.find("[netdev \"net1\"]\n  type = \"tap\"\n  fd = \"11\"\n  vhost = \"off\"\n"),
+              std::string::npos);
+    const auto argv = qemu_command_in_full(vm, plain_files(), Accelerator::kvm);
+    EXPECT_NE(std::ranges::find(argv, "id=net1,type=tap,ifname=cap-web-1,script=no,downscript=no,vhost=off"),
+              argv.end());
 }
 
 TEST(QemuConfig, NamesTheFormatOfEveryLayerOfTheDisk) {

@@ -6,9 +6,9 @@ waited=0
 until [ -d "/sys/class/net/$bridge/bridge" ]; do
 	if [ "$waited" -ge 30 ]; then
 		echo "bridge $bridge does not exist" >&2
-		exit 1
+		exit 4 # as capsul-net has it for what the host lacks
 	fi
 	sleep 1
 	waited=$((waited + 1))
 done
-# capsul sha256=4a9f271f186fb88b8b3db4e5c663bd7ffbb691893756a24c7c8c756b6d4e8983
+# capsul sha256=47130b9f94caad944a078d2c1da06d4222642997a89c3d190425beca6a2a161b

@@ -16,6 +16,11 @@ namespace {
 
 constexpr std::chrono::seconds patience{90}; // more than the units' own limits
 
+/// capsul's own bridge, that is.
+bool is_bridge_gone(const NetworkRecord& network) {
+    return network.type == NetworkType::nat && !find_link(network.bridge.to_string());
+}
+
 } // namespace
 
 void NetworkPower::write_files(const NetworkRecord& network) const {
@@ -79,7 +84,7 @@ void NetworkPower::start(const Name& name, const std::string& state) const {
 }
 
 void NetworkPower::repair_bridge(const NetworkRecord& network) const {
-    if (network.type == NetworkType::nat && !find_link(network.bridge.to_string()) &&
+    if (is_bridge_gone(network) &&
         systemd_.status(network_unit_name(network.name)).active_state == "active") {
         repair(network.name);
     }
@@ -133,7 +138,7 @@ void NetworkPower::put_in_force(const NetworkRecord& network) const {
     } else if (state != "active" && state != "reloading") {
         return;
     }
-    if (network.type == NetworkType::nat && !find_link(network.bridge.to_string())) {
+    if (is_bridge_gone(network)) {
         repair(network.name);
     } else {
         reload_scripts(systemd_, unit, about_network(network.name, "cannot be changed"));

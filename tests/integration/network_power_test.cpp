@@ -18,14 +18,6 @@ echo "$*" >>"$here/asked"
 [ ! -e "$here/refuse-$1" ] || { read -r status <"$here/refuse-$1"; exit "$status"; }
 )";
 
-/// There are no TAPs: the guest's cards lead nowhere.
-constexpr const char* launcher = R"(#!/bin/bash
-until [ "$1" = -- ]; do shift; done
-shift
-sed 's/type = "tap"/type = "user"/; /fd =\|vhost =/d' "${@: -1}" >"$XDG_RUNTIME_DIR/test.conf"
-exec "${@:1:$#-1}" "$XDG_RUNTIME_DIR/test.conf"
-)";
-
 /// An interface that every host has, in the place of one that capsul-net has made.
 const InterfaceName present = InterfaceName::parse("lo");
 
@@ -33,7 +25,7 @@ class NetworkPowerTest : public VmServiceTest {
   protected:
     NetworkPowerTest() {
         fs::remove(daemon_->programs / "capsul-run");
-        replace_file(daemon_->programs / "capsul-run", launcher, 0755);
+        replace_file(daemon_->programs / "capsul-run", launcher_without_taps, 0755);
         replace_file(daemon_->programs / "capsul-net", helper, 0755);
         make_folders(paths_.network(lan_.name));
         lan_.bridge = present;

@@ -20,6 +20,14 @@ namespace capsul {
 
 using namespace std::chrono_literals;
 
+/// A capsul-run where there are no TAPs: the guest's cards lead nowhere.
+constexpr const char* launcher_without_taps = R"(#!/bin/bash
+until [ "$1" = -- ]; do shift; done
+shift
+sed 's/type = "tap"/type = "user"/; /fd =\|vhost =/d' "${@: -1}" >"$XDG_RUNTIME_DIR/test.conf"
+exec "${@:1:$#-1}" "$XDG_RUNTIME_DIR/test.conf"
+)";
+
 /// capsul's own programs. Its capsul-run looks for no sandbox, since the fake systemd makes none.
 inline void make_programs(const fs::path& folder) {
     make_folders(folder);

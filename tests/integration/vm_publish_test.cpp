@@ -18,19 +18,11 @@ using testing::Not;
 constexpr const char* helper =
     "#!/bin/sh\n[ \"$1\" != check-policy ] || printf '0 prefix cap- -\\n0 ip br0 10.81.0.0/24\\n'\n";
 
-/// There are no TAPs: the guest's cards lead nowhere.
-constexpr const char* launcher = R"(#!/bin/bash
-until [ "$1" = -- ]; do shift; done
-shift
-sed 's/type = "tap"/type = "user"/; /fd =\|vhost =/d' "${@: -1}" >"$XDG_RUNTIME_DIR/test.conf"
-exec "${@:1:$#-1}" "$XDG_RUNTIME_DIR/test.conf"
-)";
-
 class VmPublishTest : public VmServiceTest {
   protected:
     VmPublishTest() {
         fs::remove(daemon_->programs / "capsul-run");
-        replace_file(daemon_->programs / "capsul-run", launcher, 0755);
+        replace_file(daemon_->programs / "capsul-run", launcher_without_taps, 0755);
         replace_file(daemon_->programs / "capsul-net", helper, 0755);
         add(test::nat_network("lan", "10.80.0.0/24"));
         add(test::nat_network("six", "", "fd80::/64"));

@@ -2,10 +2,12 @@
 #pragma once
 
 #include "lib/cidr.hpp"
+#include "lib/interface_name.hpp"
 #include "lib/mac.hpp"
 #include "lib/name.hpp"
 #include "lib/route.hpp"
 #include "lib/size.hpp"
+#include "lib/vpn.hpp"
 
 #include <array>
 #include <cstdint>
@@ -17,13 +19,14 @@
 namespace capsul {
 
 /// `bridge`: an administrator's bridge, for addresses of the network that the host itself is in. `nat`: a
-/// bridge and a subnet of capsul's own, behind the host's address. QEMU's own user-mode network has no
-/// record: its name is `user`, and it needs no privilege.
-enum class NetworkType { bridge, nat };
+/// bridge and a subnet of capsul's own, behind the host's address. `vpn`: a bridge of capsul's own, joined to
+/// those of other hosts by tinc. QEMU's own user-mode network has no record: its name is `user`, and it needs
+/// no privilege.
+enum class NetworkType { bridge, nat, vpn };
 template <>
 struct EnumWords<NetworkType> {
-    static constexpr std::array<std::pair<NetworkType, std::string_view>, 2> words{
-        {{NetworkType::bridge, "bridge"}, {NetworkType::nat, "nat"}}};
+    static constexpr std::array<std::pair<NetworkType, std::string_view>, 3> words{
+        {{NetworkType::bridge, "bridge"}, {NetworkType::nat, "nat"}, {NetworkType::vpn, "vpn"}}};
 };
 
 enum class NetworkState { stopped, starting, running, stopping, failed, broken };
@@ -36,20 +39,6 @@ struct EnumWords<NetworkState> {
          {NetworkState::stopping, "stopping"},
          {NetworkState::failed, "failed"},
          {NetworkState::broken, "broken"}}};
-};
-
-/// The name of a network interface: 1 to 15 characters (IFNAMSIZ, netdevice(7)), a letter first, then
-/// letters, digits, ".", "_" and "-".
-class InterfaceName {
-  public:
-    InterfaceName() = default;
-    /// Throws Error (invalid).
-    [[nodiscard]] static InterfaceName parse(std::string_view text);
-    [[nodiscard]] const std::string& to_string() const noexcept { return text_; }
-    auto operator<=>(const InterfaceName&) const = default;
-
-  private:
-    std::string text_;
 };
 
 /// A place outside that guests may reach: "192.0.2.0/24", "192.0.2.7:443/tcp",
@@ -108,7 +97,7 @@ struct NetworkRecord {
     Name name;
     NetworkType type = NetworkType::nat;
     Timestamp created;
-    InterfaceName bridge; ///< nat: made by capsul
+    InterfaceName bridge; ///< nat, vpn: made by capsul
     std::optional<Cidr> subnet;
     std::optional<Cidr> subnet6;
     std::optional<IpAddress> gateway; ///< nat: the bridge's own address
@@ -119,10 +108,11 @@ struct NetworkRecord {
     bool isolate = false;       ///< VMs of this network do not reach each other
     Egress egress;              ///< nat only
     bool autostart = true;      ///< whether `start` also enables the unit
-    bool dhcp = false;          ///< nat only: addresses are told by DHCP and router advertisements too
+    bool dhcp = false;          ///< nat, vpn: addresses are told by DHCP and router advertisements too
     /// By which DHCP is on the bridge; chosen when it is first switched on.
     std::optional<InterfaceName> dhcp_tap;
     std::vector<Reservation> reservations;
+    std::optional<VpnRecord> vpn; ///< vpn only, and always there
 
     static constexpr auto fields() {
         return field_list(
@@ -135,7 +125,41 @@ struct NetworkRecord {
             optional("isolate", &NetworkRecord::isolate), optional("egress", &NetworkRecord::egress),
             optional("autostart", &NetworkRecord::autostart), optional("dhcp", &NetworkRecord::dhcp),
             optional("dhcp_tap", &NetworkRecord::dhcp_tap),
-            optional("reservations", &NetworkRecord::reservations));
+            optional("reservations", &NetworkRecord::reservations), optional("vpn", &NetworkRecord::vpn));
+    }
+};
+
+/// What an interface has carried.
+struct LinkCounters {
+    std::uint64_t rx_bytes = 0;
+    std::uint64_t rx_packets = 0;
+    std::uint64_t rx_dropped = 0;
+    std::uint64_t tx_bytes = 0;
+    std::uint64_t tx_packets = 0;
+    std::uint64_t tx_dropped = 0;
+
+    static constexpr auto fields() {
+        return field_list(
+            required("rx_bytes", &LinkCounters::rx_bytes), required("rx_packets", &LinkCounters::rx_packets),
+            required("rx_dropped", &LinkCounters::rx_dropped), required("tx_bytes", &LinkCounters::tx_bytes),
+            required("tx_packets", &LinkCounters::tx_packets),
+            required("tx_dropped", &LinkCounters::tx_dropped));
+    }
+};
+
+/// A vpn network's own: its tunnel and the other hosts.
+struct VpnStatus {
+    NetworkState tunnel = NetworkState::stopped; ///< of tincd
+    IpAddress ip;                                ///< this host's own on the VPN
+    std::optional<IpAddress> ip6;
+    IpAddress resolver;                   ///< answers for VM.NETWORK.capsul
+    std::optional<LinkCounters> counters; ///< of the tunnel as the host sees it: rx is what came from others
+    std::vector<VpnPeer> peers;
+
+    static constexpr auto fields() {
+        return field_list(required("tunnel", &VpnStatus::tunnel), required("ip", &VpnStatus::ip),
+                          optional("ip6", &VpnStatus::ip6), required("resolver", &VpnStatus::resolver),
+                          optional("counters", &VpnStatus::counters), required("peers", &VpnStatus::peers));
     }
 };
 
@@ -148,13 +172,15 @@ struct Network {
     std::string unit;
     std::vector<Name> vms;            ///< with a NIC on it
     std::optional<NetworkState> dhcp; ///< of its DHCP server, where it has one
+    std::optional<VpnStatus> vpn;
     std::optional<NetworkRecord> spec;
 
     static constexpr auto fields() {
         return field_list(required("name", &Network::name), required("state", &Network::state),
                           optional("reason", &Network::reason), required("enabled", &Network::enabled),
                           required("unit", &Network::unit), required("vms", &Network::vms),
-                          optional("dhcp", &Network::dhcp), optional("spec", &Network::spec));
+                          optional("dhcp", &Network::dhcp), optional("vpn", &Network::vpn),
+                          optional("spec", &Network::spec));
     }
 };
 
@@ -189,24 +215,6 @@ struct Nic {
                           optional("ip6", &Nic::ip6));
     }
     auto operator<=>(const Nic&) const = default;
-};
-
-/// What an interface has carried.
-struct LinkCounters {
-    std::uint64_t rx_bytes = 0;
-    std::uint64_t rx_packets = 0;
-    std::uint64_t rx_dropped = 0;
-    std::uint64_t tx_bytes = 0;
-    std::uint64_t tx_packets = 0;
-    std::uint64_t tx_dropped = 0;
-
-    static constexpr auto fields() {
-        return field_list(
-            required("rx_bytes", &LinkCounters::rx_bytes), required("rx_packets", &LinkCounters::rx_packets),
-            required("rx_dropped", &LinkCounters::rx_dropped), required("tx_bytes", &LinkCounters::tx_bytes),
-            required("tx_packets", &LinkCounters::tx_packets),
-            required("tx_dropped", &LinkCounters::tx_dropped));
-    }
 };
 
 /// A NIC's interface on the host, as it is now.
@@ -265,6 +273,7 @@ struct NetworkCreate {
     bool isolate = false;
     std::optional<Egress> egress;
     bool dhcp = false;
+    std::optional<VpnWishes> vpn; ///< vpn only
     bool start = true;
     bool autostart = true;
     using Result = Network;
@@ -277,8 +286,8 @@ struct NetworkCreate {
             optional("gateway6", &NetworkCreate::gateway6), optional("range", &NetworkCreate::range),
             optional("range6", &NetworkCreate::range6), optional("dns", &NetworkCreate::dns),
             optional("isolate", &NetworkCreate::isolate), optional("egress", &NetworkCreate::egress),
-            optional("dhcp", &NetworkCreate::dhcp), optional("start", &NetworkCreate::start),
-            optional("autostart", &NetworkCreate::autostart));
+            optional("dhcp", &NetworkCreate::dhcp), optional("vpn", &NetworkCreate::vpn),
+            optional("start", &NetworkCreate::start), optional("autostart", &NetworkCreate::autostart));
     }
 };
 
@@ -288,11 +297,15 @@ struct NetworkSet {
     std::optional<Egress> egress;              ///< holds at once
     std::optional<std::vector<IpAddress>> dns; ///< for VMs that are made from now on, and who asks by DHCP
     std::optional<bool> dhcp;                  ///< holds at once
+    std::optional<Cidr> slice;                 ///< vpn only; refused while VMs have addresses outside of it
+    std::optional<std::vector<VpnAddress>> addresses; ///< vpn only: where others reach this host
     using Result = Network;
     static constexpr Route route{Method::post, "/v1/networks/{name}", Answer::operation};
     static constexpr auto fields() {
         return field_list(required("name", &NetworkSet::name), optional("egress", &NetworkSet::egress),
-                          optional("dns", &NetworkSet::dns), optional("dhcp", &NetworkSet::dhcp));
+                          optional("dns", &NetworkSet::dns), optional("dhcp", &NetworkSet::dhcp),
+                          optional("slice", &NetworkSet::slice),
+                          optional("addresses", &NetworkSet::addresses));
     }
 };
 
@@ -350,6 +363,66 @@ struct NetworkLeases {
     static constexpr auto fields() { return field_list(required("name", &NetworkLeases::name)); }
 };
 
+/// What another host needs to join a VPN, or to know of this one. Sent by whoever may see the network.
+struct NetworkExport {
+    Name name;
+    std::optional<NodeName> node; ///< keeps a slice for this host, or tells the one that is kept
+    using Result = VpnBundle;
+    static constexpr Route route{Method::post, "/v1/networks/{name}/export", Answer::operation};
+    static constexpr auto fields() {
+        return field_list(required("name", &NetworkExport::name), optional("node", &NetworkExport::node));
+    }
+};
+
+/// Makes a vpn network of what another host has exported for this one. That host does not know this one yet:
+/// it is told what NetworkExport gives here.
+struct NetworkJoin {
+    VpnBundle bundle;
+    std::optional<Name> name; ///< as on the other host
+    VpnWishes vpn;            ///< mtu: the VPN's, not chosen here
+    bool start = true;
+    bool autostart = true;
+    using Result = Network;
+    static constexpr Route route{Method::post, "/v1/vpn/join", Answer::operation};
+    static constexpr auto fields() {
+        return field_list(required("bundle", &NetworkJoin::bundle), optional("name", &NetworkJoin::name),
+                          optional("vpn", &NetworkJoin::vpn), optional("start", &NetworkJoin::start),
+                          optional("autostart", &NetworkJoin::autostart));
+    }
+};
+
+/// Takes in what another host tells: new hosts, what has changed of known ones, and who is revoked.
+struct NetworkPeerAdd {
+    Name name;
+    VpnBundle bundle;
+    using Result = Network;
+    static constexpr Route route{Method::post, "/v1/networks/{name}/peers", Answer::operation};
+    static constexpr auto fields() {
+        return field_list(required("name", &NetworkPeerAdd::name),
+                          required("bundle", &NetworkPeerAdd::bundle));
+    }
+};
+
+/// Revokes a host: it is cut off here at once, and by every other host as soon as that is told.
+struct NetworkPeerRemove {
+    Name name;
+    NodeName node;
+    using Result = Network;
+    static constexpr Route route{Method::delete_, "/v1/networks/{name}/peers/{node}", Answer::operation};
+    static constexpr auto fields() {
+        return field_list(required("name", &NetworkPeerRemove::name),
+                          required("node", &NetworkPeerRemove::node));
+    }
+};
+
+/// Exchanges what there is to tell with every host that can be reached, now instead of within a minute.
+struct NetworkPeerSync {
+    Name name;
+    using Result = Network;
+    static constexpr Route route{Method::post, "/v1/networks/{name}/sync", Answer::operation};
+    static constexpr auto fields() { return field_list(required("name", &NetworkPeerSync::name)); }
+};
+
 /// The name of QEMU's own user-mode network, which needs no record.
 inline constexpr std::string_view user_network = "user";
 [[nodiscard]] inline bool is_user_network(const Name& name) {
@@ -367,5 +440,11 @@ inline constexpr std::string_view user_network = "user";
 
 /// "capsul-dhcp-NAME.service".
 [[nodiscard]] std::string dhcp_unit_name(const Name& name);
+
+/// "capsul-vpn-NAME.service": tincd.
+[[nodiscard]] std::string vpn_unit_name(const Name& name);
+
+/// "capsul-peer-NAME.service": tells other hosts what has changed.
+[[nodiscard]] std::string peer_unit_name(const Name& name);
 
 } // namespace capsul

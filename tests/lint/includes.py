@@ -28,7 +28,7 @@ LIBRARIES = {
     "CLI/": ["cli/command.hpp", "cli/help.hpp"],
     "libsmartcols/": ["cli/table.cpp"],
     "archive": ["daemon/seed_iso.cpp"],
-    "openssl/": ["daemon/digest.cpp"],
+    "openssl/": ["daemon/digest.cpp", "lib/vpn_key.cpp", "lib/join_code.cpp", "daemon/peer/tls.cpp"],
     "seccomp.h": ["daemon/launcher/call_filter.cpp"],
     "linux/landlock.h": ["daemon/launcher/file_rules.cpp"],
     "systemd/sd-bus.h": ["daemon/systemd_*.?pp"],

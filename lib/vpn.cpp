@@ -1,0 +1,248 @@
+#include "lib/vpn.hpp"
+
+#include "lib/error.hpp"
+#include "lib/json.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <fmt/format.h>
+#include <set>
+
+namespace capsul {
+namespace {
+
+constexpr std::size_t longest_node_name = 32;
+constexpr std::size_t longest_host_name = 253; // RFC 1035 2.3.4, as text
+constexpr int bundle_format = 1;
+
+bool is_letter(char c) {
+    return c >= 'a' && c <= 'z';
+}
+
+bool is_digit(char c) {
+    return c >= '0' && c <= '9';
+}
+
+[[noreturn]] void refuse_address(std::string_view text) {
+    throw Error(ErrorCode::invalid, fmt::format("'{}' is not an address and a port", text.substr(0, 64)),
+                "write 192.0.2.1:11655, vpn.example.org:11655 or [2001:db8::1]:11655");
+}
+
+std::uint16_t port_of(std::string_view digits, std::string_view whole) {
+    std::uint16_t port = 0;
+    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), port);
+    if (error != std::errc{} || end != digits.data() + digits.size() || port == 0) {
+        refuse_address(whole);
+    }
+    return port;
+}
+
+/// Letters, digits and hyphens between dots: whatever else a name server might take, tinc's files never see.
+bool is_host_name(std::string_view text) {
+    if (text.empty() || text.size() > longest_host_name || text.back() == '-' || text.back() == '.') {
+        return false;
+    }
+    char before = '.';
+    for (const char c : text) {
+        const bool inside = is_letter(c) || is_digit(c);
+        if (!inside && c != '-' && c != '.') {
+            return false;
+        }
+        if ((before == '.' && !inside) || (before == '-' && c == '.')) {
+            return false;
+        }
+        before = c;
+    }
+    return true;
+}
+
+std::string checked_host(std::string_view host, std::string_view whole) {
+    const bool numeric = host.find(':') != std::string_view::npos ||
+                         std::ranges::all_of(host, [](char c) { return is_digit(c) || c == '.'; });
+    if (numeric) {
+        return IpAddress::parse(host).to_string();
+    }
+    std::string name(host);
+    std::ranges::transform(name, name.begin(), [](char c) {
+        return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+    });
+    if (!is_host_name(name)) {
+        refuse_address(whole);
+    }
+    return name;
+}
+
+/// The bytes of an IPv4 address as a number.
+std::uint32_t number_of(const IpAddress& ip) {
+    std::uint32_t number = 0;
+    const std::string text = ip.to_string();
+    const char* at = text.data();
+    for (int i = 0; i < 4; ++i) {
+        unsigned byte = 0;
+        at = std::from_chars(at, text.data() + text.size(), byte).ptr + 1;
+        number = number << 8U | byte;
+    }
+    return number;
+}
+
+std::string signed_text(const VpnNode& node) {
+    return dump_json(encode(node));
+}
+
+[[noreturn]] void refuse_node(const VpnNode& node, const std::string& why,
+                              ErrorCode code = ErrorCode::invalid) {
+    throw Error(code, fmt::format("host {}: {}", node.name.to_string(), why));
+}
+
+void check_node(const VpnStatement& statement, const VpnBundle& bundle) {
+    const VpnNode& node = statement.node;
+    if (node.network != bundle.id) {
+        refuse_node(node, "is of another VPN");
+    }
+    if (!bundle.subnet.contains(node.slice) || node.slice.length() == bundle.subnet.length()) {
+        refuse_node(node, fmt::format("its slice {} is not a part of {}", node.slice.to_string(),
+                                      bundle.subnet.to_string()));
+    }
+    const auto outside = [&](const VpnGuest& guest) {
+        return (guest.ip && !bundle.subnet.contains(*guest.ip)) ||
+               (guest.ip6 && !(bundle.subnet6 && bundle.subnet6->contains(*guest.ip6)));
+    };
+    if (std::ranges::any_of(node.guests, outside)) {
+        refuse_node(node, "has a VM with an address of another subnet");
+    }
+    if (!statement.is_genuine()) {
+        refuse_node(node, "what it says of itself was changed on the way, or never signed by it",
+                    ErrorCode::verification);
+    }
+}
+
+} // namespace
+
+NodeName NodeName::parse(std::string_view text) {
+    const bool ok = !text.empty() && text.size() <= longest_node_name && is_letter(text.front()) &&
+                    std::ranges::all_of(text, [](char c) { return is_letter(c) || is_digit(c) || c == '_'; });
+    if (!ok) {
+        throw Error(ErrorCode::invalid, fmt::format("'{}' is not a host's name in a VPN", text.substr(0, 64)),
+                    fmt::format("a letter, then letters, digits and _, in lower case, at most {}",
+                                longest_node_name));
+    }
+    return NodeName(std::string(text));
+}
+
+NodeName NodeName::of_host(std::string_view host_name) {
+    std::string name;
+    for (char c : host_name.substr(0, host_name.find('.')).substr(0, longest_node_name)) {
+        c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+        name += is_letter(c) || is_digit(c) ? c : '_';
+    }
+    if (name.empty() || !is_letter(name.front())) {
+        name = ("h" + name).substr(0, longest_node_name);
+    }
+    return parse(name);
+}
+
+VpnAddress VpnAddress::parse(std::string_view text, std::uint16_t default_port) {
+    std::string_view host = text;
+    std::string_view port;
+    if (text.starts_with('[')) {
+        const auto end = text.find(']');
+        const bool rest_fits =
+            end != std::string_view::npos && (end + 1 == text.size() || text[end + 1] == ':');
+        if (!rest_fits) {
+            refuse_address(text);
+        }
+        host = text.substr(1, end - 1);
+        port = end + 1 == text.size() ? std::string_view() : text.substr(end + 1);
+    } else if (std::ranges::count(text, ':') == 1) {
+        host = text.substr(0, text.find(':'));
+        port = text.substr(host.size());
+    }
+    if (port.empty() && default_port == 0) {
+        refuse_address(text);
+    }
+    VpnAddress address;
+    address.port_ = port.empty() ? default_port : port_of(port.substr(1), text);
+    address.host_ = checked_host(host, text);
+    return address;
+}
+
+std::string VpnAddress::to_string() const {
+    const bool is_ipv6 = host_.find(':') != std::string::npos;
+    return is_ipv6 ? fmt::format("[{}]:{}", host_, port_) : fmt::format("{}:{}", host_, port_);
+}
+
+VpnStatement VpnStatement::make(const VpnNode& node, const PrivateIdentity& identity) {
+    return {node, identity.sign(signed_text(node))};
+}
+
+bool VpnStatement::is_genuine() const {
+    return node.identity.has_signed(signed_text(node), signature);
+}
+
+VpnBundle VpnBundle::from_text(std::string_view text) {
+    if (text.size() > most_bundle_bytes) {
+        throw Error(ErrorCode::too_large, fmt::format("what a host tells has {} bytes, more than {}",
+                                                      text.size(), most_bundle_bytes));
+    }
+    auto bundle = parse<VpnBundle>(text);
+    bundle.check();
+    return bundle;
+}
+
+void VpnBundle::check() const {
+    if (format != bundle_format) {
+        throw Error(ErrorCode::invalid, fmt::format("format: {} is not known here", format),
+                    "the same version of capsul on all hosts understands it");
+    }
+    if (subnet.is_ipv6() || (subnet6 && (!subnet6->is_ipv6() || subnet6->length() != 64))) {
+        throw Error(ErrorCode::invalid, "subnet: is IPv4, and subnet6 an IPv6 /64");
+    }
+    if (slice && (!subnet.contains(*slice) || slice->length() == subnet.length())) {
+        throw Error(ErrorCode::invalid, "slice: is not a part of the subnet");
+    }
+    if (nodes.empty() || nodes.size() > most_vpn_nodes) {
+        throw Error(ErrorCode::invalid, fmt::format("nodes: 1 to {} hosts", most_vpn_nodes));
+    }
+    std::set<NodeName> names;
+    std::set<Identity> identities;
+    for (const VpnStatement& statement : nodes) {
+        check_node(statement, *this);
+        if (!names.insert(statement.node.name).second || !identities.insert(statement.node.identity).second) {
+            refuse_node(statement.node, "is there twice");
+        }
+    }
+}
+
+IpAddress vpn_host_ip(const Cidr& slice) {
+    return IpRange::hosts_of(slice).first();
+}
+
+IpAddress vpn_resolver_ip(const Cidr& slice) {
+    return vpn_host_ip(slice).plus(1);
+}
+
+IpAddress vpn_ip6(const Cidr& subnet6, const IpAddress& ip) {
+    return subnet6.first().plus(number_of(ip));
+}
+
+IpAddress eui64_address(const Cidr& subnet6, const Mac& mac) {
+    std::uint64_t id = 0;
+    for (std::size_t i = 0; i < 6; ++i) {
+        unsigned byte = 0;
+        const char* const digits = mac.to_string().data() + 3 * i;
+        std::from_chars(digits, digits + 2, byte, 16);
+        id = id << 8U | (i == 0 ? byte ^ 0x02U : byte);
+        if (i == 2) {
+            id = id << 16U | 0xfffeU;
+        }
+    }
+    return subnet6.first().plus(id);
+}
+
+int vpn_slice_length(const Cidr& subnet) {
+    constexpr int hosts = 6;     // 64 of them
+    constexpr int smallest = 27; // 30 addresses
+    return std::max(std::min(subnet.length() + hosts, smallest), subnet.length() + 1);
+}
+
+} // namespace capsul

@@ -208,11 +208,12 @@ struct Nic {
     std::optional<InterfaceName> tap; ///< none on `user`
     std::optional<IpAddress> ip;      ///< none where the network gives it out itself
     std::optional<IpAddress> ip6;
+    std::optional<int> mtu; ///< smaller than Ethernet's: of a vpn, bytes
 
     static constexpr auto fields() {
         return field_list(required("slot", &Nic::slot), required("network", &Nic::network),
                           required("mac", &Nic::mac), optional("tap", &Nic::tap), optional("ip", &Nic::ip),
-                          optional("ip6", &Nic::ip6));
+                          optional("ip6", &Nic::ip6), optional("mtu", &Nic::mtu));
     }
     auto operator<=>(const Nic&) const = default;
 };

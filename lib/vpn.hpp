@@ -147,7 +147,6 @@ struct KeptSlice {
 struct VpnRecord {
     Uuid id; ///< the same on all its hosts
     NodeName node;
-    std::uint64_t version = 1;
     Identity identity;
     RsaPublicKey key;
     std::vector<VpnAddress> addresses;
@@ -160,7 +159,7 @@ struct VpnRecord {
 
     static constexpr auto fields() {
         return field_list(required("id", &VpnRecord::id), required("node", &VpnRecord::node),
-                          required("version", &VpnRecord::version),
+
                           required("identity", &VpnRecord::identity), required("key", &VpnRecord::key),
                           optional("addresses", &VpnRecord::addresses), required("port", &VpnRecord::port),
                           required("mtu", &VpnRecord::mtu), required("slice", &VpnRecord::slice),

@@ -1,6 +1,7 @@
 // network join: by a file, by ssh to a host of the VPN, by a code.
 #include "cli/bundle_file.hpp"
 #include "cli/commands.hpp"
+#include "cli/input_file.hpp"
 #include "cli/network_view.hpp"
 #include "cli/remote_host.hpp"
 #include "cli/vpn_options.hpp"
@@ -149,6 +150,13 @@ Member member_by_ssh(const Session& session, const JoinFlags& flags) {
     return {url.to_string(), network, hello, hand_over};
 }
 
+/// On the command line other users of this host see it.
+std::string code_from(const std::string& word) {
+    constexpr std::size_t most_code_bytes = std::size_t{16} << 10U;
+    const std::string text = word == "-" ? read_input("CODE", word, most_code_bytes) : word;
+    return text.substr(0, text.find_last_not_of(" \t\r\n") + 1);
+}
+
 Member member_by_code(const std::string& /*code*/) {
     throw Error(ErrorCode::not_capable, "joining by a code is not possible yet",
                 "capsulctl network join NAME --from ssh://USER@HOST");
@@ -187,7 +195,7 @@ void join(Session& session, const JoinFlags& flags) {
                     "`capsulctl network join --help` shows the three ways");
     }
     join_through(session, flags,
-                 flags.from.empty() ? member_by_code(flags.word) : member_by_ssh(session, flags));
+                 flags.from.empty() ? member_by_code(code_from(flags.word)) : member_by_ssh(session, flags));
 }
 
 } // namespace
@@ -202,7 +210,8 @@ void add_network_join(CLI::App& parent, Session& session) {
         "there;\n"
         "capsulctl network export mesh host_b.json   # and back to `capsulctl network peer add mesh` there");
     auto flags = std::make_shared<JoinFlags>();
-    command.add_option("NAME", flags->word, "The network's name on that host, with --from; or a code");
+    command.add_option("NAME", flags->word,
+                       "A code, or - for one on standard input; with --from, the network's name there");
     add_text(command, "--from", flags->from, "ssh://USER@HOST[:PORT]",
              "A host of the VPN that ssh gets into");
     add_text(command, "--file", flags->file, "FILE",

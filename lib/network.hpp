@@ -299,7 +299,7 @@ struct NetworkSet {
     std::optional<std::vector<IpAddress>> dns; ///< for VMs that are made from now on, and who asks by DHCP
     std::optional<bool> dhcp;                  ///< holds at once
     std::optional<Cidr> slice;                 ///< vpn only; refused while VMs have addresses outside of it
-    std::optional<std::vector<VpnAddress>> addresses; ///< vpn only: where others reach this host
+    std::optional<std::vector<VpnAddressWish>> addresses; ///< vpn only: where others reach this host
     using Result = Network;
     static constexpr Route route{Method::post, "/v1/networks/{name}", Answer::operation};
     static constexpr auto fields() {
@@ -401,6 +401,29 @@ struct NetworkPeerAdd {
     static constexpr auto fields() {
         return field_list(required("name", &NetworkPeerAdd::name),
                           required("bundle", &NetworkPeerAdd::bundle));
+    }
+};
+
+/// What invites one host into a VPN.
+struct InviteResult {
+    std::string code; ///< good once
+    Timestamp expires;
+    static constexpr auto fields() {
+        return field_list(required("code", &InviteResult::code), required("expires", &InviteResult::expires));
+    }
+};
+
+/// Opens an invitation: until it expires or is taken, this host listens for whoever has its code.
+struct NetworkInvite {
+    Name name;
+    std::optional<Duration> expires;   ///< in an hour
+    std::optional<VpnAddress> address; ///< where the other host finds this one
+    using Result = InviteResult;
+    static constexpr Route route{Method::post, "/v1/networks/{name}/invitations", Answer::operation};
+    static constexpr auto fields() {
+        return field_list(required("name", &NetworkInvite::name),
+                          optional("expires", &NetworkInvite::expires),
+                          optional("address", &NetworkInvite::address));
     }
 };
 

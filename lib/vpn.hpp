@@ -53,8 +53,25 @@ class VpnAddress {
     auto operator<=>(const VpnAddress&) const = default;
 
   private:
+    friend class VpnAddressWish;
     std::string host_;
     std::uint16_t port_ = 0;
+};
+
+/// That, as it is asked for: without a port it has the network's own.
+class VpnAddressWish {
+  public:
+    VpnAddressWish() = default;
+    /// Throws Error (invalid).
+    [[nodiscard]] static VpnAddressWish parse(std::string_view text);
+    [[nodiscard]] std::string to_string() const;
+    /// With `port` where none was asked for.
+    [[nodiscard]] VpnAddress with_default(std::uint16_t port) const;
+    auto operator<=>(const VpnAddressWish&) const = default;
+
+  private:
+    std::string host_;
+    std::uint16_t port_ = 0; ///< 0: none was given
 };
 
 /// A VM on a VPN, as its host tells the others.
@@ -171,7 +188,7 @@ struct VpnRecord {
 /// What can be asked for when a VPN is made or joined; what is not given is chosen.
 struct VpnWishes {
     std::optional<NodeName> node; ///< from the host's name
-    std::vector<VpnAddress> addresses;
+    std::vector<VpnAddressWish> addresses;
     std::optional<std::uint16_t> port;
     std::optional<int> mtu;
     std::optional<Cidr> slice;

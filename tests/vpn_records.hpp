@@ -1,77 +1,96 @@
-// A VPN of three hosts, as capsul would have planned it.
+// Hosts of a VPN, what they tell, and a vpn network as capsul would show it.
 #pragma once
 
-#include "lib/vpn.hpp"
-#include "tests/network_records.hpp"
+#include "lib/network.hpp"
+
+#include <string>
+#include <vector>
 
 namespace capsul::test {
 
-/// Of 4096 bits; nobody has the private one.
-inline constexpr const char* rsa_key =
-    "MIICCgKCAgEAnqa+tWJp5MGH43T2mZ02542UJ35DSv25XDRdeb76gj+hEpRkDS7Ev02V9Uh4pEav05nrz0R4iinSaiySuDbG"
-    "4hr1sg1lN3uhBTsueeRc0Vx0lv39nXDWelfNPF5eeP5c197DRWVVz8JQS8xQpzuDTQ3DpSF35aHXdRB6+w9JBwjKuswD9Ji/"
-    "VToZiJupawE2DizoVlD7vV+7wlns86ksPJjvsuiFk38/p2I8djDOt0YrPOHir2hu3+iW0JxuNX5mHl64Fi2Phjkq/EGsCWVq"
-    "NQukpBX6AcebhKgnAODrAUaOd0Cn6biVTpein9Z5tRsFlWz9MeeXBJfH6JrxnnywHNRgJ/IkE+OW+h606qbvm/7JvtaWidj4"
-    "tm3Oj37emS8PAnrlgfQFwsIYZKSCEP+ZTDWaEZElUdovYA0AwZsBv9Tf05U7/v9N/MfY8zuGKCWkTiYPh6mlZZNOrDAAy+nQ"
-    "5HPPOhJ37KMWJ7mZXoSGAIpDTQYlGraP5qBb89/AaoM0CIPT5RWZ7Z0Ps74rhWCrzDRzz7Sx79/+evaltaGwyUC7G8MIjcCK"
-    "Nb25d4+EphzNvDaaysZC4NPdNZZYzxbQBgYMttT109mtv58TesjYjxOpw+xgJfuTVOOTQDm+8OYXG+yMpqooi0aVufL55u8e"
-    "P8IeprredkbC46FvXjVy+3kCAwEAAQ==";
-/// Of 2048.
-inline constexpr const char* weak_rsa_key =
-    "MIIBCgKCAQEA7zi75fJpqLqyeEGswGfFdj9NjHZpeevbQINk0jJbNOQxrqcZEJkdEfxy+VFlIH/pydttVWbN8iDpx+DSrBRj"
-    "ujCQzMk6rFABM/JWTjN2o3msfRHWy8vi8JnCPpPDC1AFkPolUv7Fh9u6ZOA3Thkl8wbEMhHLIrZPUOGL2jCdKJDj9zgDYnpB"
-    "URcdyl7RKBzQrKdkKlfN3guIUP/gKmZ+pA/RbbPrlVNbKW+/JWp3gPRoRPcLbAxjGyZOqpofiQ5HFxtpFcV2Xl0hILI+zeH8"
-    "56T6M55PG8bv/kMq137VX7qKbWM+rDh0wJAkzTY4kFGyEre5Gw4KIxin59ECdOMHSwIDAQAB";
+/// A real one, whose other half nobody has: to make one takes a second.
+inline RsaPublicKey rsa_public_key() {
+    return RsaPublicKey::parse(
+        "MIICCgKCAgEAvQ5e3Yylpmww1Ff9Ib1nJLTCVdeX3++NpVmdSEkhomg4/WhKFYBfrZlkaBs85zIqLjL7O81ijP4kUx/EIIIm"
+        "ABSqRXVqyJAp0zcfX1FmKng4UbvORJgKwE8RbCQDhP9rSNlZg6GWVdjDeegxZmElldUsKgaONgXCgkZCcKKGlv8it8r1EZIB"
+        "9xhyUYxO6C0d2ByuU+mOHkgTZCilSeblCITmXglwlflibaF/wt6hctmzi01z+FWTYtuemd5L12Hi7eH++C1W5c+WPYSccNGS"
+        "qrJ/vihnMxP9fsORRBRRHchJPzyy4ysTNLjkkIcxJU1aVd6/xytgblPOjyNAWhW7ie6oYQ3cR+CyLP6TmeLI4zwfrNqFvxUK"
+        "VpHu8gisBDs/YSDBpqYh0lv1p8LZ9irGZZSGYNhfHLeOZ4iI6Bc8LcSQpz+1VWd53LXFUxVNf3ahCxagznweGrfamkz+V7SW"
+        "RemCitwP9sUTTqLKHXH0TzzaDnxX4hc7+nBhtIQa0kJRNHN2WgTKFv6ZUPZcc9VGjApAMGFTykWkplazw/wGC2cF/xurEFJo"
+        "xqgO2W0O1rMV7xf1zPWdL7MOg3wTMgxJr1Zs8q+hC7wU412qpunRnWABq2R3icguZQhhVNqrTPcjDC+XQQpbYVfluVF6HzeI"
+        "aJOWm8t1ThnwH9sRluCKHRsCAwEAAQ==");
+}
 
-inline constexpr const char* vpn_id = "6d0a1c9e-8f4b-4f6f-9a55-1f2e3d4c5b6a";
+/// What hosts of these names tell, signed by each; the first is whose bundle it is. Each has a /22 of
+/// 10.90.0.0/16, and none is kept.
+inline VpnBundle vpn_bundle(const std::vector<std::string>& names) {
+    VpnBundle bundle;
+    bundle.network = Name::parse("mesh");
+    bundle.id = Uuid::parse("9f8b5c1e-3a52-4d4f-8f0e-2b6f1c7d9e01");
+    bundle.subnet = Cidr::parse("10.90.0.0/16");
+    bundle.subnet6 = Cidr::parse("fd90:1::/64");
+    bundle.mtu = 1400;
+    for (const std::string& name : names) {
+        const PrivateIdentity identity = PrivateIdentity::generate();
+        VpnNode node;
+        node.name = NodeName::parse(name);
+        node.network = bundle.id;
+        node.version = 1;
+        node.identity = identity.identity();
+        node.key = rsa_public_key();
+        node.addresses = {VpnAddress::parse(name == "host_a" ? "192.0.2.1:11655" : "192.0.2.2:11655")};
+        node.slice = Cidr::parse("10.90." + std::to_string(4 * bundle.nodes.size()) + ".0/22");
+        bundle.nodes.push_back(VpnStatement::make(node, identity));
+    }
+    return bundle;
+}
 
-/// Of host a, which has the first slice of 10.90.0.0/20.
-inline NetworkRecord vpn_network(const Identity& identity) {
-    NetworkRecord network;
-    network.name = Name::parse("lab");
-    network.type = NetworkType::vpn;
-    network.created = Timestamp::parse("2026-11-27T06:00:00Z");
-    network.bridge = InterfaceName::parse("cap-lab");
-    network.subnet = Cidr::parse("10.90.0.0/20");
-    network.subnet6 = Cidr::parse("fd90::/64");
-    network.range = IpRange::parse("10.90.0.3-10.90.0.62");
-    network.dhcp_tap = InterfaceName::parse("cap-lab-dns");
-    network.vpn = VpnRecord();
-    network.vpn->id = Uuid::parse(vpn_id);
-    network.vpn->node = NodeName::parse("a");
-    network.vpn->identity = identity;
-    network.vpn->key = RsaPublicKey::parse(rsa_key);
-    network.vpn->addresses = {VpnAddress::parse("192.0.2.1:11655")};
-    network.vpn->port = 11655;
-    network.vpn->mtu = 1380;
-    network.vpn->slice = Cidr::parse("10.90.0.0/26");
-    network.vpn->trunk = InterfaceName::parse("cap-lab-vpn");
+/// The network of the first of these hosts; the others are reached, and have no VM.
+inline Network vpn_network(const std::vector<std::string>& names) {
+    const VpnBundle bundle = vpn_bundle(names);
+    const VpnNode& own = bundle.nodes.front().node;
+    NetworkRecord record;
+    record.name = bundle.network;
+    record.type = NetworkType::vpn;
+    record.created = Timestamp::parse("2026-11-22T06:00:00Z");
+    record.bridge = InterfaceName::parse("cap-mesh");
+    record.subnet = bundle.subnet;
+    record.subnet6 = bundle.subnet6;
+    record.vpn = VpnRecord{bundle.id,
+                           own.name,
+                           own.identity,
+                           own.key,
+                           own.addresses,
+                           11655,
+                           bundle.mtu,
+                           own.slice,
+                           InterfaceName::parse("capt-mesh"),
+                           {},
+                           {}};
+    VpnStatus status;
+    status.tunnel = NetworkState::running;
+    status.ip = vpn_host_ip(own.slice);
+    status.resolver = vpn_resolver_ip(own.slice);
+    for (std::size_t i = 1; i < bundle.nodes.size(); ++i) {
+        const VpnNode& node = bundle.nodes[i].node;
+        status.peers.push_back({node.name,
+                                node.addresses,
+                                node.slice,
+                                vpn_host_ip(node.slice),
+                                {},
+                                node.identity,
+                                0,
+                                true,
+                                Timestamp::parse("2026-11-22T06:01:00Z"),
+                                {}});
+    }
+    Network network;
+    network.name = record.name;
+    network.state = NetworkState::running;
+    network.unit = network_unit_name(record.name);
+    network.vpn = status;
+    network.spec = record;
     return network;
-}
-
-/// What another host says of itself.
-inline VpnNode vpn_node(const std::string& name, const std::string& slice, const Identity& identity) {
-    VpnNode node;
-    node.name = NodeName::parse(name);
-    node.network = Uuid::parse(vpn_id);
-    node.version = 1;
-    node.identity = identity;
-    node.key = RsaPublicKey::parse(rsa_key);
-    node.addresses = {VpnAddress::parse("192.0.2.2:11655"), VpnAddress::parse("[2001:db8::2]:11656")};
-    node.slice = Cidr::parse(slice);
-    return node;
-}
-
-inline VpnBundle vpn_bundle(std::vector<VpnStatement> nodes) {
-    return {1,
-            Name::parse("lab"),
-            Uuid::parse(vpn_id),
-            Cidr::parse("10.90.0.0/20"),
-            Cidr::parse("fd90::/64"),
-            1380,
-            {},
-            std::move(nodes),
-            {}};
 }
 
 } // namespace capsul::test

@@ -1,7 +1,7 @@
 #include "daemon/vpn_book.hpp"
 
 #include "lib/error.hpp"
-#include "tests/vpn_records.hpp"
+#include "tests/vpn_hosts.hpp"
 
 #include <functional>
 #include <gtest/gtest.h>

@@ -3,7 +3,7 @@
 #include "daemon/tinc_config.hpp"
 #include "daemon/vpn_unit.hpp"
 #include "tests/unit/golden.hpp"
-#include "tests/vpn_records.hpp"
+#include "tests/vpn_hosts.hpp"
 
 #include <gtest/gtest.h>
 

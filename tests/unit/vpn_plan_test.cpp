@@ -1,7 +1,7 @@
 #include "daemon/vpn_plan.hpp"
 
 #include "lib/error.hpp"
-#include "tests/vpn_records.hpp"
+#include "tests/vpn_hosts.hpp"
 
 #include <gtest/gtest.h>
 

@@ -2,7 +2,7 @@
 
 #include "lib/error.hpp"
 #include "lib/json.hpp"
-#include "tests/vpn_records.hpp"
+#include "tests/vpn_hosts.hpp"
 
 #include <functional>
 #include <gtest/gtest.h>

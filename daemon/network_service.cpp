@@ -188,7 +188,7 @@ Operation NetworkService::set(const NetworkSet& call) {
         network.dns = call.dns.value_or(network.dns);
         network.dhcp = call.dhcp.value_or(network.dhcp);
         if (call.addresses) {
-            network.vpn->addresses = *call.addresses;
+            network.vpn->addresses = addresses_of(*call.addresses, network.vpn->port);
         }
         if (call.slice) {
             change_slice(network, *call.slice);

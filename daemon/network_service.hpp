@@ -49,6 +49,7 @@ class NetworkService {
     Operation export_vpn(const NetworkExport& call);
     Operation add_peer(const NetworkPeerAdd& call);
     Operation remove_peer(const NetworkPeerRemove& call);
+    Operation invite(const NetworkInvite& call);
     Operation sync(const NetworkPeerSync& call);
     /// Takes in what other hosts tell, as it comes; until `stop_hearing`.
     void hear();
@@ -96,6 +97,8 @@ class NetworkService {
     void change_slice(NetworkRecord& network, const Cidr& slice);
     void save_book(NetworkRecord network, const VpnBook& book);
     void take_in(const Name& name);
+    [[nodiscard]] std::vector<VpnAddress> invitation_addresses(const NetworkInvite& call,
+                                                               std::uint16_t port) const;
     void require_no_running_vm(const Name& name);
 
     const Paths& paths_;

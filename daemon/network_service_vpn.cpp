@@ -78,6 +78,17 @@ void require_new_node(const NetworkRecord& network, const VpnBook& book, const N
     }
 }
 
+/// The one that is named with the address, for a host behind a forwarded port; else a free one.
+std::uint16_t invitation_port(const NetworkInvite& call, const VpnConfig& config,
+                              const std::set<std::uint16_t>& promised) {
+    const std::uint16_t wanted = call.address ? call.address->port() : std::uint16_t{0};
+    if (wanted != 0) {
+        require_port(wanted, promised);
+        return wanted;
+    }
+    return free_port(config, promised);
+}
+
 } // namespace
 
 VpnHost NetworkService::vpn_host(const VpnWishes& wishes) {
@@ -151,6 +162,12 @@ void NetworkService::save_book(NetworkRecord network, const VpnBook& book) {
     std::erase_if(network.vpn->kept, [&](const KeptSlice& kept) {
         return std::ranges::any_of(book.peers, [&](const auto& peer) { return peer.node.name == kept.node; });
     });
+    const auto has_invited = [&](const VpnStatement& peer) {
+        return peer.node.slice == network.vpn->invited;
+    };
+    if (std::ranges::any_of(book.peers, has_invited)) {
+        network.vpn->invited.reset();
+    }
     store_.networks.save(network);
     vpn_.save_book(network, book);
     power_.write_files(network);
@@ -190,6 +207,57 @@ Operation NetworkService::remove_peer(const NetworkPeerRemove& call) {
     });
 }
 
+/// The other host looks for this one at those addresses, but at the port of the invitation.
+std::vector<VpnAddress> NetworkService::invitation_addresses(const NetworkInvite& call,
+                                                             std::uint16_t port) const {
+    const NetworkRecord network = usable_vpn(call.name);
+    std::vector<VpnAddress> addresses;
+    if (call.address) {
+        addresses.push_back(call.address->with_default(port));
+    } else {
+        for (const VpnAddress& address : network.vpn->addresses) {
+            addresses.push_back(address.with_port(port));
+        }
+    }
+    if (addresses.empty()) {
+        throw Error(ErrorCode::invalid,
+                    about_network(call.name, "the other host has to be told where this one is reached"),
+                    "give --address; for all that follow too: `capsulctl network set --address`");
+    }
+    return addresses;
+}
+
+Operation NetworkService::invite(const NetworkInvite& call) {
+    constexpr Duration hour{std::chrono::hours(1)};
+    constexpr Duration least{std::chrono::minutes(1)};
+    constexpr Duration most{std::chrono::hours(24 * 7)};
+    const Duration lasts = call.expires.value_or(hour);
+    if (lasts < least || lasts > most) {
+        throw Error(ErrorCode::invalid,
+                    fmt::format("expires: {} is not between a minute and a week", lasts.to_string()));
+    }
+    static_cast<void>(invitation_addresses(call, 1));
+    return submit("network.invite", call.name, [this, call, lasts](Progress&) {
+        NetworkRecord network = usable_vpn(call.name);
+        if (systemd_.status(vpn_unit_name(call.name)).active_state != "active") {
+            throw Error(ErrorCode::wrong_state, about_network(call.name, "does not run"),
+                        fmt::format("`capsulctl network start {}` first", call.name.to_string()));
+        }
+        vpn_.end_invitation(call.name); // its port and its slice are for this one
+        network.vpn->invited.reset();
+        network.vpn->invited = free_slice(network, vpn_.book(network));
+        store_.networks.save(network);
+        const std::uint16_t port = invitation_port(call, config_, promised_ports(store_));
+        const Timestamp expires(Timestamp::now().value() +
+                                std::chrono::duration_cast<std::chrono::seconds>(lasts.value()));
+        const Invitation invitation{JoinSecret::generate(), port, expires, *network.vpn->invited};
+        vpn_.invite(network, invitation);
+        const JoinCode code{call.name, invitation_addresses(call, port), invitation.secret,
+                            network.vpn->identity, expires};
+        return InviteResult{code.to_string(), expires};
+    });
+}
+
 Operation NetworkService::sync(const NetworkPeerSync& call) {
     static_cast<void>(usable_vpn(call.name));
     return submit("network.sync", call.name, [this, call](Progress&) {
@@ -219,9 +287,10 @@ void NetworkService::take_in(const Name& name) {
     const NetworkRecord network = usable_vpn(name);
     const VpnBook before = vpn_.book(network);
     VpnBook book = before;
-    for (const VpnBundle& bundle : vpn_.take_inbox(name)) {
+    const auto all = vpn_.heard(name);
+    for (const NetworkVpn::Heard& heard : all) {
         try {
-            book = merged(network, book, bundle, Speaker::member);
+            book = merged(network, book, heard.bundle, Speaker::member);
         } catch (const Error&) {
             // Of another VPN, by a mistake of its sender's.
         }
@@ -229,6 +298,9 @@ void NetworkService::take_in(const Name& name) {
     if (book != before) {
         save_book(network, book);
         events_.add("network.changed", name.to_string());
+    }
+    for (const NetworkVpn::Heard& heard : all) {
+        remove_whole(heard.file);
     }
 }
 

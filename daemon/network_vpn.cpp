@@ -4,12 +4,14 @@
 #include "daemon/journal.hpp"
 #include "daemon/netlink.hpp"
 #include "daemon/network_view.hpp"
+#include "daemon/peer_unit.hpp"
 #include "daemon/tinc_config.hpp"
 #include "daemon/vpn_unit.hpp"
 #include "lib/error.hpp"
 #include "lib/fd.hpp"
 #include "lib/json.hpp"
 #include "lib/toml.hpp"
+#include "lib/vpn_sync.hpp"
 
 #include <algorithm>
 #include <fmt/format.h>
@@ -202,7 +204,10 @@ void NetworkVpn::write_files(const NetworkRecord& network) {
     publish(network);
     const std::string unit = vpn_unit_name(network.name);
     const bool changed = write_tinc(network, book(network));
-    if (units_.write(unit, vpn_unit(network, folder(network.name), programs_)) == Written::changed) {
+    const auto tincd = units_.write(unit, vpn_unit(network, folder(network.name), programs_));
+    const auto peer = units_.write(peer_unit_name(network.name),
+                                   peer_unit(network, folder(network.name), paths_.runtime, programs_));
+    if (tincd == Written::changed || peer == Written::changed) {
         systemd_.reload();
     }
     if (changed && systemd_.status(unit).active_state == "active") {
@@ -236,15 +241,20 @@ void NetworkVpn::start_unit(const Name& network, const std::string& unit, const 
 void NetworkVpn::start(const NetworkRecord& network) {
     if (network.vpn) {
         start_unit(network.name, vpn_unit_name(network.name), "its tincd");
+        start_unit(network.name, peer_unit_name(network.name), "what tells other hosts");
     }
 }
 
 void NetworkVpn::stop(const Name& network) {
-    units_.take_down(systemd_, vpn_unit_name(network), patience);
+    for (const auto& unit : {invite_unit_name(network), peer_unit_name(network), vpn_unit_name(network)}) {
+        units_.take_down(systemd_, unit, patience);
+    }
 }
 
 void NetworkVpn::remove_units(const Name& network) {
-    units_.remove(vpn_unit_name(network));
+    for (const auto& unit : {invite_unit_name(network), peer_unit_name(network), vpn_unit_name(network)}) {
+        units_.remove(unit);
+    }
 }
 
 void NetworkVpn::tell(const Name& network) {
@@ -262,7 +272,14 @@ void NetworkVpn::cut_off(const Name& network) {
     }
 }
 
-/// What goes into the trunk comes out at other hosts.
+SyncStatus NetworkVpn::reached(const Name& network) const {
+    try {
+        return parse<SyncStatus>(read_file(peer_status_file(paths_.runtime, network)));
+    } catch (const Error&) {
+        return {}; // it does not run, or has only begun
+    }
+}
+
 VpnStatus NetworkVpn::status(const NetworkRecord& network, NetworkState tunnel) const {
     const VpnRecord& vpn = *network.vpn;
     VpnStatus status;
@@ -274,27 +291,51 @@ VpnStatus NetworkVpn::status(const NetworkRecord& network, NetworkState tunnel) 
         status.counters = link->counters;
     }
     const VpnBook known = book(network);
-    for (const VpnStatement& peer : known.peers) {
-        status.peers.push_back(peer_of(network, known, peer.node));
+    const SyncStatus found = reached(network.name);
+    for (const VpnStatement& statement : known.peers) {
+        VpnPeer peer = peer_of(network, known, statement.node);
+        const auto reached = std::ranges::find(found.peers, peer.node, &SyncPeer::node);
+        if (reached != found.peers.end()) {
+            peer.reachable = reached->reachable;
+            peer.last_seen = reached->last_seen;
+        }
+        status.peers.push_back(std::move(peer));
     }
     return status;
 }
 
-std::vector<VpnBundle> NetworkVpn::take_inbox(const Name& network) const {
-    std::vector<VpnBundle> bundles;
+std::vector<NetworkVpn::Heard> NetworkVpn::heard(const Name& network) const {
+    std::vector<Heard> bundles;
     std::error_code none;
     for (const auto& entry : fs::directory_iterator(inbox(network), none)) {
         if (entry.path().extension() != ".json") {
             continue; // being written
         }
         try {
-            bundles.push_back(VpnBundle::from_text(read_file(entry.path())));
+            bundles.push_back({entry.path(), VpnBundle::from_text(read_file(entry.path()))});
         } catch (const Error&) {
-            // The rules have become stricter since it was checked; its sender will tell again.
+            remove_whole(entry.path()); // the rules are stricter than when it came; its sender tells again
         }
-        remove_whole(entry.path());
     }
     return bundles;
+}
+
+void NetworkVpn::end_invitation(const Name& network) const {
+    units_.take_down(systemd_, invite_unit_name(network), patience);
+    remove_whole(invitation_file(folder(network)));
+}
+
+void NetworkVpn::invite(const NetworkRecord& network, const Invitation& invitation) {
+    const fs::path file = invitation_file(folder(network.name));
+    const std::string unit = invite_unit_name(network.name);
+    make_folders(file.parent_path());
+    replace_file(file, dump_json(encode(invitation)));
+    const auto lasts = invitation.expires.value() - Timestamp::now().value();
+    if (units_.write(unit, invite_unit(network, folder(network.name), programs_, lasts)) ==
+        Written::changed) {
+        systemd_.reload();
+    }
+    start_unit(network.name, unit, "what listens for who is invited");
 }
 
 } // namespace capsul

@@ -13,11 +13,14 @@
 #include "daemon/systemd_client.hpp"
 #include "daemon/user_units.hpp"
 #include "daemon/vpn_book.hpp"
+#include "lib/join_code.hpp"
 #include "lib/network.hpp"
 
 #include <mutex>
 
 namespace capsul {
+
+struct SyncStatus;
 
 /// Refuses (not_capable) a host without tincd or dnsmasq.
 void require_vpn_programs();
@@ -54,8 +57,16 @@ class NetworkVpn {
     /// tincd starts anew: whoever has been revoked has no session left.
     void cut_off(const Name& network);
 
-    /// Bundles that others have sent, and whose files are gone when this returns.
-    [[nodiscard]] std::vector<VpnBundle> take_inbox(const Name& network) const;
+    /// What others have sent and is not taken in yet.
+    struct Heard {
+        fs::path file; ///< whoever has taken it in removes it
+        VpnBundle bundle;
+    };
+    [[nodiscard]] std::vector<Heard> heard(const Name& network) const;
+    /// Nobody who has the code of the one that is open gets in any more.
+    void end_invitation(const Name& network) const;
+    /// Opens one: listens on its port until it expires.
+    void invite(const NetworkRecord& network, const Invitation& invitation);
     /// The inboxes of all networks.
     [[nodiscard]] FolderWatch& inboxes() noexcept { return inboxes_; }
     [[nodiscard]] fs::path inbox(const Name& network) const { return folder(network) / "peer/inbox"; }
@@ -65,6 +76,7 @@ class NetworkVpn {
     [[nodiscard]] VpnNode own_node(const NetworkRecord& network) const;
     [[nodiscard]] std::optional<VpnBundle> published(const NetworkRecord& network) const;
     VpnBundle publish(const NetworkRecord& network);
+    [[nodiscard]] SyncStatus reached(const Name& network) const;
     bool write_tinc(const NetworkRecord& network, const VpnBook& book) const;
     void start_unit(const Name& network, const std::string& unit, const char* what);
 

@@ -164,7 +164,9 @@ std::optional<std::string> slice_holder(const NetworkRecord& network, const VpnB
             return fmt::format("host {}, for which it is kept", kept.node.to_string());
         }
     }
-    return std::nullopt;
+    return network.vpn->invited && network.vpn->invited->overlaps(slice)
+               ? std::optional<std::string>("a host that is invited")
+               : std::nullopt;
 }
 
 } // namespace

@@ -49,10 +49,18 @@ void name_interfaces(NetworkRecord& network, const NetGrants& grants, const Occu
 void set_host(VpnRecord& vpn, const VpnWishes& wishes, const VpnHost& host) {
     vpn.node = wishes.node.value_or(host.node);
     vpn.port = host.port;
-    vpn.addresses = wishes.addresses;
+    vpn.addresses = addresses_of(wishes.addresses, host.port);
 }
 
 } // namespace
+
+std::vector<VpnAddress> addresses_of(const std::vector<VpnAddressWish>& wishes, std::uint16_t port) {
+    std::vector<VpnAddress> addresses;
+    for (const VpnAddressWish& wish : wishes) {
+        addresses.push_back(wish.with_default(port));
+    }
+    return addresses;
+}
 
 void set_slice(NetworkRecord& network, const Cidr& slice) {
     network.vpn->slice = slice;

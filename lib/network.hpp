@@ -416,8 +416,9 @@ struct InviteResult {
 /// Opens an invitation: until it expires or is taken, this host listens for whoever has its code.
 struct NetworkInvite {
     Name name;
-    std::optional<Duration> expires;   ///< in an hour
-    std::optional<VpnAddress> address; ///< where the other host finds this one
+    std::optional<Duration> expires; ///< in an hour
+    /// Where the other host finds this one; those of the network when absent. With a port: listens there.
+    std::optional<VpnAddressWish> address;
     using Result = InviteResult;
     static constexpr Route route{Method::post, "/v1/networks/{name}/invitations", Answer::operation};
     static constexpr auto fields() {

@@ -67,12 +67,12 @@ TEST(VpnPlan, TakesWhatWasAsked) {
     wishes.node = NodeName::parse("other");
     wishes.mtu = 1400;
     wishes.slice = Cidr::parse("10.90.4.0/24");
-    wishes.addresses = {VpnAddress::parse("192.0.2.1:11655")};
+    wishes.addresses = {VpnAddressWish::parse("192.0.2.1")};
     const NetworkRecord network = planned(asked("10.90.0.0/16"), wishes);
     EXPECT_EQ(network.vpn->node.to_string(), "other");
     EXPECT_EQ(network.vpn->mtu, 1400);
     EXPECT_EQ(network.range->to_string(), "10.90.4.3-10.90.4.254");
-    EXPECT_EQ(network.vpn->addresses.size(), 1U);
+    EXPECT_EQ(network.vpn->addresses.at(0).to_string(), "192.0.2.1:11655");
 }
 
 TEST(VpnPlan, RefusesWhatCannotBe) {

@@ -55,7 +55,7 @@ struct InviteFlags {
 
 void invite(Session& session, const InviteFlags& flags) {
     const NetworkInvite call{Name::parse(flags.name), parse_given<Duration>("--expires", flags.expires),
-                             parse_given<VpnAddress>("--address", flags.address)};
+                             parse_given<VpnAddressWish>("--address", flags.address)};
     const std::string subject = "network " + flags.name;
     about(subject, [&] {
         const InviteResult invitation = session.run(call, subject);

@@ -5,6 +5,7 @@
 #include "cli/network_view.hpp"
 #include "cli/remote_host.hpp"
 #include "cli/vpn_options.hpp"
+#include "lib/join_client.hpp"
 
 #include <algorithm>
 #include <array>
@@ -12,6 +13,7 @@
 #include <fmt/format.h>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <unistd.h>
 
 namespace capsul::cli {
@@ -157,9 +159,16 @@ std::string code_from(const std::string& word) {
     return text.substr(0, text.find_last_not_of(" \t\r\n") + 1);
 }
 
-Member member_by_code(const std::string& /*code*/) {
-    throw Error(ErrorCode::not_capable, "joining by a code is not possible yet",
-                "capsulctl network join NAME --from ssh://USER@HOST");
+/// The other host waits, on one connection, until this one has made its network.
+Member member_by_code(const std::string& text) {
+    const auto code = JoinCode::parse(text);
+    const auto client = std::make_shared<std::optional<JoinClient>>();
+    const auto hello = [code, client](const NodeName& node) {
+        client->emplace(code);
+        return (*client)->hello(node);
+    };
+    const auto hand_over = [client](const VpnBundle& own) { (*client)->hand_over(own); };
+    return {code.addresses.front().to_string(), code.network, hello, hand_over};
 }
 
 void join_by_file(Session& session, const JoinFlags& flags) {

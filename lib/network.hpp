@@ -208,11 +208,12 @@ struct Nic {
     std::optional<InterfaceName> tap; ///< none on `user`
     std::optional<IpAddress> ip;      ///< none where the network gives it out itself
     std::optional<IpAddress> ip6;
+    std::optional<int> mtu; ///< smaller than Ethernet's: of a vpn, bytes
 
     static constexpr auto fields() {
         return field_list(required("slot", &Nic::slot), required("network", &Nic::network),
                           required("mac", &Nic::mac), optional("tap", &Nic::tap), optional("ip", &Nic::ip),
-                          optional("ip6", &Nic::ip6));
+                          optional("ip6", &Nic::ip6), optional("mtu", &Nic::mtu));
     }
     auto operator<=>(const Nic&) const = default;
 };
@@ -415,8 +416,9 @@ struct InviteResult {
 /// Opens an invitation: until it expires or is taken, this host listens for whoever has its code.
 struct NetworkInvite {
     Name name;
-    std::optional<Duration> expires;   ///< in an hour
-    std::optional<VpnAddress> address; ///< where the other host finds this one
+    std::optional<Duration> expires; ///< in an hour
+    /// Where the other host finds this one; those of the network when absent. With a port: listens there.
+    std::optional<VpnAddressWish> address;
     using Result = InviteResult;
     static constexpr Route route{Method::post, "/v1/networks/{name}/invitations", Answer::operation};
     static constexpr auto fields() {

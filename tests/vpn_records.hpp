@@ -56,12 +56,17 @@ inline Network vpn_network(const std::vector<std::string>& names) {
     record.bridge = InterfaceName::parse("cap-mesh");
     record.subnet = bundle.subnet;
     record.subnet6 = bundle.subnet6;
-    record.vpn = VpnRecord{bundle.id, own.name,
-                           1,         own.identity,
-                           own.key,   own.addresses,
-                           11655,     bundle.mtu,
-                           own.slice, InterfaceName::parse("capt-mesh"),
-                           {},        {}};
+    record.vpn = VpnRecord{bundle.id,
+                           own.name,
+                           own.identity,
+                           own.key,
+                           own.addresses,
+                           11655,
+                           bundle.mtu,
+                           own.slice,
+                           InterfaceName::parse("capt-mesh"),
+                           {},
+                           {}};
     VpnStatus status;
     status.tunnel = NetworkState::running;
     status.ip = vpn_host_ip(own.slice);

@@ -36,13 +36,30 @@ bool is_ipv6(std::string_view text) {
            text.find_first_not_of("0123456789abcdefABCDEF:.") == std::string_view::npos;
 }
 
-std::uint16_t port_of(std::string_view digits, std::string_view whole) {
+/// Of ":2222".
+std::uint16_t port_of(std::string_view text, std::string_view whole) {
+    const std::string_view digits = text.substr(1);
     std::uint16_t port = 0;
     const auto [end, failure] = std::from_chars(digits.data(), digits.data() + digits.size(), port);
-    if (failure != std::errc{} || end != digits.data() + digits.size() || port == 0) {
+    if (text.front() != ':' || failure != std::errc{} || end != digits.data() + digits.size() || port == 0) {
         refuse(whole);
     }
     return port;
+}
+
+/// Takes the host off the front of `rest`.
+std::string take_host(std::string_view& rest, std::string_view whole) {
+    const bool in_brackets = rest.starts_with('[');
+    const auto end = in_brackets ? rest.find(']') : std::min(rest.find(':'), rest.size());
+    if (end == std::string_view::npos) {
+        refuse(whole);
+    }
+    std::string host(in_brackets ? rest.substr(1, end - 1) : rest.substr(0, end));
+    if (!(in_brackets ? is_ipv6(host) : is_name(host))) {
+        refuse(whole);
+    }
+    rest.remove_prefix(in_brackets ? end + 1 : end);
+    return host;
 }
 
 /// For any shell that a login may have: a plain word as it is, else in quotes.
@@ -101,14 +118,8 @@ SshUrl SshUrl::parse(std::string_view text) {
             refuse(text);
         }
     }
-    const bool in_brackets = rest.starts_with('[');
-    const auto end = in_brackets ? rest.find(']') : rest.find(':');
-    url.host_ = in_brackets ? rest.substr(1, end - 1) : rest.substr(0, end);
-    rest.remove_prefix(std::min(rest.size(), in_brackets && end != std::string_view::npos ? end + 1 : end));
-    if (!(in_brackets ? is_ipv6(url.host_) : is_name(url.host_)) || (!rest.empty() && rest.front() != ':')) {
-        refuse(text);
-    }
-    url.port_ = rest.empty() ? std::uint16_t{0} : port_of(rest.substr(1), text);
+    url.host_ = take_host(rest, text);
+    url.port_ = rest.empty() ? std::uint16_t{0} : port_of(rest, text);
     return url;
 }
 

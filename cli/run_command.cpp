@@ -16,28 +16,29 @@
 namespace capsul::cli {
 namespace {
 
-constexpr std::array<int, 2> keyboard_signals{SIGINT, SIGQUIT};
+/// Those of the keyboard, which are the program's meanwhile, as with system(3); and that it reads no more.
+constexpr std::array<int, 3> passed_over{SIGINT, SIGQUIT, SIGPIPE};
 
-/// While it is there, signals of the keyboard pass us by, as with system(3).
-class DeafToKeyboard {
+/// While it is there, these pass us by.
+class Deafness {
   public:
-    DeafToKeyboard() {
+    Deafness() {
         struct sigaction ignore {};
         ignore.sa_handler = SIG_IGN; // NOLINT(*-old-style-cast,*-union-access): so is signal.h
-        for (std::size_t i = 0; i < keyboard_signals.size(); ++i) {
-            ::sigaction(keyboard_signals.at(i), &ignore, &before_.at(i));
+        for (std::size_t i = 0; i < passed_over.size(); ++i) {
+            ::sigaction(passed_over.at(i), &ignore, &before_.at(i));
         }
     }
-    ~DeafToKeyboard() {
-        for (std::size_t i = 0; i < keyboard_signals.size(); ++i) {
-            ::sigaction(keyboard_signals.at(i), &before_.at(i), nullptr);
+    ~Deafness() {
+        for (std::size_t i = 0; i < passed_over.size(); ++i) {
+            ::sigaction(passed_over.at(i), &before_.at(i), nullptr);
         }
     }
-    DeafToKeyboard(const DeafToKeyboard&) = delete;
-    DeafToKeyboard& operator=(const DeafToKeyboard&) = delete;
+    Deafness(const Deafness&) = delete;
+    Deafness& operator=(const Deafness&) = delete;
 
   private:
-    std::array<struct sigaction, keyboard_signals.size()> before_{};
+    std::array<struct sigaction, passed_over.size()> before_{};
 };
 
 struct Pipe {
@@ -63,7 +64,7 @@ class Start {
         ::posix_spawnattr_init(&attributes_);
         sigset_t usual;
         ::sigemptyset(&usual);
-        for (const int signal : {SIGINT, SIGQUIT, SIGPIPE}) {
+        for (const int signal : passed_over) {
             ::sigaddset(&usual, signal);
         }
         ::posix_spawnattr_setsigdefault(&attributes_, &usual);
@@ -173,7 +174,7 @@ std::string converse(UniqueFd in, std::string_view input, int out_fd, std::size_
 } // namespace
 
 CommandResult run_command(const std::vector<std::string>& argv, std::string_view input, std::size_t limit) {
-    const DeafToKeyboard deaf;
+    const Deafness deaf;
     Pipe in = make_pipe();
     Pipe out = make_pipe();
     Child child(Start(in.read.get(), out.write.get()).run(argv));

@@ -182,8 +182,8 @@ TEST(NetworkCreate, SendsWhatIsWishedOfAVpn) {
                            "--slice", "10.90.0.0/22", "--dhcp"});
     EXPECT_EQ(asked.last().at("type"), "vpn");
     EXPECT_EQ(asked.last().at("dhcp"), true);
-    EXPECT_EQ(asked.last().at("vpn"), Json::parse(R"({"node": "host_a", "port": 11700, "mtu": 1300,
-        "addresses": ["192.0.2.1", "[2001:db8::1]:7"], "slice": "10.90.0.0/22"})"));
+    EXPECT_EQ(asked.last().at("vpn"), Json::parse(R"({"node": "host_a",
+        "addresses": ["192.0.2.1", "[2001:db8::1]:7"], "port": 11700, "mtu": 1300, "slice": "10.90.0.0/22"})"));
 }
 
 TEST(NetworkCreate, TellsTheWordsThatEgressKnows) {

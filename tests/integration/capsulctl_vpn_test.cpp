@@ -111,8 +111,8 @@ TEST(NetworkJoin, DoesAllOfItByOneCommandOverSsh) {
     EXPECT_EQ(host.asked.names(), "join export");
     EXPECT_EQ(host.asked.last("join").at("name"), "mesh");
     EXPECT_EQ(host.asked.last("join").at("bundle").at("nodes").size(), 1U);
-    EXPECT_EQ(host.asked.last("join").at("vpn"), Json::parse(R"({"node": "host_b", "port": null, "mtu": null,
-        "addresses": ["192.0.2.2"], "slice": null})"));
+    EXPECT_EQ(host.asked.last("join").at("vpn"), Json::parse(R"({"node": "host_b",
+        "addresses": ["192.0.2.2"], "port": null, "mtu": null, "slice": null})"));
     EXPECT_TRUE(host.asked.last("export").at("node").is_null());
     EXPECT_EQ(VpnBundle::from_text(host.told()).nodes.front().node.name.to_string(), "host_b");
     EXPECT_THAT(host.arguments(), HasSubstr("\nBatchMode=yes\n-p\n2222\n-l\nalice\n--\nhost-a\n"

@@ -60,7 +60,7 @@ class BetweenGuests:
         bench.ctl("vm", "create", vm, "--image", "debian-12", "--memory", "512M", "--network", options, timeout=120)
         bench.ctl("vm", "wait", vm, "--for", "cloud-init", "--timeout", f"{BOOT}s", timeout=BOOT + 30)
         bench.alice(f"tar --directory=/ --dereference --create {' '.join(IPERF)} | "
-                    f"capsulctl exec {vm} -i -- sh -c 'mkdir -p /home/debian/bench && tar --directory=/home/debian/bench --extract'", timeout=300)
+                    f"capsulctl ssh {vm} -- 'mkdir -p bench && tar --directory=bench --extract'", timeout=300)
 
     def megabits(self, way, seconds):
         return received(self.benches[0].ctl("exec", self.vms[way][0], "--", "sh", "-c",

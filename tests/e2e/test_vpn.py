@@ -10,7 +10,7 @@ import time
 import pytest
 from conftest import BOOT, wait_until
 from routed import inside_netns
-from vpn_lab import SUBNET, SUBNET6, foreign, until_known, vpn_guests, vpn_lab  # noqa: F401  (fixtures)
+from vpn_lab import SUBNET, SUBNET6, ask_dns, foreign, until_known, vpn_guests, vpn_lab  # noqa: F401  (fixtures)
 
 NET = "mesh"
 BRIDGE = f"cap-{NET}"
@@ -151,8 +151,11 @@ def test_guests_reach_each_other_by_address_and_by_name(guests):
 
 def test_hosts_resolve_the_names_too(mesh, guests):
     for one in mesh.capsuls:
-        shown = one.json("network", "show", NET)
-        assert any(vm in str(shown) for vm in VMS)
+        resolver = one.json("network", "show", NET)["vpn"]["resolver"]
+        for vm in VMS:
+            ip4, ip6 = (address.split("/")[0] for address in guests.addresses(vm))
+            assert ask_dns(one, resolver, guests.name(vm)) == [ip4]
+            assert ask_dns(one, resolver, guests.name(vm), "AAAA") == [ip6]
 
 
 def test_ssh_and_iperf3_go_from_guest_to_guest(guests):
@@ -294,7 +297,7 @@ def frames_arrive(sender, receiver):
 
 def test_nothing_is_left(mesh, guests):
     for vm, one in guests.where.items():
-        one.ctl("vm", "delete", vm, "--yes", "--force", timeout=180)
+        one.ctl("vm", "delete", vm, "--yes", timeout=180)
     for one in mesh.capsuls:
         one.ctl("network", "delete", NET, "--yes", timeout=60)
         assert one.run("ip -o link | grep -c 'cap-'", check=False).stdout.strip() == "0"

@@ -108,7 +108,8 @@ def test_joining_by_files(mesh):
 def test_its_processes_have_no_privilege(mesh):
     for one in mesh.capsuls:
         for unit in UNITS[1:]:
-            pids = one.run(f"cat /sys/fs/cgroup$(systemctl --user show --value --property=ControlGroup {unit})/cgroup.procs").stdout.split()
+            group = one.run(f"systemctl --user show --value --property=ControlGroup {unit}").stdout.strip()
+            pids = one.run(f"cat /sys/fs/cgroup{group}/cgroup.procs").stdout.split()
             assert pids, unit
             for pid in pids:
                 status = one.host.run(f"cat /proc/{pid}/status").stdout

@@ -149,8 +149,8 @@ class VpnGuests:
             capsul.run(f"{tar} | capsulctl ssh {vm} -- 'mkdir -p bench && tar --directory=bench --extract'", timeout=300)
 
     def iperf(self, vm, *options, **more):
-        words = ["env", "LD_LIBRARY_PATH=/home/debian/bench/usr/lib/x86_64-linux-gnu", "/home/debian/bench/usr/bin/iperf3", *options]
-        return self.run(vm, *map(str, words), **more)
+        bench = "/home/debian/bench/usr"
+        return self.run(vm, "env", f"LD_LIBRARY_PATH={bench}/lib/x86_64-linux-gnu", f"{bench}/bin/iperf3", *map(str, options), **more)
 
     def iperf_between(self, vm, to, seconds=3):
         """Megabits a second that arrive; an iperf3 --server --daemon is to run in the other guest."""

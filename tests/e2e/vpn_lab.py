@@ -150,7 +150,8 @@ class VpnGuests:
 
     def iperf(self, vm, *options, **more):
         bench = "/home/debian/bench/usr"
-        return self.run(vm, "env", f"LD_LIBRARY_PATH={bench}/lib/x86_64-linux-gnu", f"{bench}/bin/iperf3", *map(str, options), **more)
+        words = ["env", f"LD_LIBRARY_PATH={bench}/lib/x86_64-linux-gnu", f"{bench}/bin/iperf3", *map(str, options)]
+        return self.run(vm, *words, **more)
 
     def iperf_between(self, vm, to, seconds=3):
         """Megabits a second that arrive; an iperf3 --server --daemon is to run in the other guest."""

@@ -59,12 +59,12 @@ class BetweenGuests:
     def _boot(bench, vm, options):
         bench.ctl("vm", "create", vm, "--image", "debian-12", "--memory", "512M", "--network", options, timeout=120)
         bench.ctl("vm", "wait", vm, "--for", "cloud-init", "--timeout", f"{BOOT}s", timeout=BOOT + 30)
-        bench.alice(f"tar --directory=/ --dereference --create {' '.join(IPERF)} | "
-                    f"capsulctl exec {vm} -i -- sh -c 'mkdir -p /home/debian/bench && tar --directory=/home/debian/bench --extract'", timeout=300)
+        tar = f"tar --directory=/ --dereference --create {' '.join(IPERF)}"
+        bench.alice(f"{tar} | capsulctl ssh {vm} -- 'mkdir -p bench && tar --directory=bench --extract'", timeout=300)
 
     def megabits(self, way, seconds):
-        return received(self.benches[0].ctl("exec", self.vms[way][0], "--", "sh", "-c",
-                                            f"{IN_GUEST} --client {self.addresses[way]} --time {seconds} --json", timeout=seconds + 120))
+        command = f"{IN_GUEST} --client {self.addresses[way]} --time {seconds} --json"
+        return received(self.benches[0].ctl("exec", self.vms[way][0], "--", "sh", "-c", command, timeout=seconds + 120))
 
     def milliseconds(self, way, count):
         return median(self.benches[0].ctl("exec", self.vms[way][0], "--", "ping", "-q", "-i", "0.05", "-c", count,

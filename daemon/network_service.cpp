@@ -1,5 +1,6 @@
 #include "daemon/network_service.hpp"
 
+#include "daemon/dhcp_unit.hpp"
 #include "daemon/ipam.hpp"
 #include "daemon/netlink.hpp"
 #include "daemon/network_claims.hpp"
@@ -137,7 +138,7 @@ NetworkRecord NetworkService::plan(const NetworkCreate& call) {
     units_.require_free(network_unit_name(call.name));
     units_.require_free(dhcp_unit_name(call.name));
     NetworkRecord network = network_record(call);
-    if (network.dhcp) {
+    if (has_dhcp_unit(network)) {
         require_dhcp(network);
     }
     const NetGrants grants = read_net_grants(helper());

@@ -1,5 +1,6 @@
 #include "daemon/network_unit.hpp"
 
+#include "daemon/dhcp_unit.hpp"
 #include "daemon/unit_file.hpp"
 #include "lib/vm.hpp"
 
@@ -38,7 +39,8 @@ TasksMax=32
 
 std::string network_unit(const NetworkRecord& network, const std::filesystem::path& folder) {
     const std::string& name = network.name.to_string();
-    const std::string dhcp = network.dhcp ? fmt::format("Wants={}\n", dhcp_unit_name(network.name)) : "";
+    const std::string dhcp =
+        has_dhcp_unit(network) ? fmt::format("Wants={}\n", dhcp_unit_name(network.name)) : "";
     return seal(fmt::format(R"(# The network {0}, written by capsul. What it does is in {1}.
 [Unit]
 Description=Network {0}

@@ -1,5 +1,6 @@
 #include "daemon/network_view.hpp"
 
+#include "daemon/dhcp_unit.hpp"
 #include "daemon/journal.hpp"
 #include "daemon/network_script.hpp"
 #include "lib/fd.hpp"
@@ -115,15 +116,15 @@ Network NetworkView::show(const Name& name) const {
     }
     const std::string unit = network_unit_name(name);
     const ServiceStatus status = systemd_.status(unit);
-    const bool has_dhcp = stored->record && stored->record->dhcp;
+    const bool has_dhcp = stored->record && has_dhcp_unit(*stored->record);
     const ServiceStatus dhcp = has_dhcp ? systemd_.status(dhcp_unit_name(name)) : ServiceStatus{};
     Network network =
         describe(*stored, vms_by_network(store_)[name], {status.active_state, dhcp.active_state});
     if (network.state == NetworkState::failed) {
         network.reason = fmt::format("{}", fmt::join(journal_lines(status, 3, 0ms), "; "));
-    } else if (network.dhcp == NetworkState::failed) {
-        network.reason =
-            fmt::format("its DHCP server has failed: {}", fmt::join(journal_lines(dhcp, 3, 0ms), "; "));
+    } else if (dhcp.active_state == "failed") {
+        network.reason = fmt::format("its {} server has failed: {}", network.dhcp ? "DHCP" : "name",
+                                     fmt::join(journal_lines(dhcp, 3, 0ms), "; "));
     }
     return network;
 }

@@ -1,5 +1,6 @@
 #include "daemon/network_service.hpp"
 
+#include "daemon/dhcp_unit.hpp"
 #include "daemon/ipam.hpp"
 #include "daemon/netlink.hpp"
 #include "daemon/network_claims.hpp"
@@ -145,7 +146,7 @@ void NetworkService::require_free(const Name& name) {
 NetworkRecord NetworkService::plan(const NetworkCreate& call) {
     require_free(call.name);
     NetworkRecord network = network_record(call);
-    if (network.dhcp) {
+    if (has_dhcp_unit(network)) {
         require_dhcp(network);
     }
     const NetGrants grants = read_net_grants(helper());

@@ -51,7 +51,7 @@ NetworkService::NetworkService(const Paths& paths, const VpnConfig& config, cons
                                SystemdClient& systemd)
     : paths_(paths), config_(config), store_(store), operations_(operations), events_(events),
       systemd_(systemd), units_(paths), dhcp_(paths, programs, store, systemd),
-      vpn_(paths, programs, store, systemd), view_(paths, store, systemd, vpn_),
+      vpn_(paths, programs, store, systemd, dhcp_), view_(paths, store, systemd, vpn_),
       power_(paths, programs / "capsul-net", store, systemd, dhcp_, vpn_) {}
 
 void NetworkService::sweep() {

@@ -6,6 +6,7 @@
 #include "daemon/network_view.hpp"
 #include "daemon/peer_unit.hpp"
 #include "daemon/tinc_config.hpp"
+#include "daemon/vpn_names.hpp"
 #include "daemon/vpn_unit.hpp"
 #include "lib/error.hpp"
 #include "lib/fd.hpp"
@@ -17,6 +18,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <set>
+#include <span>
 #include <unistd.h>
 
 namespace capsul {
@@ -39,6 +41,18 @@ VpnPeer peer_of(const NetworkRecord& network, const VpnBook& book, const VpnNode
     peer.vms = node.guests.size();
     peer.problem = slice_problem(network, book, node);
     return peer;
+}
+
+NamedHost named(const NetworkRecord& network, const VpnNode& node) {
+    return {node.name, vpn_host_ip(node.slice), ip6_of(network, node.slice), node.guests};
+}
+
+std::string names_of(const NetworkRecord& network, const VpnBundle& bundle) {
+    std::vector<NamedHost> others;
+    for (const VpnStatement& peer : std::span(bundle.nodes).subspan(1)) {
+        others.push_back(named(network, peer.node));
+    }
+    return vpn_hosts_file(network.name, named(network, bundle.nodes.front().node), others);
 }
 
 bool replace_if_changed(const fs::path& file, const std::string& wanted) {
@@ -161,6 +175,7 @@ VpnBundle NetworkVpn::publish(const NetworkRecord& network) {
     VpnBundle bundle{1,  network.name, network.vpn->id, *network.subnet, network.subnet6, network.vpn->mtu,
                      {}, {statement},  known.revoked};
     bundle.nodes.insert(bundle.nodes.end(), known.peers.begin(), known.peers.end());
+    dhcp_.write_names(network.name, names_of(network, bundle));
     const std::string text = dump_json(encode(bundle), 2) + "\n";
     make_folders(inbox(network.name));
     inboxes_.add(inbox(network.name));

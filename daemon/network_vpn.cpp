@@ -279,14 +279,6 @@ void NetworkVpn::tell(const Name& network) {
     }
 }
 
-void NetworkVpn::cut_off(const Name& network) {
-    const std::string unit = vpn_unit_name(network);
-    if (systemd_.status(unit).active_state == "active") {
-        units_.take_down(systemd_, unit, patience);
-        systemd_.start(unit, patience);
-    }
-}
-
 SyncStatus NetworkVpn::reached(const Name& network) const {
     try {
         return parse<SyncStatus>(read_file(peer_status_file(paths_.runtime, network)));

@@ -56,8 +56,6 @@ class NetworkVpn {
     void remove_units(const Name& network);
     /// Has what there is to tell exchanged now.
     void tell(const Name& network);
-    /// tincd starts anew: whoever has been revoked has no session left.
-    void cut_off(const Name& network);
 
     /// What others have sent and is not taken in yet.
     struct Heard {

@@ -66,6 +66,7 @@ inline Network vpn_network(const std::vector<std::string>& names) {
                            own.slice,
                            InterfaceName::parse("capt-mesh"),
                            {},
+                           {},
                            {}};
     VpnStatus status;
     status.tunnel = NetworkState::running;

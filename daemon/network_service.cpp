@@ -88,6 +88,9 @@ void NetworkService::follow_records() {
             try {
                 const auto held = hold();
                 power_.follow_record(name);
+                if (usable(name).vpn) {
+                    take_in(name); // what came while there was no daemon
+                }
             } catch (const Error&) {
                 failure = std::current_exception(); // one network's is not that of the others
             }

@@ -272,12 +272,19 @@ void NetworkService::hear() {
             return;
         }
         for (const fs::path& inbox : folders) {
-            const Name name = Name::parse(inbox.parent_path().parent_path().filename().string());
-            submit("network.sync", name, [this, name](Progress&) {
-                take_in(name);
-                return show(name);
-            });
+            take_in_soon(Name::parse(inbox.parent_path().parent_path().filename().string()));
         }
+    }
+}
+
+void NetworkService::take_in_soon(const Name& name) {
+    try {
+        submit("network.sync", name, [this, name](Progress&) {
+            take_in(name);
+            return show(name);
+        });
+    } catch (const Error&) {
+        // There is too much to do: whoever has told something tells it again.
     }
 }
 

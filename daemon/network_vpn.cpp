@@ -216,7 +216,6 @@ void NetworkVpn::write_files(const NetworkRecord& network) {
         return;
     }
     const std::lock_guard lock(mutex_);
-    publish(network);
     const std::string unit = vpn_unit_name(network.name);
     const bool changed = write_tinc(network, book(network));
     const auto tincd = units_.write(unit, vpn_unit(network, folder(network.name), programs_));
@@ -228,6 +227,7 @@ void NetworkVpn::write_files(const NetworkRecord& network) {
     if (changed && systemd_.status(unit).active_state == "active") {
         systemd_.reload_unit(unit, patience);
     }
+    publish(network);
 }
 
 void NetworkVpn::nics_changed(const std::vector<Name>& networks) {
@@ -305,6 +305,7 @@ VpnStatus NetworkVpn::status(const NetworkRecord& network, NetworkState tunnel) 
         if (reached != found.peers.end()) {
             peer.reachable = reached->reachable;
             peer.last_seen = reached->last_seen;
+            peer.problem = peer.problem ? peer.problem : reached->problem;
         }
         status.peers.push_back(std::move(peer));
     }
@@ -315,8 +316,9 @@ std::vector<NetworkVpn::Heard> NetworkVpn::heard(const Name& network) const {
     std::vector<Heard> bundles;
     std::error_code none;
     for (const auto& entry : fs::directory_iterator(inbox(network), none)) {
-        if (entry.path().extension() != ".json") {
-            continue; // being written
+        const std::string name = entry.path().filename().string();
+        if (name.starts_with('.') || !name.ends_with(".json")) {
+            continue; // being written, or left by a crash
         }
         try {
             bundles.push_back({entry.path(), VpnBundle::from_text(read_file(entry.path()))});

@@ -1,4 +1,4 @@
-// The commands of networks; create and set are in network_create.
+// The commands of networks; those that take more words have files of their own.
 #include "lib/network.hpp"
 #include "cli/commands.hpp"
 #include "cli/network_view.hpp"
@@ -187,12 +187,16 @@ void add_reservations(CLI::App& parent, Session& session) {
 } // namespace
 
 void add_network_commands(CLI::App& program, Session& session) {
-    CLI::App& network = add_command(program, "network", "Work with networks, which the NICs of VMs plug into",
-                                    "capsulctl network create lan\n"
-                                    "capsulctl vm create web --image debian-12 --network lan\n"
-                                    "capsulctl network create pub --bridge br0     # beside the host itself\n"
-                                    "capsulctl vm nic add web pub\n"
-                                    "capsulctl network list");
+    CLI::App& network =
+        add_command(program, "network", "Work with networks, which the NICs of VMs plug into",
+                    "capsulctl network create lan\n"
+                    "capsulctl vm create web --image debian-12 --network lan\n"
+                    "capsulctl network create pub --bridge br0     # beside the host itself\n"
+                    "capsulctl vm nic add web pub\n"
+                    "capsulctl network create mesh --type vpn --address 192.0.2.1\n"
+                    "capsulctl network invite mesh                  # then, on another host,\n"
+                    "capsulctl network join CODE                    # or join by ssh, or by files\n"
+                    "capsulctl network list");
     add_network_create(network, session);
     CLI::App& list = add_command(network, "list", "List networks",
                                  "capsulctl network list\n"
@@ -219,6 +223,10 @@ void add_network_commands(CLI::App& program, Session& session) {
                  show_leases),
         lease_columns);
     add_reservations(network, session);
+    add_network_invite(network, session);
+    add_network_export(network, session);
+    add_network_join(network, session);
+    add_network_peer(network, session);
 }
 
 } // namespace capsul::cli

@@ -135,7 +135,7 @@ void serve(const Paths& paths, const Config& config, const Signals& signals) {
             monitors.unit_changed(*name, unit.active_state);
         }
     });
-    NetworkService networks(paths, programs, store, operations, events, systemd);
+    NetworkService networks(paths, config.vpn, programs, store, operations, events, systemd);
     VmHost host{paths, config, programs, store, images, networks, operations, events, systemd, monitors};
     VmView view(host);
     VmPower power(host, view);
@@ -156,9 +156,11 @@ void serve(const Paths& paths, const Config& config, const Signals& signals) {
             server.stop();
         }
     });
+    std::jthread listener([&networks] { networks.hear(); });
     std::jthread trimmer([&guest](const std::stop_token& stop) { keep_serial_logs_short(guest, stop); });
     sd_notify(0, "READY=1");
     server.run(watchdog_interval(), [] { sd_notify(0, "WATCHDOG=1"); });
+    networks.stop_hearing();
     ::pthread_kill(stopper.native_handle(), SIGUSR1);
 }
 

@@ -35,6 +35,15 @@ void require_allowed(const NetworkRecord& network, const NetGrants& grants, cons
 /// in_use.
 void plan_nat(NetworkRecord& network, const NetGrants& grants, const OccupiedNetwork& occupied);
 
+/// Refuses (denied) a user who may not make bridges and let guests out of them.
+void require_own_bridges(const NetworkRecord& network, const NetGrants& grants);
+/// Refuses a subnet that is not granted (denied) or in part taken (in_use).
+void check_subnet(const NetworkRecord& network, const Cidr& subnet, const NetGrants& grants,
+                  const OccupiedNetwork& occupied);
+/// One of that length, or as large as a grant is. Throws Error (in_use).
+[[nodiscard]] Cidr free_subnet(const NetworkRecord& network, int wanted_length, const NetGrants& grants,
+                               const OccupiedNetwork& occupied);
+
 /// A name for an interface of capsul's: readable if it fits, unique in any case. `id` is what it is for
 /// ("web-0"), `seed` tells apart what has the same beginning.
 [[nodiscard]] InterfaceName interface_name(const std::string& prefix, const std::string& id,

@@ -19,7 +19,7 @@ constexpr std::chrono::seconds patience{90}; // more than the units' own limits
 
 /// capsul's own bridge, that is.
 bool is_bridge_gone(const NetworkRecord& network) {
-    return network.type == NetworkType::nat && !find_link(network.bridge.to_string());
+    return network.type != NetworkType::bridge && !find_link(network.bridge.to_string());
 }
 
 } // namespace
@@ -34,6 +34,7 @@ void NetworkPower::write_files(const NetworkRecord& network) const {
         systemd_.reload();
     }
     dhcp_.write_files(network);
+    vpn_.write_files(network);
 }
 
 NetworkRecord NetworkPower::refresh_files(const Name& name) const {
@@ -69,6 +70,7 @@ void NetworkPower::bring_up(const NetworkRecord& network, Progress& progress) co
     if (has_dhcp_unit(network)) {
         dhcp_.start(network.name);
     }
+    vpn_.start(network);
     if (network.autostart) {
         units_.set_enabled(unit, true);
     }
@@ -162,6 +164,7 @@ void NetworkPower::go_back(const NetworkRecord& before) const {
 }
 
 void NetworkPower::bring_down(const Name& name) const {
+    vpn_.stop(name);
     dhcp_.stop(name);
     const std::string unit = network_unit_name(name);
     try {
@@ -180,8 +183,10 @@ bool NetworkPower::has_links(const Name& name) const {
     if (!stored || !stored->record) {
         return true;
     }
-    const auto& tap = stored->record->dhcp_tap;
-    return find_link(stored->record->bridge.to_string()) || (tap && find_link(tap->to_string()));
+    const NetworkRecord& network = *stored->record;
+    return find_link(network.bridge.to_string()) ||
+           (network.dhcp_tap && find_link(network.dhcp_tap->to_string())) ||
+           (network.vpn && find_link(network.vpn->trunk.to_string()));
 }
 
 void NetworkPower::erase(const Name& name) const {
@@ -189,6 +194,7 @@ void NetworkPower::erase(const Name& name) const {
     store_.networks.forget(name);
     units_.remove(network_unit_name(name));
     dhcp_.remove_unit(name);
+    vpn_.remove_units(name);
     remove_whole(paths_.network(name));
 }
 

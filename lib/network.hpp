@@ -208,11 +208,12 @@ struct Nic {
     std::optional<InterfaceName> tap; ///< none on `user`
     std::optional<IpAddress> ip;      ///< none where the network gives it out itself
     std::optional<IpAddress> ip6;
+    std::optional<int> mtu; ///< smaller than Ethernet's: of a vpn, bytes
 
     static constexpr auto fields() {
         return field_list(required("slot", &Nic::slot), required("network", &Nic::network),
                           required("mac", &Nic::mac), optional("tap", &Nic::tap), optional("ip", &Nic::ip),
-                          optional("ip6", &Nic::ip6));
+                          optional("ip6", &Nic::ip6), optional("mtu", &Nic::mtu));
     }
     auto operator<=>(const Nic&) const = default;
 };
@@ -298,7 +299,7 @@ struct NetworkSet {
     std::optional<std::vector<IpAddress>> dns; ///< for VMs that are made from now on, and who asks by DHCP
     std::optional<bool> dhcp;                  ///< holds at once
     std::optional<Cidr> slice;                 ///< vpn only; refused while VMs have addresses outside of it
-    std::optional<std::vector<VpnAddress>> addresses; ///< vpn only: where others reach this host
+    std::optional<std::vector<VpnAddressWish>> addresses; ///< vpn only: where others reach this host
     using Result = Network;
     static constexpr Route route{Method::post, "/v1/networks/{name}", Answer::operation};
     static constexpr auto fields() {
@@ -400,6 +401,30 @@ struct NetworkPeerAdd {
     static constexpr auto fields() {
         return field_list(required("name", &NetworkPeerAdd::name),
                           required("bundle", &NetworkPeerAdd::bundle));
+    }
+};
+
+/// What invites one host into a VPN.
+struct InviteResult {
+    std::string code; ///< good once
+    Timestamp expires;
+    static constexpr auto fields() {
+        return field_list(required("code", &InviteResult::code), required("expires", &InviteResult::expires));
+    }
+};
+
+/// Opens an invitation: until it expires or is taken, this host listens for whoever has its code.
+struct NetworkInvite {
+    Name name;
+    std::optional<Duration> expires; ///< in an hour
+    /// Where the other host finds this one; those of the network when absent. With a port: listens there.
+    std::optional<VpnAddressWish> address;
+    using Result = InviteResult;
+    static constexpr Route route{Method::post, "/v1/networks/{name}/invitations", Answer::operation};
+    static constexpr auto fields() {
+        return field_list(required("name", &NetworkInvite::name),
+                          optional("expires", &NetworkInvite::expires),
+                          optional("address", &NetworkInvite::address));
     }
 };
 

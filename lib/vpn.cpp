@@ -56,6 +56,32 @@ bool is_host_name(std::string_view text) {
     return true;
 }
 
+/// "HOST", "HOST:PORT", an IPv6 address, or one in brackets with or without a port.
+struct AddressParts {
+    std::string_view host;
+    std::string_view port; ///< with its colon; empty: none is given
+};
+
+AddressParts split_address(std::string_view text) {
+    if (text.starts_with('[')) {
+        const auto end = text.find(']');
+        const bool rest_fits =
+            end != std::string_view::npos && (end + 1 == text.size() || text[end + 1] == ':');
+        if (!rest_fits) {
+            refuse_address(text);
+        }
+        return {text.substr(1, end - 1), text.substr(end + 1)};
+    }
+    if (std::ranges::count(text, ':') == 1) {
+        return {text.substr(0, text.find(':')), text.substr(text.find(':'))};
+    }
+    return {text, {}};
+}
+
+std::string bracketed(const std::string& host) {
+    return host.find(':') == std::string::npos ? host : "[" + host + "]";
+}
+
 std::string checked_host(std::string_view host, std::string_view whole) {
     const bool numeric = host.find(':') != std::string_view::npos ||
                          std::ranges::all_of(host, [](char c) { return is_digit(c) || c == '.'; });
@@ -142,21 +168,7 @@ NodeName NodeName::of_host(std::string_view host_name) {
 }
 
 VpnAddress VpnAddress::parse(std::string_view text, std::uint16_t default_port) {
-    std::string_view host = text;
-    std::string_view port;
-    if (text.starts_with('[')) {
-        const auto end = text.find(']');
-        const bool rest_fits =
-            end != std::string_view::npos && (end + 1 == text.size() || text[end + 1] == ':');
-        if (!rest_fits) {
-            refuse_address(text);
-        }
-        host = text.substr(1, end - 1);
-        port = end + 1 == text.size() ? std::string_view() : text.substr(end + 1);
-    } else if (std::ranges::count(text, ':') == 1) {
-        host = text.substr(0, text.find(':'));
-        port = text.substr(host.size());
-    }
+    const auto [host, port] = split_address(text);
     if (port.empty() && default_port == 0) {
         refuse_address(text);
     }
@@ -167,8 +179,26 @@ VpnAddress VpnAddress::parse(std::string_view text, std::uint16_t default_port) 
 }
 
 std::string VpnAddress::to_string() const {
-    const bool is_ipv6 = host_.find(':') != std::string::npos;
-    return is_ipv6 ? fmt::format("[{}]:{}", host_, port_) : fmt::format("{}:{}", host_, port_);
+    return fmt::format("{}:{}", bracketed(host_), port_);
+}
+
+VpnAddressWish VpnAddressWish::parse(std::string_view text) {
+    const auto [host, port] = split_address(text);
+    VpnAddressWish wish;
+    wish.port_ = port.empty() ? std::uint16_t{0} : port_of(port.substr(1), text);
+    wish.host_ = checked_host(host, text);
+    return wish;
+}
+
+std::string VpnAddressWish::to_string() const {
+    return port_ == 0 ? bracketed(host_) : fmt::format("{}:{}", bracketed(host_), port_);
+}
+
+VpnAddress VpnAddressWish::with_default(std::uint16_t port) const {
+    VpnAddress address;
+    address.host_ = host_;
+    address.port_ = port_ == 0 ? port : port_;
+    return address;
 }
 
 VpnStatement VpnStatement::make(const VpnNode& node, const PrivateIdentity& identity) {

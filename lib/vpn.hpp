@@ -50,7 +50,31 @@ class VpnAddress {
     [[nodiscard]] std::string to_string() const;
     [[nodiscard]] const std::string& host() const noexcept { return host_; }
     [[nodiscard]] std::uint16_t port() const noexcept { return port_; }
+    [[nodiscard]] VpnAddress with_port(std::uint16_t port) const {
+        VpnAddress other = *this;
+        other.port_ = port;
+        return other;
+    }
     auto operator<=>(const VpnAddress&) const = default;
+
+  private:
+    friend class VpnAddressWish;
+    std::string host_;
+    std::uint16_t port_ = 0;
+};
+
+/// That, as it is asked for: without a port it has the network's own.
+class VpnAddressWish {
+  public:
+    VpnAddressWish() = default;
+    /// Throws Error (invalid).
+    [[nodiscard]] static VpnAddressWish parse(std::string_view text);
+    [[nodiscard]] std::string to_string() const;
+    /// With `port` where none was asked for.
+    [[nodiscard]] VpnAddress with_default(std::uint16_t port) const;
+    /// 0: none was given.
+    [[nodiscard]] std::uint16_t port() const noexcept { return port_; }
+    auto operator<=>(const VpnAddressWish&) const = default;
 
   private:
     std::string host_;
@@ -147,7 +171,6 @@ struct KeptSlice {
 struct VpnRecord {
     Uuid id; ///< the same on all its hosts
     NodeName node;
-    std::uint64_t version = 1;
     Identity identity;
     RsaPublicKey key;
     std::vector<VpnAddress> addresses;
@@ -156,23 +179,24 @@ struct VpnRecord {
     Cidr slice;
     InterfaceName trunk; ///< the TAP that tincd is on
     std::vector<KeptSlice> kept;
+    std::optional<Cidr> invited; ///< a slice kept for whoever comes with an invitation
     std::vector<Identity> revoked;
 
     static constexpr auto fields() {
         return field_list(required("id", &VpnRecord::id), required("node", &VpnRecord::node),
-                          required("version", &VpnRecord::version),
+
                           required("identity", &VpnRecord::identity), required("key", &VpnRecord::key),
                           optional("addresses", &VpnRecord::addresses), required("port", &VpnRecord::port),
                           required("mtu", &VpnRecord::mtu), required("slice", &VpnRecord::slice),
                           required("trunk", &VpnRecord::trunk), optional("kept", &VpnRecord::kept),
-                          optional("revoked", &VpnRecord::revoked));
+                          optional("invited", &VpnRecord::invited), optional("revoked", &VpnRecord::revoked));
     }
 };
 
 /// What can be asked for when a VPN is made or joined; what is not given is chosen.
 struct VpnWishes {
     std::optional<NodeName> node; ///< from the host's name
-    std::vector<VpnAddress> addresses;
+    std::vector<VpnAddressWish> addresses;
     std::optional<std::uint16_t> port;
     std::optional<int> mtu;
     std::optional<Cidr> slice;

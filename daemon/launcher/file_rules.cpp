@@ -132,6 +132,9 @@ void confine_files(const Options& options) {
     for (const std::string& path : options.read_only) {
         rules.allow(path, read_access);
     }
+    if (options.tun) {
+        rules.allow("/dev/net/tun", device_access);
+    }
     for (const std::string& path : options.writable) {
         rules.allow(path, write_access);
     }

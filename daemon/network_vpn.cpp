@@ -1,0 +1,348 @@
+#include "daemon/network_vpn.hpp"
+
+#include "daemon/dhcp_unit.hpp"
+#include "daemon/journal.hpp"
+#include "daemon/netlink.hpp"
+#include "daemon/network_view.hpp"
+#include "daemon/peer_unit.hpp"
+#include "daemon/tinc_config.hpp"
+#include "daemon/vpn_names.hpp"
+#include "daemon/vpn_unit.hpp"
+#include "lib/error.hpp"
+#include "lib/fd.hpp"
+#include "lib/json.hpp"
+#include "lib/toml.hpp"
+#include "lib/vpn_sync.hpp"
+
+#include <algorithm>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <set>
+#include <span>
+#include <unistd.h>
+
+namespace capsul {
+namespace {
+
+constexpr std::chrono::seconds patience{30};
+
+std::optional<IpAddress> ip6_of(const NetworkRecord& network, const Cidr& slice) {
+    return network.subnet6 ? std::optional(vpn_ip6(*network.subnet6, vpn_host_ip(slice))) : std::nullopt;
+}
+
+VpnPeer peer_of(const NetworkRecord& network, const VpnBook& book, const VpnNode& node) {
+    VpnPeer peer;
+    peer.node = node.name;
+    peer.addresses = node.addresses;
+    peer.slice = node.slice;
+    peer.ip = vpn_host_ip(node.slice);
+    peer.ip6 = ip6_of(network, node.slice);
+    peer.identity = node.identity;
+    peer.vms = node.guests.size();
+    peer.problem = slice_problem(network, book, node);
+    return peer;
+}
+
+NamedHost named(const NetworkRecord& network, const VpnNode& node) {
+    return {node.name, vpn_host_ip(node.slice), ip6_of(network, node.slice), node.guests};
+}
+
+std::string names_of(const NetworkRecord& network, const VpnBundle& bundle) {
+    std::vector<NamedHost> others;
+    for (const VpnStatement& peer : std::span(bundle.nodes).subspan(1)) {
+        others.push_back(named(network, peer.node));
+    }
+    return vpn_hosts_file(network.name, named(network, bundle.nodes.front().node), others);
+}
+
+bool replace_if_changed(const fs::path& file, const std::string& wanted) {
+    if (fs::exists(file) && read_file(file) == wanted) {
+        return false;
+    }
+    replace_file(file, wanted);
+    return true;
+}
+
+/// Removes what is in the folder and not in `wanted`.
+bool remove_others(const fs::path& folder, const std::set<std::string>& wanted) {
+    bool removed = false;
+    for (const auto& entry : fs::directory_iterator(folder)) {
+        if (!wanted.contains(entry.path().filename().string())) {
+            removed = remove_whole(entry.path()) || removed;
+        }
+    }
+    return removed;
+}
+
+std::string toml_of(const VpnStatement& statement) {
+    return json_to_toml(encode(statement), "What a host of the VPN says of itself, signed by it: an edit "
+                                           "makes it worthless. Written by capsul.");
+}
+
+std::uint64_t seconds_now() {
+    return static_cast<std::uint64_t>(Timestamp::now().value().time_since_epoch().count());
+}
+
+} // namespace
+
+void require_vpn_programs() {
+    const std::pair<const char*, const char*> programs[] = {{tincd_program, "tinc"},
+                                                            {dnsmasq_program, "dnsmasq-base"}};
+    for (const auto& [program, package] : programs) {
+        if (::access(program, X_OK) != 0) {
+            throw Error(ErrorCode::not_capable,
+                        fmt::format("{} is not installed: {} is missing", package, program),
+                        fmt::format("sudo apt install {}", package));
+        }
+    }
+}
+
+void NetworkVpn::make_keys(NetworkRecord& network) const {
+    const fs::path tinc = folder(network.name) / "tinc";
+    make_folders(tinc);
+    const RsaKeyPair pair = RsaKeyPair::generate();
+    const PrivateIdentity identity = PrivateIdentity::generate();
+    replace_file(tinc / "rsa_key.priv", pair.private_pem);
+    replace_file(folder(network.name) / "identity.key", identity.to_pem());
+    network.vpn->key = pair.public_key;
+    network.vpn->identity = identity.identity();
+}
+
+VpnBook NetworkVpn::book(const NetworkRecord& network) const {
+    VpnBook book{{}, network.vpn->revoked};
+    std::error_code none;
+    for (const auto& entry : fs::directory_iterator(folder(network.name) / "peers", none)) {
+        try {
+            auto statement = load_toml<VpnStatement>(entry.path());
+            if (statement.is_genuine()) {
+                book.peers.push_back(std::move(statement));
+            }
+        } catch (const Error&) {
+            // Cut short or edited: that host will tell again.
+        }
+    }
+    std::ranges::sort(book.peers, {}, [](const VpnStatement& peer) { return peer.node.name; });
+    return book;
+}
+
+void NetworkVpn::save_book(const NetworkRecord& network, const VpnBook& book) {
+    const std::lock_guard lock(mutex_);
+    const fs::path peers = folder(network.name) / "peers";
+    make_folders(peers);
+    std::set<std::string> wanted;
+    for (const VpnStatement& peer : book.peers) {
+        const std::string file = peer.node.name.to_string() + ".toml";
+        wanted.insert(file);
+        replace_if_changed(peers / file, toml_of(peer));
+    }
+    if (remove_others(peers, wanted)) {
+        sync_folder(peers);
+    }
+}
+
+VpnNode NetworkVpn::own_node(const NetworkRecord& network) const {
+    const VpnRecord& vpn = *network.vpn;
+    VpnNode node{vpn.node, vpn.id, 0, vpn.identity, vpn.key, vpn.addresses, vpn.slice, {}};
+    for (const auto& [vm, nic] : plugged_nics(store_)) {
+        if (nic.network == network.name) {
+            node.guests.push_back({vm, nic.ip, nic.ip6});
+        }
+    }
+    return node;
+}
+
+std::optional<VpnBundle> NetworkVpn::published(const NetworkRecord& network) const {
+    try {
+        return VpnBundle::from_text(read_file(folder(network.name) / "peer/bundle.json"));
+    } catch (const Error&) {
+        return std::nullopt; // not yet, or lost
+    }
+}
+
+/// Should what was published last be lost, the time makes up for it: versions count up by less than one a
+/// second.
+VpnBundle NetworkVpn::publish(const NetworkRecord& network) {
+    const VpnBook known = book(network);
+    VpnNode own = own_node(network);
+    const auto before = published(network);
+    own.version = before ? before->nodes.front().node.version : seconds_now();
+    VpnStatement statement = before ? before->nodes.front() : VpnStatement();
+    if (!before || before->nodes.front().node != own) {
+        own.version = std::max(own.version + 1, seconds_now());
+        const std::string pem = read_file(folder(network.name) / "identity.key");
+        statement = VpnStatement::make(own, PrivateIdentity::parse(pem));
+    }
+    VpnBundle bundle{1,  network.name, network.vpn->id, *network.subnet, network.subnet6, network.vpn->mtu,
+                     {}, {statement},  known.revoked};
+    bundle.nodes.insert(bundle.nodes.end(), known.peers.begin(), known.peers.end());
+    dhcp_.write_names(network.name, names_of(network, bundle));
+    const std::string text = dump_json(encode(bundle), 2) + "\n";
+    make_folders(inbox(network.name));
+    inboxes_.add(inbox(network.name));
+    if (replace_if_changed(folder(network.name) / "peer/bundle.json", text)) {
+        const std::string unit = peer_unit_name(network.name);
+        if (systemd_.status(unit).active_state == "active") {
+            systemd_.reload_unit(unit, patience);
+        }
+    }
+    return bundle;
+}
+
+VpnBundle NetworkVpn::bundle(const NetworkRecord& network) {
+    const std::lock_guard lock(mutex_);
+    return publish(network);
+}
+
+/// Whether tincd has something to read again.
+bool NetworkVpn::write_tinc(const NetworkRecord& network, const VpnBook& known) const {
+    const fs::path tinc = folder(network.name) / "tinc";
+    make_folders(tinc / "hosts");
+    std::vector<VpnNode> peers;
+    std::set<std::string> wanted{network.vpn->node.to_string()};
+    bool changed =
+        replace_if_changed(tinc / "hosts" / network.vpn->node.to_string(), tinc_own_host(*network.vpn));
+    for (const VpnStatement& peer : known.peers) {
+        const std::string& name = peer.node.name.to_string();
+        wanted.insert(name);
+        peers.push_back(peer.node);
+        changed = replace_if_changed(tinc / "hosts" / name, tinc_host(peer.node)) || changed;
+    }
+    changed = remove_others(tinc / "hosts", wanted) || changed;
+    return replace_if_changed(tinc / "tinc.conf", tinc_config(network, peers)) || changed;
+}
+
+void NetworkVpn::write_files(const NetworkRecord& network) {
+    if (!network.vpn) {
+        return;
+    }
+    const std::lock_guard lock(mutex_);
+    publish(network);
+    const std::string unit = vpn_unit_name(network.name);
+    const bool changed = write_tinc(network, book(network));
+    const auto tincd = units_.write(unit, vpn_unit(network, folder(network.name), programs_));
+    const auto peer = units_.write(peer_unit_name(network.name),
+                                   peer_unit(network, folder(network.name), paths_.runtime, programs_));
+    if (tincd == Written::changed || peer == Written::changed) {
+        systemd_.reload();
+    }
+    if (changed && systemd_.status(unit).active_state == "active") {
+        systemd_.reload_unit(unit, patience);
+    }
+}
+
+void NetworkVpn::nics_changed(const std::vector<Name>& networks) {
+    for (const Name& name : networks) {
+        const auto network = store_.networks.find(name);
+        if (network && network->record && network->record->vpn) {
+            const std::lock_guard lock(mutex_);
+            publish(*network->record);
+        }
+    }
+}
+
+void NetworkVpn::start_unit(const Name& network, const std::string& unit, const char* what) {
+    if (systemd_.status(unit).active_state != "active") {
+        systemd_.reset_failed(unit);
+    }
+    if (systemd_.start(unit, patience) != JobResult::done) {
+        const auto lines = last_words(systemd_.status(unit), 3);
+        throw Error(
+            ErrorCode::internal,
+            about_network(network, fmt::format("{} does not start: {}", what, fmt::join(lines, "; "))),
+            "`capsulctl doctor` tells what this host lacks");
+    }
+}
+
+void NetworkVpn::start(const NetworkRecord& network) {
+    if (network.vpn) {
+        start_unit(network.name, vpn_unit_name(network.name), "its tincd");
+        start_unit(network.name, peer_unit_name(network.name), "what tells other hosts");
+    }
+}
+
+void NetworkVpn::stop(const Name& network) {
+    for (const auto& unit : {invite_unit_name(network), peer_unit_name(network), vpn_unit_name(network)}) {
+        units_.take_down(systemd_, unit, patience);
+    }
+}
+
+void NetworkVpn::remove_units(const Name& network) {
+    for (const auto& unit : {invite_unit_name(network), peer_unit_name(network), vpn_unit_name(network)}) {
+        units_.remove(unit);
+    }
+}
+
+void NetworkVpn::tell(const Name& network) {
+    const std::string unit = peer_unit_name(network);
+    if (systemd_.status(unit).active_state == "active") {
+        systemd_.reload_unit(unit, patience);
+    }
+}
+
+SyncStatus NetworkVpn::reached(const Name& network) const {
+    try {
+        return parse<SyncStatus>(read_file(peer_status_file(paths_.runtime, network)));
+    } catch (const Error&) {
+        return {}; // it does not run, or has only begun
+    }
+}
+
+VpnStatus NetworkVpn::status(const NetworkRecord& network, NetworkState tunnel) const {
+    const VpnRecord& vpn = *network.vpn;
+    VpnStatus status;
+    status.tunnel = tunnel;
+    status.ip = vpn_host_ip(vpn.slice);
+    status.ip6 = ip6_of(network, vpn.slice);
+    status.resolver = vpn_resolver_ip(vpn.slice);
+    if (const auto link = find_link(vpn.trunk.to_string())) {
+        status.counters = link->counters;
+    }
+    const VpnBook known = book(network);
+    const SyncStatus found = reached(network.name);
+    for (const VpnStatement& statement : known.peers) {
+        VpnPeer peer = peer_of(network, known, statement.node);
+        const auto reached = std::ranges::find(found.peers, peer.node, &SyncPeer::node);
+        if (reached != found.peers.end()) {
+            peer.reachable = reached->reachable;
+            peer.last_seen = reached->last_seen;
+        }
+        status.peers.push_back(std::move(peer));
+    }
+    return status;
+}
+
+std::vector<NetworkVpn::Heard> NetworkVpn::heard(const Name& network) const {
+    std::vector<Heard> bundles;
+    std::error_code none;
+    for (const auto& entry : fs::directory_iterator(inbox(network), none)) {
+        if (entry.path().extension() != ".json") {
+            continue; // being written
+        }
+        try {
+            bundles.push_back({entry.path(), VpnBundle::from_text(read_file(entry.path()))});
+        } catch (const Error&) {
+            remove_whole(entry.path()); // the rules are stricter than when it came; its sender tells again
+        }
+    }
+    return bundles;
+}
+
+void NetworkVpn::end_invitation(const Name& network) const {
+    units_.take_down(systemd_, invite_unit_name(network), patience);
+    remove_whole(invitation_file(folder(network)));
+}
+
+void NetworkVpn::invite(const NetworkRecord& network, const Invitation& invitation) {
+    const fs::path file = invitation_file(folder(network.name));
+    const std::string unit = invite_unit_name(network.name);
+    make_folders(file.parent_path());
+    replace_file(file, dump_json(encode(invitation)));
+    const auto lasts = invitation.expires.value() - Timestamp::now().value();
+    if (units_.write(unit, invite_unit(network, folder(network.name), programs_, lasts)) ==
+        Written::changed) {
+        systemd_.reload();
+    }
+    start_unit(network.name, unit, "what listens for who is invited");
+}
+
+} // namespace capsul

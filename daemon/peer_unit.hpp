@@ -1,0 +1,35 @@
+// The systemd units of capsul-peer: what tells a VPN's hosts of changes, and what takes in a host that joins
+// by an invitation. Pure.
+#pragma once
+
+#include "lib/network.hpp"
+
+#include <chrono>
+#include <filesystem>
+#include <string>
+
+namespace capsul {
+
+/// Where capsul-peer says which hosts answer (SyncStatus); `runtime` is $XDG_RUNTIME_DIR.
+[[nodiscard]] std::filesystem::path peer_status_file(const std::filesystem::path& runtime,
+                                                     const Name& network);
+
+/// The file of the invitation that is open, if there is one; `folder` is the network's. Its own folder holds
+/// nothing else, and is there before the unit starts.
+[[nodiscard]] std::filesystem::path invitation_file(const std::filesystem::path& folder);
+
+/// "capsul-invite-NAME.service".
+[[nodiscard]] std::string invite_unit_name(const Name& network);
+
+/// The sealed text of capsul-peer-NAME.service. It starts with the network's unit and stops with it.
+/// `network` is a vpn network, `folder` its folder, where peer/inbox/ and peer/bundle.json are; `programs`
+/// that of capsul's own programs.
+[[nodiscard]] std::string peer_unit(const NetworkRecord& network, const std::filesystem::path& folder,
+                                    const std::filesystem::path& runtime,
+                                    const std::filesystem::path& programs);
+
+/// The sealed text of capsul-invite-NAME.service, which ends with the invitation, in `lasts` from now.
+[[nodiscard]] std::string invite_unit(const NetworkRecord& network, const std::filesystem::path& folder,
+                                      const std::filesystem::path& programs, std::chrono::seconds lasts);
+
+} // namespace capsul

@@ -1,0 +1,443 @@
+// What capsulctl does for VPNs: what it prints of peers, what it takes from files, and the three ways to
+// join, with a script in the place of ssh.
+#include "tests/integration/capsulctl_fixture.hpp"
+
+#include "lib/network.hpp"
+#include "tests/vpn_records.hpp"
+
+#include <array>
+#include <filesystem>
+#include <fstream>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <map>
+#include <mutex>
+#include <unistd.h>
+
+namespace capsul::test {
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+using Words = std::vector<std::string>;
+namespace fs = std::filesystem;
+
+/// What the daemon was asked, as JSON, in order.
+class AskedInOrder {
+  public:
+    template <class C>
+    void note(const char* call, const C& value) {
+        const std::lock_guard lock(mutex_);
+        names_ += (names_.empty() ? "" : " ") + std::string(call);
+        last_[call] = encode(value);
+    }
+    std::string names() {
+        const std::lock_guard lock(mutex_);
+        return names_;
+    }
+    Json last(const char* call) {
+        const std::lock_guard lock(mutex_);
+        return last_.at(call);
+    }
+
+  private:
+    std::mutex mutex_;
+    std::string names_;
+    std::map<std::string, Json> last_;
+};
+
+std::string text_of(const VpnBundle& bundle) {
+    return dump_json(encode(bundle), 2);
+}
+
+std::string content(const fs::path& file) {
+    std::ifstream stream(file);
+    return {std::istreambuf_iterator<char>(stream), {}};
+}
+
+/// A daemon of host_b, which is not in a VPN yet, and the ssh of its user.
+class JoiningHost : public MadeUpDaemon {
+  public:
+    JoiningHost() {
+        router.add<NetworkList>([this](const NetworkList&) { return networks; });
+        add_work<NetworkJoin>([this](const NetworkJoin& call) {
+            asked.note("join", call);
+            return vpn_network({"host_b", "host_a"});
+        });
+        add_work<NetworkExport>([this](const NetworkExport& call) {
+            asked.note("export", call);
+            return vpn_bundle({"host_b", "host_a"});
+        });
+        add_work<NetworkDelete>([this](const NetworkDelete& call) {
+            asked.note("delete", call);
+            if (undeletable) {
+                throw Error(ErrorCode::in_use, "network mesh: VMs have a NIC on it: web");
+            }
+            return vpn_network({"host_b"});
+        });
+        std::ofstream(folder() / "offer") << text_of(vpn_bundle({"host_a"}));
+        ssh("case \"$command\" in *export*) cat \"$HOME/offer\" ;; *) cat >\"$HOME/told\" ;; esac");
+    }
+
+    /// What ssh does; it notes its arguments, a line each.
+    void ssh(const std::string& script) const {
+        fs::create_directories(programs());
+        const fs::path file = programs() / "ssh";
+        std::ofstream(file) << "#!/bin/sh\nprintf '%s\\n' \"$@\" >>\"$HOME/arguments\"\n"
+                            << "for command; do :; done\n"
+                            << script << '\n';
+        fs::permissions(file, fs::perms::owner_all);
+    }
+    [[nodiscard]] std::string arguments() const { return content(folder() / "arguments"); }
+    [[nodiscard]] std::string told() const { return content(folder() / "told"); }
+
+    AskedInOrder asked;
+    std::vector<Network> networks;
+    bool undeletable = false;
+};
+
+const Words join_by_ssh{"network", "join", "mesh", "--from", "ssh://alice@host-a:2222", "--node", "host_b"};
+
+TEST(NetworkJoin, DoesAllOfItByOneCommandOverSsh) {
+    JoiningHost host;
+    host.serve();
+    Words words = join_by_ssh;
+    words.insert(words.end(), {"--address", "192.0.2.2"});
+    const Outcome outcome = run_capsulctl(host, words);
+    EXPECT_EQ(outcome.code, 0) << outcome.err;
+    EXPECT_EQ(outcome.err, "network mesh: asking ssh://alice@host-a:2222 to let in host_b\n"
+                           "network mesh: joined and running\n");
+    EXPECT_THAT(outcome.out, HasSubstr("mesh"));
+    EXPECT_EQ(host.asked.names(), "join export");
+    EXPECT_EQ(host.asked.last("join").at("name"), "mesh");
+    EXPECT_EQ(host.asked.last("join").at("bundle").at("nodes").size(), 1U);
+    EXPECT_EQ(host.asked.last("join").at("vpn"), Json::parse(R"({"node": "host_b",
+        "addresses": ["192.0.2.2"], "port": null, "mtu": null, "slice": null})"));
+    EXPECT_TRUE(host.asked.last("export").at("node").is_null());
+    EXPECT_EQ(VpnBundle::from_text(host.told()).nodes.front().node.name.to_string(), "host_b");
+    EXPECT_THAT(host.arguments(), HasSubstr("\nBatchMode=yes\n-p\n2222\n-l\nalice\n--\nhost-a\n"
+                                            "capsulctl network export mesh --for host_b --quiet\n"));
+    EXPECT_THAT(host.arguments(), HasSubstr("\ncapsulctl network peer add mesh - --quiet\n"));
+}
+
+TEST(NetworkJoin, MayCallItDifferentlyHere) {
+    JoiningHost host;
+    host.serve();
+    Words words = join_by_ssh;
+    words.insert(words.end(), {"--as", "office", "--no-start", "--no-autostart", "--json"});
+    const Outcome outcome = run_capsulctl(host, words);
+    EXPECT_EQ(outcome.code, 0) << outcome.err;
+    EXPECT_EQ(Json::parse(outcome.out).at("spec").at("type"), "vpn");
+    EXPECT_EQ(host.asked.last("join").at("name"), "office");
+    EXPECT_EQ(host.asked.last("join").at("start"), false);
+    EXPECT_EQ(host.asked.last("join").at("autostart"), false);
+    EXPECT_EQ(host.asked.last("export").at("name"), "office");
+    EXPECT_THAT(host.arguments(), HasSubstr("capsulctl network export mesh --for host_b --json\n"));
+    EXPECT_THAT(outcome.err, HasSubstr("none calls it"));
+}
+
+TEST(NetworkJoin, AsksWithoutBatchModeOnATerminal) {
+    JoiningHost host;
+    host.serve();
+    Capsulctl run(host, join_by_ssh, Capsulctl::On::terminal);
+    EXPECT_EQ(run.wait(), 0) << run.out;
+    EXPECT_THAT(host.arguments(), Not(HasSubstr("BatchMode")));
+}
+
+TEST(NetworkJoin, TakesTheNameOfTheHostForItself) {
+    JoiningHost host;
+    host.serve();
+    run_capsulctl(host, {"network", "join", "mesh", "--from", "ssh://host-a"});
+    std::array<char, 256> name{};
+    ::gethostname(name.data(), name.size() - 1);
+    EXPECT_EQ(host.asked.last("join").at("vpn").at("node"), NodeName::of_host(name.data()).to_string());
+    EXPECT_THAT(host.arguments(), HasSubstr("--for " + NodeName::of_host(name.data()).to_string() + " "));
+}
+
+TEST(NetworkJoin, DeletesWhatItMadeWhenTheOtherHostCannotBeTold) {
+    JoiningHost host;
+    host.serve();
+    host.ssh("case \"$command\" in *export*) cat \"$HOME/offer\" ;; *) echo 'no room' >&2; exit 4 ;; esac");
+    const Outcome outcome = run_capsulctl(host, join_by_ssh);
+    EXPECT_EQ(outcome.code, 4);
+    EXPECT_EQ(outcome.out, "");
+    EXPECT_EQ(host.asked.names(), "join export delete");
+    EXPECT_THAT(outcome.err, HasSubstr("no room\n"));
+    EXPECT_THAT(outcome.err,
+                HasSubstr("capsulctl: network mesh: ssh://alice@host-a:2222: `capsulctl network peer` "
+                          "has failed there, with exit code 4; what was made here is deleted again\n"));
+}
+
+TEST(NetworkJoin, TellsWhenNotEvenThatCouldBeDeleted) {
+    JoiningHost host;
+    host.undeletable = true;
+    host.serve();
+    host.ssh("case \"$command\" in *export*) cat \"$HOME/offer\" ;; *) exit 255 ;; esac");
+    const Outcome outcome = run_capsulctl(host, join_by_ssh);
+    EXPECT_EQ(outcome.code, 6);
+    EXPECT_THAT(outcome.err,
+                HasSubstr("ssh has failed; what was made here is still there: network mesh: VMs"));
+    EXPECT_THAT(outcome.err, HasSubstr("hint: capsulctl network delete mesh\n"));
+}
+
+TEST(NetworkJoin, UndoesItWhenInterruptedWhileTheOtherHostIsTold) {
+    JoiningHost host;
+    host.serve();
+    host.ssh(
+        "case \"$command\" in *export*) cat \"$HOME/offer\" ;; *) echo telling >&2; kill -INT $$ ;; esac");
+    const Outcome outcome = run_capsulctl(host, join_by_ssh);
+    EXPECT_EQ(outcome.code, 125);
+    EXPECT_EQ(host.asked.names(), "join export delete");
+    EXPECT_THAT(outcome.err, HasSubstr("interrupted; what was made here is deleted again\nhint: where "));
+}
+
+TEST(NetworkJoin, MakesNothingWhenTheOtherHostRefuses) {
+    JoiningHost host;
+    host.serve();
+    struct Case {
+        const char* ssh;
+        int code;
+        const char* words;
+    };
+    for (const Case& one :
+         {Case{"echo 'capsulctl: network mesh: does not exist' >&2; exit 3", 3, "exit code 3"},
+          Case{"exit 7", 7, "exit code 7"}, Case{"exit 125", 125, "exit code 125"},
+          Case{"echo 'ssh: connect to host: refused' >&2; exit 255", 6, "ssh has failed"},
+          Case{"exit 127", 8, "no capsulctl"}, Case{"true", 2, "is empty"},
+          Case{"echo hello", 2, "is not what a host of a VPN exports"},
+          Case{"head -c 500 \"$HOME/offer\"", 2, "is cut off"},
+          Case{"sed s/192.0.2.1/192.0.2.9/ \"$HOME/offer\"", 10, "host_a"},
+          Case{"yes", 2, "printed more than"}}) {
+        host.ssh(one.ssh);
+        const Outcome outcome = run_capsulctl(host, join_by_ssh);
+        EXPECT_EQ(outcome.code, one.code) << one.ssh << '\n' << outcome.err;
+        EXPECT_THAT(outcome.err, HasSubstr(one.words));
+        EXPECT_THAT(outcome.err, HasSubstr("ssh://alice@host-a:2222"));
+    }
+    EXPECT_EQ(host.asked.names(), "");
+}
+
+TEST(NetworkJoin, AsksNobodyWhenThereIsSuchANetworkAlready) {
+    JoiningHost host;
+    host.networks = {vpn_network({"host_b"})};
+    host.serve();
+    const Outcome outcome = run_capsulctl(host, join_by_ssh);
+    EXPECT_EQ(outcome.code, 4);
+    EXPECT_THAT(outcome.err, HasSubstr("capsulctl: network mesh: exists already\nhint: --as "));
+    EXPECT_EQ(host.arguments(), "");
+    const MadeUpDaemon nobody; // serves nobody
+    EXPECT_EQ(run_capsulctl(nobody, join_by_ssh).code, 6);
+}
+
+TEST(NetworkJoin, RefusesWhatIsWrongBeforeAnythingIsDone) {
+    JoiningHost host;
+    host.serve();
+    for (const Words& options : std::vector<Words>{{},
+                                                   {"mesh", "--from", "ssh://-oProxyCommand=touch"},
+                                                   {"mesh", "--from", "ssh://-oProxyCommand=x@host"},
+                                                   {"mesh", "--from", "ssh://a@$(id)"},
+                                                   {"mesh", "--from", "host-a"},
+                                                   {"mesh", "--from", ""},
+                                                   {"--from", "ssh://host-a"},
+                                                   {"mesh;id", "--from", "ssh://host-a"},
+                                                   {"mesh", "--from", "ssh://host-a", "--as", "Mesh"},
+                                                   {"mesh", "--from", "ssh://host-a", "--node", "-x"},
+                                                   {"mesh", "--from", "ssh://host-a", "--port", "70000"},
+                                                   {"mesh", "--from", "ssh://host-a", "--address", "a:b:c"},
+                                                   {"mesh", "--from", "ssh://host-a", "--file", "x"},
+                                                   {"mesh", "--file", "x"},
+                                                   {"--file", "/nowhere"},
+                                                   {"--file", "/dev/null"},
+                                                   {"--file", "/"}}) {
+        Words words{"network", "join"};
+        words.insert(words.end(), options.begin(), options.end());
+        EXPECT_EQ(run_capsulctl(host, words).code, 2) << testing::PrintToString(options);
+    }
+    EXPECT_EQ(host.arguments(), "");
+    EXPECT_EQ(host.asked.names(), "");
+}
+
+TEST(NetworkJoin, TakesAFileAndSaysWhatRemains) {
+    JoiningHost host;
+    host.serve();
+    const Outcome outcome =
+        run_capsulctl(host, {"network", "join", "--file", (host.folder() / "offer").string()});
+    EXPECT_EQ(outcome.code, 0) << outcome.err;
+    EXPECT_EQ(host.asked.names(), "join");
+    EXPECT_TRUE(host.asked.last("join").at("vpn").at("node").is_null());
+    EXPECT_THAT(outcome.err,
+                HasSubstr("network mesh: host_a must be told: give what `capsulctl network export "
+                          "mesh` prints to `capsulctl network peer add mesh -` there\n"));
+    EXPECT_EQ(host.arguments(), "");
+}
+
+TEST(NetworkJoin, TakesStandardInputForAFile) {
+    JoiningHost host;
+    host.serve();
+    Capsulctl run(host, {"network", "join", "--file", "-", "--as", "office"});
+    run.type(content(host.folder() / "offer"));
+    run.end_of_input();
+    EXPECT_EQ(run.wait(), 0) << run.err;
+    EXPECT_EQ(host.asked.last("join").at("name"), "office");
+}
+
+TEST(NetworkJoin, RefusesFilesThatAreNoBundle) {
+    JoiningHost host;
+    host.serve();
+    const fs::path file = host.folder() / "file";
+    const auto outcome_of = [&](const std::string& text) {
+        std::ofstream(file) << text;
+        return run_capsulctl(host, {"network", "join", "--file", file.string()});
+    };
+    EXPECT_THAT(outcome_of("Address = 192.0.2.1\n-----BEGIN RSA PUBLIC KEY-----\n").err,
+                HasSubstr("capsulctl: --file: " + file.string() + ": is a host file of tinc"));
+    const Outcome big = outcome_of(std::string(most_bundle_bytes + 1, ' '));
+    EXPECT_EQ(big.code, 2);
+    EXPECT_THAT(big.err, HasSubstr("is longer than 512 KiB"));
+    EXPECT_EQ(host.asked.names(), "");
+}
+
+TEST(NetworkExport, PrintsWhatCanBeReadAgain) {
+    AskedInOrder asked;
+    MadeUpDaemon daemon;
+    daemon.add_work<NetworkExport>([&](const NetworkExport& call) {
+        asked.note("export", call);
+        return vpn_bundle({"host_a"});
+    });
+    daemon.serve();
+    const Outcome printed = run_capsulctl(daemon, {"network", "export", "mesh", "--for", "host_b"});
+    EXPECT_EQ(printed.code, 0);
+    EXPECT_EQ(printed.err, "");
+    EXPECT_EQ(VpnBundle::from_text(printed.out).network.to_string(), "mesh");
+    EXPECT_THAT(printed.out, HasSubstr("\n  \"network\": \"mesh\""));
+    EXPECT_EQ(asked.last("export"), Json::parse(R"({"name": "mesh", "node": "host_b"})"));
+    EXPECT_EQ(run_capsulctl(daemon, {"network", "export", "mesh", "-q"}).out.front(), '{');
+    EXPECT_EQ(run_capsulctl(daemon, {"network", "export", "mesh", "--for", "host-b"}).code, 2);
+    EXPECT_EQ(run_capsulctl(daemon, {"network", "export", "mesh", "/dev/null"}).code, 2);
+}
+
+TEST(NetworkExport, WritesAFile) {
+    MadeUpDaemon daemon;
+    daemon.add_done<NetworkExport>(vpn_bundle({"host_a"}));
+    daemon.serve();
+    const fs::path file = daemon.folder() / "host_b.json";
+    const Outcome outcome = run_capsulctl(daemon, {"network", "export", "mesh", file.string()});
+    EXPECT_EQ(outcome.out, "");
+    EXPECT_EQ(outcome.err, "network mesh: written to " + file.string() + "; it holds no secret\n");
+    EXPECT_EQ(VpnBundle::from_text(content(file)).nodes.size(), 1U);
+}
+
+TEST(NetworkPeer, IsListedInEachForm) {
+    MadeUpDaemon daemon;
+    daemon.router.add<NetworkShow>([](const NetworkShow&) { return vpn_network({"host_a", "host_b"}); });
+    daemon.serve();
+    EXPECT_EQ(
+        run_capsulctl(daemon, {"network", "peer", "list", "mesh", "--columns", "node,reachable,slice"}).out,
+        "NODE    REACHABLE  SLICE\n"
+        "host_b  yes        10.90.4.0/22\n");
+    EXPECT_EQ(run_capsulctl(daemon, {"network", "peer", "list", "mesh", "-q"}).out, "host_b\n");
+    EXPECT_EQ(
+        Json::parse(run_capsulctl(daemon, {"network", "peer", "list", "mesh", "--json"}).out).at(0).at("ip"),
+        "10.90.4.1");
+    EXPECT_THAT(run_capsulctl(daemon, {"network", "show", "mesh"}).out, HasSubstr("\n\nNODE    REACHABLE"));
+}
+
+TEST(NetworkPeer, IsNoneOfANetworkOfThisHostOnly) {
+    MadeUpDaemon daemon;
+    daemon.router.add<NetworkShow>([](const NetworkShow& call) {
+        Network network = vpn_network({"host_a"});
+        if (call.name.to_string() == "lan") {
+            network.spec->type = NetworkType::nat;
+            network.vpn.reset();
+        }
+        return network;
+    });
+    daemon.serve();
+    const Outcome outcome = run_capsulctl(daemon, {"network", "peer", "list", "lan"});
+    EXPECT_EQ(outcome.code, 4);
+    EXPECT_EQ(outcome.err, "capsulctl: network lan: is a nat network, which is of this host only\n");
+    EXPECT_THAT(run_capsulctl(daemon, {"network", "peer", "list", "mesh"}).err,
+                HasSubstr("no other host is in it yet"));
+}
+
+TEST(NetworkPeer, IsTakenInFromAFile) {
+    AskedInOrder asked;
+    MadeUpDaemon daemon;
+    daemon.add_work<NetworkPeerAdd>([&](const NetworkPeerAdd& call) {
+        asked.note("add", call);
+        return vpn_network({"host_a", "host_b"});
+    });
+    daemon.serve();
+    const fs::path file = daemon.folder() / "host_b.json";
+    std::ofstream(file) << text_of(vpn_bundle({"host_b"}));
+    const Outcome outcome = run_capsulctl(daemon, {"network", "peer", "add", "mesh", file.string()});
+    EXPECT_EQ(outcome.code, 0);
+    EXPECT_EQ(outcome.out, "");
+    EXPECT_EQ(outcome.err, "network mesh: what host_b tells is taken in\n");
+    EXPECT_EQ(asked.last("add").at("bundle").at("nodes").at(0).at("node").at("name"), "host_b");
+    EXPECT_EQ(run_capsulctl(daemon, {"network", "peer", "add", "mesh", "/nowhere"}).code, 2);
+    EXPECT_EQ(run_capsulctl(daemon, {"network", "peer", "add", "mesh", "-"}).code, 2); // it is empty
+}
+
+TEST(NetworkPeer, IsCutOffOnlyByOneWhoMeansIt) {
+    AskedInOrder asked;
+    MadeUpDaemon daemon;
+    daemon.add_work<NetworkPeerRemove>([&](const NetworkPeerRemove& call) {
+        asked.note(call.node.to_string().c_str(), call);
+        if (call.node.to_string() == "host_x") {
+            throw Error(ErrorCode::not_found, "network mesh: has no host host_x");
+        }
+        return vpn_network({"host_a"});
+    });
+    daemon.serve();
+    const Outcome unasked = run_capsulctl(daemon, {"network", "peer", "rm", "mesh", "host_b"});
+    EXPECT_EQ(unasked.code, 2);
+    EXPECT_THAT(unasked.err, HasSubstr("--yes"));
+    Capsulctl no(daemon, {"network", "peer", "rm", "mesh", "host_b"}, Capsulctl::On::terminal);
+    ASSERT_TRUE(no.shows("Cut host_b off from network mesh, on all of its hosts and for good? [y/N] "))
+        << no.out;
+    no.type("n\n");
+    EXPECT_EQ(no.wait(), 2);
+    EXPECT_EQ(asked.names(), "");
+    const Outcome some =
+        run_capsulctl(daemon, {"network", "peer", "rm", "mesh", "host_b", "host_x", "--yes"});
+    EXPECT_EQ(some.code, 9);
+    EXPECT_THAT(some.err, HasSubstr("network mesh: host_b is cut off\n"));
+    EXPECT_THAT(some.err, HasSubstr("capsulctl: network mesh: has no host host_x\n"));
+    EXPECT_EQ(run_capsulctl(daemon, {"network", "peer", "rm", "mesh", "../host_b", "-y"}).code, 2);
+    EXPECT_EQ(asked.names(), "host_b host_x");
+}
+
+TEST(NetworkPeer, IsBroughtInStepOnRequest) {
+    MadeUpDaemon daemon;
+    daemon.add_done<NetworkPeerSync>(vpn_network({"host_a", "host_b"}));
+    daemon.serve();
+    const Outcome outcome = run_capsulctl(daemon, {"network", "peer", "sync", "mesh"});
+    EXPECT_EQ(outcome.code, 0);
+    EXPECT_EQ(outcome.err, "network mesh: in step; 1/1 hosts are reached\n");
+    EXPECT_EQ(outcome.out, "");
+}
+
+TEST(NetworkInvite, PrintsTheCodeAlone) {
+    AskedInOrder asked;
+    MadeUpDaemon daemon;
+    daemon.add_work<NetworkInvite>([&](const NetworkInvite& call) {
+        asked.note("invite", call);
+        return InviteResult{"capsul-join-abc", Timestamp::parse("2026-11-22T07:00:00Z")};
+    });
+    daemon.serve();
+    const Outcome outcome = run_capsulctl(
+        daemon, {"network", "invite", "mesh", "--expires", "10m", "--address", "192.0.2.1:11700"});
+    EXPECT_EQ(outcome.code, 0);
+    EXPECT_EQ(outcome.out, "capsul-join-abc\n");
+    EXPECT_THAT(outcome.err, HasSubstr("network mesh: until 2026-11-22T07:00:00Z, one host joins"));
+    EXPECT_EQ(asked.last("invite"),
+              Json::parse(R"({"name": "mesh", "expires": "10m", "address": "192.0.2.1:11700"})"));
+    const Outcome json = run_capsulctl(daemon, {"network", "invite", "mesh", "--json"});
+    EXPECT_EQ(Json::parse(json.out).at("code"), "capsul-join-abc");
+    EXPECT_EQ(json.err, "");
+    EXPECT_EQ(run_capsulctl(daemon, {"network", "invite", "mesh", "--expires", "soon"}).code, 2);
+}
+
+} // namespace
+} // namespace capsul::test

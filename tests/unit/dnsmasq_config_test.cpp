@@ -144,9 +144,9 @@ TEST(DhcpUnit, IsAsGolden) {
 }
 
 TEST(DhcpUnit, OfAVpnIsAsGolden) {
-    expect_golden("capsul-dhcp-lab.service",
-                  dhcp_unit(with_dhcp(lab()), "/home/alice/.local/share/capsul/networks/lab",
-                            "/usr/libexec/capsul"));
+    expect_golden(
+        "capsul-dhcp-lab.service",
+        dhcp_unit(with_dhcp(lab()), "/home/alice/.local/share/capsul/networks/lab", "/usr/libexec/capsul"));
     NetworkRecord only_names = without_ipv6(lab());
     only_names.name = Name::parse("names");
     only_names.vpn->mtu = 8900;

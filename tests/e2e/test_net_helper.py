@@ -202,6 +202,16 @@ def test_a_trunk_may_be_one_that_does_not_learn(net):
     assert net.list()[1] == "trunk cap-v1 bridge=cap-n1 isolated=no learning=no"
 
 
+def test_a_trunk_may_be_isolated(net):
+    net.helper("bridge-add", "cap-n1")
+    net.helper("trunk-add", "cap-v1", "cap-n1")
+    for _ in range(2):
+        net.helper("trunk-add", "cap-v1", "cap-n1", "--isolated")
+    port = net.link("cap-v1")["linkinfo"]["info_slave_data"]
+    assert port["isolated"] and port["learning"] and port["flood"] and not port["locked"]
+    assert net.list()[1] == "trunk cap-v1 bridge=cap-n1 isolated=yes learning=yes"
+
+
 def test_a_tap_again_is_exactly_so(net):
     net.helper("tap-add", "cap-t1", "br0", MAC, "--isolated", "--ip", "203.0.113.20")
     before = net.snapshot()

@@ -5,10 +5,9 @@
 """
 
 import json
-import socket
-import struct
 from dataclasses import dataclass
 
+import dns_client
 import pytest
 from conftest import BOOT, Capsul, allow_networks, import_debian, install_capsul, wait_until
 from routed import RoutedHosts, all_at_once, inside_netns, let_ssh_in
@@ -95,21 +94,8 @@ def foreign(frames, port):
 
 def ask_dns(capsul, server, name, kind="A"):
     """The addresses that a server has for a name, asked from a host."""
-    number, family = {"A": (1, socket.AF_INET), "AAAA": (28, socket.AF_INET6)}[kind]
-    labels = b"".join(bytes([len(label)]) + label.encode() for label in name.split("."))
-    question = labels + b"\0" + struct.pack(">HH", number, 1)
     with inside_netns(capsul.host.leader()):
-        asker = socket.socket(socket.AF_INET6 if ":" in server else socket.AF_INET, socket.SOCK_DGRAM)
-    with asker:
-        asker.settimeout(5)
-        asker.sendto(struct.pack(">6H", 4711, 0x0100, 1, 0, 0, 0) + question, (server, 53))
-        answer = asker.recv(4096)
-    size = 4 if kind == "A" else 16
-    at, found = 12 + len(question), []
-    for _ in range(struct.unpack(">H", answer[6:8])[0]):  # each of a name that is a pointer of two bytes
-        found.append(socket.inet_ntop(family, answer[at + 12:at + 12 + size]))
-        at += 12 + size
-    return found
+        return dns_client.ask(server, name, {"A": dns_client.A, "AAAA": dns_client.AAAA}[kind]).values
 
 
 # ------------------------------------------------------------------------------------------ guests

@@ -144,13 +144,14 @@ TEST(DhcpUnit, IsAsGolden) {
 }
 
 TEST(DhcpUnit, OfAVpnIsAsGolden) {
-    expect_golden("capsul-dhcp-lab.service",
-                  dhcp_unit(lab(), "/home/alice/.local/share/capsul/networks/lab", "/usr/libexec/capsul"));
-    NetworkRecord other = with_dhcp(without_ipv6(lab()));
-    other.name = Name::parse("lab4");
-    other.vpn->mtu = 8900;
-    expect_golden("capsul-dhcp-lab4.service",
-                  dhcp_unit(other, "/srv/capsul/networks/lab4", "/opt/capsul/libexec"));
+    expect_golden(
+        "capsul-dhcp-lab.service",
+        dhcp_unit(with_dhcp(lab()), "/home/alice/.local/share/capsul/networks/lab", "/usr/libexec/capsul"));
+    NetworkRecord only_names = without_ipv6(lab());
+    only_names.name = Name::parse("names");
+    only_names.vpn->mtu = 8900;
+    expect_golden("capsul-dhcp-names.service",
+                  dhcp_unit(only_names, "/srv/capsul/networks/names", "/opt/capsul/libexec"));
 }
 
 TEST(DhcpUnit, EveryHostsResolverHasItsOwnMac) {

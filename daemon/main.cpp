@@ -156,11 +156,13 @@ void serve(const Paths& paths, const Config& config, const Signals& signals) {
             server.stop();
         }
     });
-    std::jthread listener([&networks] { networks.hear(); });
+    std::jthread listener([&networks](const std::stop_token& stop) {
+        const std::stop_callback end(stop, [&networks] { networks.stop_hearing(); });
+        networks.hear();
+    });
     std::jthread trimmer([&guest](const std::stop_token& stop) { keep_serial_logs_short(guest, stop); });
     sd_notify(0, "READY=1");
     server.run(watchdog_interval(), [] { sd_notify(0, "WATCHDOG=1"); });
-    networks.stop_hearing();
     ::pthread_kill(stopper.native_handle(), SIGUSR1);
 }
 

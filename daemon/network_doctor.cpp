@@ -1,5 +1,6 @@
 #include "daemon/network_doctor.hpp"
 
+#include "daemon/dhcp_unit.hpp"
 #include "daemon/net_grants.hpp"
 #include "daemon/netlink.hpp"
 #include "daemon/network_dhcp.hpp"
@@ -214,7 +215,9 @@ Finding check_dnsmasq(const NetworkRecord& network) {
     if (has_dnsmasq()) {
         return good("net-dhcp", about_network(network.name, "dnsmasq is installed"));
     }
-    return fail("net-dhcp", about_network(network.name, "no DHCP, since dnsmasq is not installed"),
+    return fail("net-dhcp",
+                about_network(network.name, fmt::format("no {}, since dnsmasq is not installed",
+                                                        network.dhcp ? "DHCP" : "names")),
                 "sudo apt install dnsmasq-base");
 }
 
@@ -250,7 +253,7 @@ std::vector<Finding> examine_networks(const fs::path& helper, const std::string&
         if (network.type == NetworkType::bridge) {
             findings.push_back(check_bridge(network));
         }
-        if (network.dhcp) {
+        if (has_dhcp_unit(network)) {
             findings.push_back(check_dnsmasq(network));
         }
     }

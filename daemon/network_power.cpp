@@ -1,5 +1,6 @@
 #include "daemon/network_power.hpp"
 
+#include "daemon/dhcp_unit.hpp"
 #include "daemon/netlink.hpp"
 #include "daemon/network_unit.hpp"
 #include "daemon/network_view.hpp"
@@ -66,7 +67,7 @@ void NetworkPower::bring_up(const NetworkRecord& network, Progress& progress) co
     } else {
         start(network.name, state);
     }
-    if (network.dhcp) {
+    if (has_dhcp_unit(network)) {
         dhcp_.start(network.name);
     }
     vpn_.start(network);
@@ -120,7 +121,7 @@ void NetworkPower::repair(const Name& name) const {
 }
 
 void NetworkPower::apply(const NetworkRecord& network) const {
-    if (!network.dhcp) {
+    if (!has_dhcp_unit(network)) {
         dhcp_.stop(network.name);
     }
     {
@@ -145,7 +146,7 @@ void NetworkPower::put_in_force(const NetworkRecord& network) const {
     } else {
         reload_scripts(systemd_, unit, about_network(network.name, "cannot be changed"));
     }
-    if (network.dhcp) {
+    if (has_dhcp_unit(network)) {
         dhcp_.start(network.name);
     }
 }

@@ -98,8 +98,9 @@ std::string set_up_vpn(const NetworkRecord& network) {
             {"addr-add", bridge, bridge_address(vpn_ip6(*network.subnet6, ip), *network.subnet6)});
     }
     commands.push_back(std::move(egress));
-    commands.push_back({"trunk-add", vpn.trunk.to_string(), bridge});
-    commands.push_back({"trunk-add", network.dhcp_tap->to_string(), bridge});
+    // Isolated from each other: what answers for names is for this host's guests.
+    commands.push_back({"trunk-add", vpn.trunk.to_string(), bridge, "--isolated"});
+    commands.push_back({"trunk-add", network.dhcp_tap->to_string(), bridge, "--isolated"});
     std::string text = "set -eu\n";
     for (const auto& command : commands) {
         text += helper_line(command) + "\n";

@@ -1,5 +1,6 @@
 #include "daemon/network_service.hpp"
 
+#include "daemon/dhcp_unit.hpp"
 #include "daemon/ipam.hpp"
 #include "daemon/netlink.hpp"
 #include "daemon/network_claims.hpp"
@@ -50,7 +51,7 @@ NetworkService::NetworkService(const Paths& paths, const VpnConfig& config, cons
                                SystemdClient& systemd)
     : paths_(paths), config_(config), store_(store), operations_(operations), events_(events),
       systemd_(systemd), units_(paths), dhcp_(paths, programs, store, systemd),
-      vpn_(paths, programs, store, systemd), view_(paths, store, systemd, vpn_),
+      vpn_(paths, programs, store, systemd, dhcp_), view_(paths, store, systemd, vpn_),
       power_(paths, programs / "capsul-net", store, systemd, dhcp_, vpn_) {}
 
 void NetworkService::sweep() {
@@ -87,6 +88,9 @@ void NetworkService::follow_records() {
             try {
                 const auto held = hold();
                 power_.follow_record(name);
+                if (usable(name).vpn) {
+                    take_in(name); // what came while there was no daemon
+                }
             } catch (const Error&) {
                 failure = std::current_exception(); // one network's is not that of the others
             }
@@ -145,7 +149,7 @@ void NetworkService::require_free(const Name& name) {
 NetworkRecord NetworkService::plan(const NetworkCreate& call) {
     require_free(call.name);
     NetworkRecord network = network_record(call);
-    if (network.dhcp) {
+    if (has_dhcp_unit(network)) {
         require_dhcp(network);
     }
     const NetGrants grants = read_net_grants(helper());

@@ -97,6 +97,7 @@ class NetworkService {
     void change_slice(NetworkRecord& network, const Cidr& slice);
     void save_book(NetworkRecord network, const VpnBook& book);
     void take_in(const Name& name);
+    void take_in_soon(const Name& name);
     [[nodiscard]] std::vector<VpnAddress> invitation_addresses(const NetworkInvite& call,
                                                                std::uint16_t port) const;
     void require_no_running_vm(const Name& name);

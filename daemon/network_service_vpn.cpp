@@ -155,9 +155,10 @@ Operation NetworkService::export_vpn(const NetworkExport& call) {
     });
 }
 
-/// What changes is saved before tincd is told, and tincd before other hosts are.
+/// What changes is saved before tincd is told, and tincd before other hosts are. tincd closes the connection
+/// of a host whose file has gone at once; frames of it that come through another member end when that one has
+/// heard.
 void NetworkService::save_book(NetworkRecord network, const VpnBook& book) {
-    const bool revoked = network.vpn->revoked != book.revoked;
     network.vpn->revoked = book.revoked;
     std::erase_if(network.vpn->kept, [&](const KeptSlice& kept) {
         return std::ranges::any_of(book.peers, [&](const auto& peer) { return peer.node.name == kept.node; });
@@ -171,9 +172,6 @@ void NetworkService::save_book(NetworkRecord network, const VpnBook& book) {
     store_.networks.save(network);
     vpn_.save_book(network, book);
     power_.write_files(network);
-    if (revoked) {
-        vpn_.cut_off(network.name);
-    }
     vpn_.tell(network.name);
 }
 
@@ -274,12 +272,19 @@ void NetworkService::hear() {
             return;
         }
         for (const fs::path& inbox : folders) {
-            const Name name = Name::parse(inbox.parent_path().parent_path().filename().string());
-            submit("network.sync", name, [this, name](Progress&) {
-                take_in(name);
-                return show(name);
-            });
+            take_in_soon(Name::parse(inbox.parent_path().parent_path().filename().string()));
         }
+    }
+}
+
+void NetworkService::take_in_soon(const Name& name) {
+    try {
+        submit("network.sync", name, [this, name](Progress&) {
+            take_in(name);
+            return show(name);
+        });
+    } catch (const Error&) {
+        // There is too much to do: whoever has told something tells it again.
     }
 }
 

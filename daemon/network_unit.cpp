@@ -1,5 +1,6 @@
 #include "daemon/network_unit.hpp"
 
+#include "daemon/dhcp_unit.hpp"
 #include "daemon/unit_file.hpp"
 #include "lib/vm.hpp"
 
@@ -42,7 +43,7 @@ std::vector<std::string> companion_units(const NetworkRecord& network) {
         units.push_back(vpn_unit_name(network.name));
         units.push_back(peer_unit_name(network.name));
     }
-    if (network.dhcp || network.vpn) {
+    if (has_dhcp_unit(network)) {
         units.push_back(dhcp_unit_name(network.name));
     }
     return units;

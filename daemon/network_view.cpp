@@ -1,5 +1,6 @@
 #include "daemon/network_view.hpp"
 
+#include "daemon/dhcp_unit.hpp"
 #include "daemon/journal.hpp"
 #include "daemon/network_script.hpp"
 #include "daemon/network_vpn.hpp"
@@ -116,7 +117,7 @@ Network NetworkView::show(const Name& name) const {
     }
     const std::string unit = network_unit_name(name);
     const ServiceStatus status = systemd_.status(unit);
-    const bool has_dhcp = stored->record && stored->record->dhcp;
+    const bool has_dhcp = stored->record && has_dhcp_unit(*stored->record);
     const ServiceStatus dhcp = has_dhcp ? systemd_.status(dhcp_unit_name(name)) : ServiceStatus{};
     const bool has_vpn = stored->record && stored->record->vpn;
     const ServiceStatus vpn = has_vpn ? systemd_.status(vpn_unit_name(name)) : ServiceStatus{};
@@ -124,9 +125,9 @@ Network NetworkView::show(const Name& name) const {
                                {status.active_state, dhcp.active_state, vpn.active_state});
     if (network.state == NetworkState::failed) {
         network.reason = fmt::format("{}", fmt::join(journal_lines(status, 3, 0ms), "; "));
-    } else if (network.dhcp == NetworkState::failed) {
-        network.reason =
-            fmt::format("its DHCP server has failed: {}", fmt::join(journal_lines(dhcp, 3, 0ms), "; "));
+    } else if (dhcp.active_state == "failed") {
+        network.reason = fmt::format("its {} server has failed: {}", network.dhcp ? "DHCP" : "name",
+                                     fmt::join(journal_lines(dhcp, 3, 0ms), "; "));
     }
     return network;
 }

@@ -6,6 +6,7 @@
 #include "daemon/network_view.hpp"
 #include "daemon/peer_unit.hpp"
 #include "daemon/tinc_config.hpp"
+#include "daemon/vpn_names.hpp"
 #include "daemon/vpn_unit.hpp"
 #include "lib/error.hpp"
 #include "lib/fd.hpp"
@@ -17,6 +18,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <set>
+#include <span>
 #include <unistd.h>
 
 namespace capsul {
@@ -39,6 +41,18 @@ VpnPeer peer_of(const NetworkRecord& network, const VpnBook& book, const VpnNode
     peer.vms = node.guests.size();
     peer.problem = slice_problem(network, book, node);
     return peer;
+}
+
+NamedHost named(const NetworkRecord& network, const VpnNode& node) {
+    return {node.name, vpn_host_ip(node.slice), ip6_of(network, node.slice), node.guests};
+}
+
+std::string names_of(const NetworkRecord& network, const VpnBundle& bundle) {
+    std::vector<NamedHost> others;
+    for (const VpnStatement& peer : std::span(bundle.nodes).subspan(1)) {
+        others.push_back(named(network, peer.node));
+    }
+    return vpn_hosts_file(network.name, named(network, bundle.nodes.front().node), others);
 }
 
 bool replace_if_changed(const fs::path& file, const std::string& wanted) {
@@ -161,6 +175,7 @@ VpnBundle NetworkVpn::publish(const NetworkRecord& network) {
     VpnBundle bundle{1,  network.name, network.vpn->id, *network.subnet, network.subnet6, network.vpn->mtu,
                      {}, {statement},  known.revoked};
     bundle.nodes.insert(bundle.nodes.end(), known.peers.begin(), known.peers.end());
+    dhcp_.write_names(network.name, names_of(network, bundle));
     const std::string text = dump_json(encode(bundle), 2) + "\n";
     make_folders(inbox(network.name));
     inboxes_.add(inbox(network.name));
@@ -201,7 +216,6 @@ void NetworkVpn::write_files(const NetworkRecord& network) {
         return;
     }
     const std::lock_guard lock(mutex_);
-    publish(network);
     const std::string unit = vpn_unit_name(network.name);
     const bool changed = write_tinc(network, book(network));
     const auto tincd = units_.write(unit, vpn_unit(network, folder(network.name), programs_));
@@ -213,6 +227,7 @@ void NetworkVpn::write_files(const NetworkRecord& network) {
     if (changed && systemd_.status(unit).active_state == "active") {
         systemd_.reload_unit(unit, patience);
     }
+    publish(network);
 }
 
 void NetworkVpn::nics_changed(const std::vector<Name>& networks) {
@@ -264,14 +279,6 @@ void NetworkVpn::tell(const Name& network) {
     }
 }
 
-void NetworkVpn::cut_off(const Name& network) {
-    const std::string unit = vpn_unit_name(network);
-    if (systemd_.status(unit).active_state == "active") {
-        units_.take_down(systemd_, unit, patience);
-        systemd_.start(unit, patience);
-    }
-}
-
 SyncStatus NetworkVpn::reached(const Name& network) const {
     try {
         return parse<SyncStatus>(read_file(peer_status_file(paths_.runtime, network)));
@@ -298,6 +305,7 @@ VpnStatus NetworkVpn::status(const NetworkRecord& network, NetworkState tunnel) 
         if (reached != found.peers.end()) {
             peer.reachable = reached->reachable;
             peer.last_seen = reached->last_seen;
+            peer.problem = peer.problem ? peer.problem : reached->problem;
         }
         status.peers.push_back(std::move(peer));
     }
@@ -308,8 +316,9 @@ std::vector<NetworkVpn::Heard> NetworkVpn::heard(const Name& network) const {
     std::vector<Heard> bundles;
     std::error_code none;
     for (const auto& entry : fs::directory_iterator(inbox(network), none)) {
-        if (entry.path().extension() != ".json") {
-            continue; // being written
+        const std::string name = entry.path().filename().string();
+        if (name.starts_with('.') || !name.ends_with(".json")) {
+            continue; // being written, or left by a crash
         }
         try {
             bundles.push_back({entry.path(), VpnBundle::from_text(read_file(entry.path()))});

@@ -9,6 +9,7 @@
 #pragma once
 
 #include "daemon/folder_watch.hpp"
+#include "daemon/network_dhcp.hpp"
 #include "daemon/store.hpp"
 #include "daemon/systemd_client.hpp"
 #include "daemon/user_units.hpp"
@@ -29,8 +30,9 @@ void require_vpn_programs();
 class NetworkVpn {
   public:
     /// `programs` is the folder of capsul's own programs.
-    NetworkVpn(const Paths& paths, const fs::path& programs, Store& store, SystemdClient& systemd)
-        : paths_(paths), programs_(programs), store_(store), systemd_(systemd), units_(paths) {}
+    NetworkVpn(const Paths& paths, const fs::path& programs, Store& store, SystemdClient& systemd,
+               NetworkDhcp& dhcp)
+        : paths_(paths), programs_(programs), store_(store), systemd_(systemd), dhcp_(dhcp), units_(paths) {}
 
     /// Makes the keys of a new network and puts the public ones into its record.
     void make_keys(NetworkRecord& network) const;
@@ -54,8 +56,6 @@ class NetworkVpn {
     void remove_units(const Name& network);
     /// Has what there is to tell exchanged now.
     void tell(const Name& network);
-    /// tincd starts anew: whoever has been revoked has no session left.
-    void cut_off(const Name& network);
 
     /// What others have sent and is not taken in yet.
     struct Heard {
@@ -84,6 +84,7 @@ class NetworkVpn {
     const fs::path programs_;
     Store& store_;
     SystemdClient& systemd_;
+    NetworkDhcp& dhcp_;
     const UserUnits units_;
     /// Held from reading the records until the files say so: the last to change them is not undone.
     std::mutex mutex_;

@@ -98,6 +98,8 @@ Description=Hosts of the network {name}
 Documentation=man:capsulctl-network(1)
 Requires={network}
 After={network}
+# Takes in what this hears, at boot too.
+Wants=capsuld.service
 StartLimitIntervalSec=60
 StartLimitBurst=10
 

@@ -8,6 +8,7 @@
 #include "daemon/network_unit.hpp"
 #include "daemon/script_unit.hpp"
 #include "daemon/user_units.hpp"
+#include "daemon/vpn_names.hpp"
 
 #include <algorithm>
 #include <fmt/format.h>
@@ -210,7 +211,13 @@ SeedNic seed_nic(NetworkService& networks, const Nic& nic) {
             seed.gateways.push_back(*gateway);
         }
     }
-    seed.dns = guest_dns(network);
+    if (network.vpn) {
+        seed.dns = {vpn_resolver_ip(network.vpn->slice)};
+        seed.search = {vpn_domain(network.name)};
+        seed.mtu = network.vpn->mtu;
+    } else {
+        seed.dns = guest_dns(network);
+    }
     return seed;
 }
 

@@ -11,7 +11,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// systemd knows its number: so the file for that is none. Level 1 tells of connections that come and go.
+/// tincd does not start without a file for its number, and removes that when it ends. Level 1 tells of
+/// connections that come and go.
 std::vector<std::string> start_command(const fs::path& tinc, const fs::path& programs) {
     return {(programs / "capsul-run").string(),
             "--net",
@@ -22,7 +23,7 @@ std::vector<std::string> start_command(const fs::path& tinc, const fs::path& pro
             "--",
             tincd_program,
             "--config=" + tinc.string(),
-            "--pidfile=/dev/null",
+            "--pidfile=/tmp/tincd.pid",
             "--no-detach",
             "--debug=1"};
 }
@@ -37,6 +38,7 @@ BindPaths=/dev/net/tun
 constexpr std::string_view limits = R"(
 # Limits
 LimitCORE=0
+LimitFSIZE=64K
 CoredumpFilter=0
 LimitNOFILE=1024
 MemoryMax=128M

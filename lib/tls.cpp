@@ -24,6 +24,7 @@ constexpr std::size_t length_size = 4; // before each message, big-endian
 constexpr std::size_t piece_size = std::size_t{16} << 10U;
 constexpr int alert_reasons = 1000; // SSL_AD_REASON_OFFSET: alerts of the other end come after it
 constexpr std::array<unsigned char, 2> secret_cipher{0x13, 0x01}; // TLS_AES_128_GCM_SHA256
+constexpr std::string_view session_context = "capsul";
 
 struct FreeCertificate {
     void operator()(X509* certificate) const noexcept { X509_free(certificate); }
@@ -78,6 +79,7 @@ SSL_SESSION* session_of(SSL* ssl) {
     SSL_SESSION* const session = SSL_SESSION_new();
     if (session != nullptr &&
         (cipher == nullptr || SSL_SESSION_set1_master_key(session, bytes(key), key.size()) != 1 ||
+         SSL_SESSION_set1_id_context(session, bytes(session_context), session_context.size()) != 1 ||
          SSL_SESSION_set_cipher(session, cipher) != 1 ||
          SSL_SESSION_set_protocol_version(session, TLS1_3_VERSION) != 1)) {
         SSL_SESSION_free(session);
@@ -174,6 +176,12 @@ TlsContext TlsContext::of_identity(const PrivateIdentity& own, Welcome welcome) 
 TlsContext TlsContext::of_secret(std::string_view secret) {
     const std::string name = derive(secret, "capsul invitation 1: name");
     TlsContext context({{}, derive(secret, "capsul invitation 1: key"), name.substr(0, 16)});
+    // A key goes with ciphers of one digest: what both would choose otherwise may be of another.
+    if (SSL_CTX_set_ciphersuites(context.native(), "TLS_AES_128_GCM_SHA256") != 1) {
+        fail("no cipher");
+    }
+    // OpenSSL takes a session, which the key is to it, only where it belongs.
+    SSL_CTX_set_session_id_context(context.native(), bytes(session_context), session_context.size());
     SSL_CTX_set_psk_use_session_callback(context.native(), use_secret);
     SSL_CTX_set_psk_find_session_callback(context.native(), find_secret);
     return context;

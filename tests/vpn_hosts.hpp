@@ -1,77 +1,60 @@
-// A VPN of three hosts, as capsul would have planned it.
+// Hosts of a VPN, and what they tell each other.
 #pragma once
 
+#include "lib/json.hpp"
 #include "lib/vpn.hpp"
-#include "tests/network_records.hpp"
 
 namespace capsul::test {
 
-/// Of 4096 bits; nobody has the private one.
-inline constexpr const char* rsa_key =
-    "MIICCgKCAgEAnqa+tWJp5MGH43T2mZ02542UJ35DSv25XDRdeb76gj+hEpRkDS7Ev02V9Uh4pEav05nrz0R4iinSaiySuDbG"
-    "4hr1sg1lN3uhBTsueeRc0Vx0lv39nXDWelfNPF5eeP5c197DRWVVz8JQS8xQpzuDTQ3DpSF35aHXdRB6+w9JBwjKuswD9Ji/"
-    "VToZiJupawE2DizoVlD7vV+7wlns86ksPJjvsuiFk38/p2I8djDOt0YrPOHir2hu3+iW0JxuNX5mHl64Fi2Phjkq/EGsCWVq"
-    "NQukpBX6AcebhKgnAODrAUaOd0Cn6biVTpein9Z5tRsFlWz9MeeXBJfH6JrxnnywHNRgJ/IkE+OW+h606qbvm/7JvtaWidj4"
-    "tm3Oj37emS8PAnrlgfQFwsIYZKSCEP+ZTDWaEZElUdovYA0AwZsBv9Tf05U7/v9N/MfY8zuGKCWkTiYPh6mlZZNOrDAAy+nQ"
-    "5HPPOhJ37KMWJ7mZXoSGAIpDTQYlGraP5qBb89/AaoM0CIPT5RWZ7Z0Ps74rhWCrzDRzz7Sx79/+evaltaGwyUC7G8MIjcCK"
-    "Nb25d4+EphzNvDaaysZC4NPdNZZYzxbQBgYMttT109mtv58TesjYjxOpw+xgJfuTVOOTQDm+8OYXG+yMpqooi0aVufL55u8e"
-    "P8IeprredkbC46FvXjVy+3kCAwEAAQ==";
-/// Of 2048.
-inline constexpr const char* weak_rsa_key =
-    "MIIBCgKCAQEA7zi75fJpqLqyeEGswGfFdj9NjHZpeevbQINk0jJbNOQxrqcZEJkdEfxy+VFlIH/pydttVWbN8iDpx+DSrBRj"
-    "ujCQzMk6rFABM/JWTjN2o3msfRHWy8vi8JnCPpPDC1AFkPolUv7Fh9u6ZOA3Thkl8wbEMhHLIrZPUOGL2jCdKJDj9zgDYnpB"
-    "URcdyl7RKBzQrKdkKlfN3guIUP/gKmZ+pA/RbbPrlVNbKW+/JWp3gPRoRPcLbAxjGyZOqpofiQ5HFxtpFcV2Xl0hILI+zeH8"
-    "56T6M55PG8bv/kMq137VX7qKbWM+rDh0wJAkzTY4kFGyEre5Gw4KIxin59ECdOMHSwIDAQAB";
+/// A key of tinc's, whose private part nobody has: a new one takes seconds.
+inline constexpr const char* tinc_key =
+    "MIICCgKCAgEAhGiAFLSSpymDgDvr89afkwiZKJokmay8iVx3iUAXo+gNJZ3m5y+wyz1BBisL32LCsi7cWzki2oPsr7"
+    "z6qpknS4LtPrSyW90eld9338hTTNmN0AwiYMZQ9Mj9BAOYukrk8NcdpC+pxoZncdLrPkjedyMc4K3CqkMDnRhJ3vEk"
+    "dTrNJyGoiyiisItWfy5qGFw3boWWU/eBacGRyTeLAkVjVpwPl/aHtm40q2ntxhcO+imt5dm1onNoPJYpxLqWIKT971"
+    "+Ip31IcHYEr63tETeexwuwH9toQcKf+yAmxbp/vgKMxnp7J4j2suolPDvffAaf677Uyxw/mn/fmaFrURRQAwGUL5ym"
+    "sCQos0FDvyfD9N8IyJLfpmTJgx+caRyDGVlBoDZRVf+5g1RWXwSJwlR+jmFIA/sWGsnE26d64jA6fuebyYv8ppAkiO"
+    "LwFhtET0MWX8Y3B/IBZlwXVgZ8UmVuhAa3Ptn5MFFDpd9ss+6OOZyuQXGwoa9kp4LmZkGXWCcmqH8k5VUqyaLE0z5Z"
+    "R0wSlUW3Rq+JH18m8zpuILYDKhZ0BoKEhhyQHTaA1TjppwrS8kcwMa0+0Qqo101uDpUQzKPS5O6sk/TSacWeCiX8xO"
+    "qoe3QV1KaMPXloKCqeV7DcNaa2Ev52DgK9KhytceJc4WEsUXwwV0DlRp4sG921daUCAwEAAQ==";
 
-inline constexpr const char* vpn_id = "6d0a1c9e-8f4b-4f6f-9a55-1f2e3d4c5b6a";
+/// A host and its identity. Slices are /29s.
+struct VpnHost {
+    NodeName name;
+    Cidr slice;
+    PrivateIdentity identity = PrivateIdentity::generate();
+    std::uint64_t version = 1;
 
-/// Of host a, which has the first slice of 10.90.0.0/20.
-inline NetworkRecord vpn_network(const Identity& identity) {
-    NetworkRecord network;
-    network.name = Name::parse("lab");
-    network.type = NetworkType::vpn;
-    network.created = Timestamp::parse("2026-11-27T06:00:00Z");
-    network.bridge = InterfaceName::parse("cap-lab");
-    network.subnet = Cidr::parse("10.90.0.0/20");
-    network.subnet6 = Cidr::parse("fd90::/64");
-    network.range = IpRange::parse("10.90.0.3-10.90.0.62");
-    network.dhcp_tap = InterfaceName::parse("cap-lab-dns");
-    network.vpn = VpnRecord();
-    network.vpn->id = Uuid::parse(vpn_id);
-    network.vpn->node = NodeName::parse("a");
-    network.vpn->identity = identity;
-    network.vpn->key = RsaPublicKey::parse(rsa_key);
-    network.vpn->addresses = {VpnAddress::parse("192.0.2.1:11655")};
-    network.vpn->port = 11655;
-    network.vpn->mtu = 1380;
-    network.vpn->slice = Cidr::parse("10.90.0.0/26");
-    network.vpn->trunk = InterfaceName::parse("cap-lab-vpn");
-    return network;
+    VpnHost(const char* host_name, const std::string& host_slice)
+        : name(NodeName::parse(host_name)), slice(Cidr::parse(host_slice)) {}
+
+    [[nodiscard]] VpnStatement says(const Uuid& network) const {
+        VpnNode node;
+        node.name = name;
+        node.network = network;
+        node.version = version;
+        node.identity = identity.identity();
+        node.key = RsaPublicKey::parse(tinc_key);
+        node.slice = slice;
+        return VpnStatement::make(node, identity);
+    }
+};
+
+/// What the first of `hosts` tells of all of them, in the VPN of `subnet`.
+inline VpnBundle bundle_of(const std::string& subnet, const std::vector<const VpnHost*>& hosts,
+                           const char* id = "0b5d6a86-3f52-4d4e-9d0e-6f1e6a3a5c01") {
+    VpnBundle bundle;
+    bundle.network = Name::parse("office");
+    bundle.id = Uuid::parse(id);
+    bundle.subnet = Cidr::parse(subnet);
+    bundle.mtu = 1400;
+    for (const VpnHost* host : hosts) {
+        bundle.nodes.push_back(host->says(bundle.id));
+    }
+    return bundle;
 }
 
-/// What another host says of itself.
-inline VpnNode vpn_node(const std::string& name, const std::string& slice, const Identity& identity) {
-    VpnNode node;
-    node.name = NodeName::parse(name);
-    node.network = Uuid::parse(vpn_id);
-    node.version = 1;
-    node.identity = identity;
-    node.key = RsaPublicKey::parse(rsa_key);
-    node.addresses = {VpnAddress::parse("192.0.2.2:11655"), VpnAddress::parse("[2001:db8::2]:11656")};
-    node.slice = Cidr::parse(slice);
-    return node;
-}
-
-inline VpnBundle vpn_bundle(std::vector<VpnStatement> nodes) {
-    return {1,
-            Name::parse("lab"),
-            Uuid::parse(vpn_id),
-            Cidr::parse("10.90.0.0/20"),
-            Cidr::parse("fd90::/64"),
-            1380,
-            {},
-            std::move(nodes),
-            {}};
+inline std::string text_of(const VpnBundle& bundle) {
+    return dump_json(encode(bundle));
 }
 
 } // namespace capsul::test

@@ -1,6 +1,7 @@
 // What hosts of a VPN tell, and a vpn network as capsul would show it.
 #pragma once
 
+#include "lib/network.hpp"
 #include "tests/vpn_hosts.hpp"
 
 #include <string>
@@ -24,7 +25,7 @@ inline VpnBundle bundle_of(const std::vector<std::string>& names) {
         node.network = bundle.id;
         node.version = 1;
         node.identity = identity.identity();
-        node.key = RsaPublicKey::parse(rsa_key);
+        node.key = RsaPublicKey::parse(tinc_key);
         node.addresses = {VpnAddress::parse(name == "host_a" ? "192.0.2.1:11655" : "192.0.2.2:11655")};
         node.slice = Cidr::parse("10.90." + std::to_string(4 * bundle.nodes.size()) + ".0/22");
         bundle.nodes.push_back(VpnStatement::make(node, identity));

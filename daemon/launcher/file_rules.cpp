@@ -134,6 +134,8 @@ void confine_files(const Options& options) {
     }
     if (options.tun) {
         rules.allow("/dev/net/tun", device_access);
+        rules.allow("/tmp",
+                    write_access | LANDLOCK_ACCESS_FS_MAKE_REG); // tincd insists on a file with its number
     }
     for (const std::string& path : options.writable) {
         rules.allow(path, write_access);

@@ -83,9 +83,20 @@ void Invite::run() {
         }
     }
     const std::lock_guard last(joining_);
-    fs::remove(file_);
+    try {
+        remove_file();
+    } catch (const std::exception& error) {
+        log_.tell(error.what());
+        std::quick_exit(1); // not by way of main(), where all that threads still use would end
+    }
     log_.tell("the invitation is over; nobody has used it");
     std::quick_exit(0);
+}
+
+/// It must not come back, whatever happens.
+void Invite::remove_file() const {
+    fs::remove(file_);
+    sync_folder(file_.parent_path());
 }
 
 /// On a thread of its own; nothing may be thrown from here.
@@ -125,7 +136,7 @@ void Invite::take_in(TlsChannel& channel) {
     check_joining(VpnBundle::from_text(text), joining.name);
     folder_.keep(inbox_name(joining.name), text);
     wait_for_capsuld(joining.name);
-    fs::remove(file_); // first: whatever becomes of the answer, it is used up
+    remove_file(); // first: whatever becomes of the answer, it is used up
     log_.tell(fmt::format("host {} has joined", joining.name.to_string()));
     send(channel, {});
     std::quick_exit(0);

@@ -20,6 +20,7 @@ class Invite {
     [[noreturn]] void run();
 
   private:
+    void remove_file() const;
     bool serve(const Visitors::Visitor& visitor);
     void take_in_or_refuse(TlsChannel& channel);
     void take_in(TlsChannel& channel);

@@ -10,6 +10,7 @@ namespace capsul::peer {
 namespace {
 
 constexpr auto penalty = std::chrono::seconds(1);
+constexpr auto cut_off_limit = std::chrono::seconds(1);
 
 /// Whoever has one IPv6 address has all of its /64.
 IpAddress origin_of(const IpAddress& address) {
@@ -22,8 +23,11 @@ Visitors::Visitors(std::size_t at_once, std::size_t each, Serve serve)
     : at_once_(at_once), each_(each), serve_(std::move(serve)) {}
 
 void Visitors::admit(UniqueFd socket, const IpAddress& from) {
-    const std::lock_guard lock(mutex_);
+    std::unique_lock lock(mutex_);
     const IpAddress origin = origin_of(from);
+    // Those who are cut off are there for a moment longer. Whoever comes meanwhile waits in the kernel's
+    // queue.
+    changed_.wait_for(lock, cut_off_limit, [&] { return visitors_.size() < 2 * at_once_; });
     if (!has_place(origin)) {
         return;
     }
@@ -35,7 +39,6 @@ void Visitors::admit(UniqueFd socket, const IpAddress& from) {
     }
 }
 
-/// Those who are cut off go at once, but not within this call: so there are twice as many for a moment.
 bool Visitors::has_place(const IpAddress& from) {
     const auto comes_from_there = [&](const Visitor& one) { return !one.cut_off_ && one.from_ == from; };
     const auto same = std::ranges::count_if(visitors_, comes_from_there);
@@ -65,6 +68,7 @@ void Visitors::attend(List::iterator visitor) {
         changed_.wait_for(lock, penalty, [&] { return visitor->cut_off_; });
     }
     visitors_.erase(visitor);
+    changed_.notify_all();
 }
 
 void Visitors::settle(const Visitor& visitor) {

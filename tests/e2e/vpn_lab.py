@@ -5,11 +5,13 @@
 """
 
 import json
+import socket
+import struct
 from dataclasses import dataclass
 
 import pytest
 from conftest import BOOT, Capsul, allow_networks, import_debian, install_capsul, wait_until
-from routed import RoutedHosts, all_at_once, let_ssh_in
+from routed import RoutedHosts, all_at_once, inside_netns, let_ssh_in
 
 SUBNET, SUBNET6 = "10.90.0.0/16", "fd90::/64"
 NAMES = ("hosta", "hostb", "hostc")
@@ -91,6 +93,25 @@ def foreign(frames, port):
     return [frame for frame in frames if not is_ours(frame)]
 
 
+def ask_dns(capsul, server, name, kind="A"):
+    """The addresses that a server has for a name, asked from a host."""
+    number, family = {"A": (1, socket.AF_INET), "AAAA": (28, socket.AF_INET6)}[kind]
+    labels = b"".join(bytes([len(label)]) + label.encode() for label in name.split("."))
+    question = labels + b"\0" + struct.pack(">HH", number, 1)
+    with inside_netns(capsul.host.leader()):
+        asker = socket.socket(socket.AF_INET6 if ":" in server else socket.AF_INET, socket.SOCK_DGRAM)
+    with asker:
+        asker.settimeout(5)
+        asker.sendto(struct.pack(">6H", 4711, 0x0100, 1, 0, 0, 0) + question, (server, 53))
+        answer = asker.recv(4096)
+    size = 4 if kind == "A" else 16
+    at, found = 12 + len(question), []
+    for _ in range(struct.unpack(">H", answer[6:8])[0]):  # each of a name that is a pointer of two bytes
+        found.append(socket.inet_ntop(family, answer[at + 12:at + 12 + size]))
+        at += 12 + size
+    return found
+
+
 # ------------------------------------------------------------------------------------------ guests
 
 
@@ -125,11 +146,12 @@ class VpnGuests:
         """The host's own: guests and hosts are the same Debian."""
         for vm, capsul in self.where.items():
             tar = f"tar --directory=/ --dereference --create {' '.join(IPERF)}"
-            capsul.run(f"{tar} | capsulctl vm ssh {vm} -- 'mkdir -p bench && tar --directory=bench --extract'", timeout=300)
+            capsul.run(f"{tar} | capsulctl ssh {vm} -- 'mkdir -p bench && tar --directory=bench --extract'", timeout=300)
 
     def iperf(self, vm, *options, **more):
-        words = ["env", "LD_LIBRARY_PATH=/home/debian/bench/usr/lib/x86_64-linux-gnu", "/home/debian/bench/usr/bin/iperf3", *options]
-        return self.run(vm, *map(str, words), **more)
+        bench = "/home/debian/bench/usr"
+        words = ["env", f"LD_LIBRARY_PATH={bench}/lib/x86_64-linux-gnu", f"{bench}/bin/iperf3", *map(str, options)]
+        return self.run(vm, *words, **more)
 
     def iperf_between(self, vm, to, seconds=3):
         """Megabits a second that arrive; an iperf3 --server --daemon is to run in the other guest."""
@@ -140,7 +162,7 @@ class VpnGuests:
 @pytest.fixture(scope="module")
 def vpn_guests(vpn_lab, debian_image):
     all_at_once(lambda capsul: import_debian(capsul, debian_image), vpn_lab.capsuls)
-    for capsul in vpn_lab.capsuls:  # capsulctl vm ssh: alice's key, which the guests are given
+    for capsul in vpn_lab.capsuls:  # capsulctl ssh: alice's key, which the guests are given
         assert capsul.run("ls .ssh/id_ed25519.pub").stdout
     return VpnGuests
 

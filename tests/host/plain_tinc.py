@@ -79,12 +79,14 @@ UMask=0077
 WantedBy=default.target
 """
 
+# The last line is for what asks the host itself under its address here: without it the packet filter lets through pings only.
 INTERFACES = """
 set -eu
 {helper} bridge-add {bridge}
 {helper} trunk-add {trunk} {bridge}
 {helper} addr-add {bridge} {ip4}/16
 {helper} addr-add {bridge} {ip6}/64
+{helper} egress {bridge} full
 """
 
 

@@ -152,7 +152,7 @@ class RoutedHosts:
 
     def _configure(self, host):
         unit = ADDRESS_UNIT.format(ip4=self.ip4(host), ip6=self.ip6(host), router4=self.ip4(host, 1), router6=self.ip6(host, 1))
-        names = "".join(f"{address} {one.name}\n" for one in self.hosts for address in (self.ip4(one), self.ip6(one)) if one != host)
+        names = "".join(f"{self.ip4(one)} {one.name}\n{self.ip6(one)} {one.name}\n" for one in self.hosts if one != host)
         host.run("cat >>/etc/hosts", input=names)
         host.run("cat >/etc/systemd/system/link.service && systemctl --quiet enable --now link.service", input=unit)
 

@@ -53,10 +53,6 @@ class AskedInOrder {
     std::map<std::string, Json> last_;
 };
 
-std::string text_of(const VpnBundle& bundle) {
-    return dump_json(encode(bundle), 2);
-}
-
 std::string content(const fs::path& file) {
     std::ifstream stream(file);
     return {std::istreambuf_iterator<char>(stream), {}};

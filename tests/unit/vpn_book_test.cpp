@@ -1,7 +1,7 @@
 #include "daemon/vpn_book.hpp"
 
 #include "lib/error.hpp"
-#include "tests/vpn_hosts.hpp"
+#include "tests/lab_records.hpp"
 
 #include <functional>
 #include <gtest/gtest.h>
@@ -14,12 +14,12 @@ class VpnBookTest : public testing::Test {
     const PrivateIdentity a_ = PrivateIdentity::generate();
     const PrivateIdentity b_ = PrivateIdentity::generate();
     const PrivateIdentity c_ = PrivateIdentity::generate();
-    NetworkRecord network_ = test::vpn_network(a_.identity());
+    NetworkRecord network_ = test::lab::vpn_network(a_.identity());
     VpnBook empty_;
 
     [[nodiscard]] static VpnStatement says(const PrivateIdentity& who, const std::string& name,
                                            const std::string& slice, std::uint64_t version = 1) {
-        VpnNode node = test::vpn_node(name, slice, who.identity());
+        VpnNode node = test::lab::vpn_node(name, slice, who.identity());
         node.version = version;
         return VpnStatement::make(node, who);
     }
@@ -33,13 +33,13 @@ class VpnBookTest : public testing::Test {
     }
     void expect_objection(const VpnBook& book, const VpnStatement& who, ErrorCode code) const {
         try {
-            static_cast<void>(after(book, test::vpn_bundle({who}), Speaker::introduced));
+            static_cast<void>(after(book, test::lab::vpn_bundle({who}), Speaker::introduced));
             ADD_FAILURE() << "nothing was refused";
         } catch (const Error& error) {
             EXPECT_EQ(error.code(), code) << error.what();
             EXPECT_FALSE(error.hint().empty());
         }
-        EXPECT_EQ(after(book, test::vpn_bundle({c(), who})).peers.size(), book.peers.size() + 1)
+        EXPECT_EQ(after(book, test::lab::vpn_bundle({c(), who})).peers.size(), book.peers.size() + 1)
             << "what a member passes on is passed over, or at least c was not taken in";
     }
 };
@@ -47,70 +47,70 @@ class VpnBookTest : public testing::Test {
 } // namespace
 
 TEST_F(VpnBookTest, GrowsByWhatOthersKnow) {
-    const VpnBook book = after(empty_, test::vpn_bundle({c(), b()}), Speaker::introduced);
+    const VpnBook book = after(empty_, test::lab::vpn_bundle({c(), b()}), Speaker::introduced);
     ASSERT_EQ(book.peers.size(), 2U);
     EXPECT_EQ(book.peers[0], b()); // by name
     EXPECT_EQ(book.peers[1], c());
-    EXPECT_EQ(after(book, test::vpn_bundle({b(), c()})), book);
+    EXPECT_EQ(after(book, test::lab::vpn_bundle({b(), c()})), book);
 }
 
 TEST_F(VpnBookTest, BelievesTheLaterWord) {
-    const VpnBook book = after(empty_, test::vpn_bundle({b(5)}));
-    EXPECT_EQ(after(book, test::vpn_bundle({b(4)})), book);
-    EXPECT_EQ(after(book, test::vpn_bundle({b(6)})).peers[0].node.version, 6U);
+    const VpnBook book = after(empty_, test::lab::vpn_bundle({b(5)}));
+    EXPECT_EQ(after(book, test::lab::vpn_bundle({b(4)})), book);
+    EXPECT_EQ(after(book, test::lab::vpn_bundle({b(6)})).peers[0].node.version, 6U);
 }
 
 TEST_F(VpnBookTest, HasNothingOfThisHostItself) {
-    EXPECT_TRUE(after(empty_, test::vpn_bundle({says(a_, "a", "10.90.0.0/26", 9)})).peers.empty());
+    EXPECT_TRUE(after(empty_, test::lab::vpn_bundle({says(a_, "a", "10.90.0.0/26", 9)})).peers.empty());
 }
 
 TEST_F(VpnBookTest, RefusesAnothersName) {
     expect_objection(empty_, says(b_, "a", "10.90.0.64/26"), ErrorCode::in_use);
     const PrivateIdentity other = PrivateIdentity::generate();
-    expect_objection(after(empty_, test::vpn_bundle({b()})), says(other, "b", "10.90.0.192/26"),
+    expect_objection(after(empty_, test::lab::vpn_bundle({b()})), says(other, "b", "10.90.0.192/26"),
                      ErrorCode::in_use);
 }
 
 TEST_F(VpnBookTest, RefusesAnotherVpn) {
-    VpnBundle bundle = test::vpn_bundle({b()});
+    VpnBundle bundle = test::lab::vpn_bundle({b()});
     bundle.id = Uuid::make();
     EXPECT_THROW(static_cast<void>(after(empty_, bundle)), Error);
-    bundle = test::vpn_bundle({b()});
+    bundle = test::lab::vpn_bundle({b()});
     bundle.subnet = Cidr::parse("10.90.0.0/19");
     EXPECT_THROW(static_cast<void>(after(empty_, bundle)), Error);
 }
 
 TEST_F(VpnBookTest, KeepsAHostsNameAsItWas) {
-    const VpnBook book = after(empty_, test::vpn_bundle({b()}));
-    EXPECT_EQ(after(book, test::vpn_bundle({says(b_, "d", "10.90.0.64/26", 2)})), book);
+    const VpnBook book = after(empty_, test::lab::vpn_bundle({b()}));
+    EXPECT_EQ(after(book, test::lab::vpn_bundle({says(b_, "d", "10.90.0.64/26", 2)})), book);
 }
 
 TEST_F(VpnBookTest, TellsOfSlicesThatOverlap) {
     const VpnStatement thief = says(b_, "b", "10.90.0.32/27");
-    EXPECT_THROW(static_cast<void>(after(empty_, test::vpn_bundle({thief}), Speaker::introduced)), Error);
-    const VpnBook book = after(empty_, test::vpn_bundle({c(), thief}));
+    EXPECT_THROW(static_cast<void>(after(empty_, test::lab::vpn_bundle({thief}), Speaker::introduced)), Error);
+    const VpnBook book = after(empty_, test::lab::vpn_bundle({c(), thief}));
     ASSERT_EQ(book.peers.size(), 2U); // the members have it; it is for them to see
     EXPECT_TRUE(slice_problem(network_, book, thief.node));
     EXPECT_FALSE(slice_problem(network_, book, c().node));
 }
 
 TEST_F(VpnBookTest, ForgetsTheRevokedForGood) {
-    const VpnBook book = after(empty_, test::vpn_bundle({b(), c()}));
+    const VpnBook book = after(empty_, test::lab::vpn_bundle({b(), c()}));
     const VpnBook without = without_peer(network_, book, NodeName::parse("b"));
     ASSERT_EQ(without.peers.size(), 1U);
     EXPECT_EQ(without.revoked, std::vector{b_.identity()});
-    EXPECT_EQ(after(without, test::vpn_bundle({c(), b(9)})), without);
-    EXPECT_THROW(static_cast<void>(after(without, test::vpn_bundle({b(9)}), Speaker::introduced)), Error);
+    EXPECT_EQ(after(without, test::lab::vpn_bundle({c(), b(9)})), without);
+    EXPECT_THROW(static_cast<void>(after(without, test::lab::vpn_bundle({b(9)}), Speaker::introduced)), Error);
     EXPECT_THROW(static_cast<void>(without_peer(network_, without, NodeName::parse("b"))), Error);
     const PrivateIdentity anew = PrivateIdentity::generate();
-    EXPECT_EQ(after(without, test::vpn_bundle({says(anew, "b", "10.90.0.64/26")}), Speaker::introduced)
+    EXPECT_EQ(after(without, test::lab::vpn_bundle({says(anew, "b", "10.90.0.64/26")}), Speaker::introduced)
                   .peers.size(),
               2U);
 }
 
 TEST_F(VpnBookTest, LearnsWhoIsRevoked) {
-    const VpnBook book = after(empty_, test::vpn_bundle({b(), c()}));
-    VpnBundle bundle = test::vpn_bundle({c()});
+    const VpnBook book = after(empty_, test::lab::vpn_bundle({b(), c()}));
+    VpnBundle bundle = test::lab::vpn_bundle({c()});
     bundle.revoked = {b_.identity()};
     const VpnBook later = after(book, bundle);
     EXPECT_EQ(later.peers.size(), 1U);
@@ -122,19 +122,19 @@ TEST_F(VpnBookTest, HasRoomForSixtyFourHosts) {
     for (int i = 1; i < 64; ++i) {
         all.push_back(says(PrivateIdentity::generate(), "n" + std::to_string(i), "10.90.1.0/26"));
     }
-    EXPECT_EQ(after(empty_, test::vpn_bundle(all)).peers.size(), 63U);
+    EXPECT_EQ(after(empty_, test::lab::vpn_bundle(all)).peers.size(), 63U);
 }
 
 TEST_F(VpnBookTest, FindsTheFirstSliceThatIsNobodys) {
     EXPECT_EQ(free_slice(network_, empty_).to_string(), "10.90.0.64/26");
     network_.vpn->kept = {{NodeName::parse("d"), Cidr::parse("10.90.0.192/26")}};
-    EXPECT_EQ(free_slice(network_, after(empty_, test::vpn_bundle({b(), c()}))).to_string(), "10.90.1.0/26");
+    EXPECT_EQ(free_slice(network_, after(empty_, test::lab::vpn_bundle({b(), c()}))).to_string(), "10.90.1.0/26");
     network_.vpn->kept = {{NodeName::parse("d"), Cidr::parse("10.90.0.0/20")}};
     EXPECT_THROW(static_cast<void>(free_slice(network_, empty_)), Error);
 }
 
 TEST_F(VpnBookTest, RefusesASliceThatIsAnothers) {
-    const VpnBook book = after(empty_, test::vpn_bundle({b()}));
+    const VpnBook book = after(empty_, test::lab::vpn_bundle({b()}));
     for (const char* slice :
          {"10.90.0.64/27", "10.90.0.0/25", "10.90.0.0/20", "10.91.0.0/26", "10.90.0.0/30"}) {
         EXPECT_THROW(check_slice(network_, book, Cidr::parse(slice)), Error) << slice;

@@ -3,7 +3,7 @@
 #include "daemon/tinc_config.hpp"
 #include "daemon/vpn_unit.hpp"
 #include "tests/unit/golden.hpp"
-#include "tests/vpn_hosts.hpp"
+#include "tests/lab_records.hpp"
 
 #include <gtest/gtest.h>
 
@@ -14,17 +14,17 @@ const char* const helper = "/usr/libexec/capsul/capsul-net";
 const char* const folder = "/home/alice/.local/share/capsul/networks/lab";
 
 NetworkRecord lab() {
-    return test::vpn_network(Identity());
+    return test::lab::vpn_network(Identity());
 }
 
 VpnNode host_b() {
-    return test::vpn_node("b", "10.90.0.64/26", Identity());
+    return test::lab::vpn_node("b", "10.90.0.64/26", Identity());
 }
 
 } // namespace
 
 TEST(VpnFiles, AreAsGolden) {
-    VpnNode silent = test::vpn_node("c", "10.90.0.128/26", Identity());
+    VpnNode silent = test::lab::vpn_node("c", "10.90.0.128/26", Identity());
     silent.addresses.clear();
     expect_golden("tinc.conf", tinc_config(lab(), {host_b(), silent}));
     expect_golden("tinc-host-b", tinc_host(host_b()));

@@ -1,7 +1,7 @@
 #include "daemon/vpn_plan.hpp"
 
 #include "lib/error.hpp"
-#include "tests/vpn_hosts.hpp"
+#include "tests/lab_records.hpp"
 
 #include <gtest/gtest.h>
 
@@ -40,7 +40,7 @@ class JoinTest : public testing::Test {
 
     void SetUp() override {
         call_.bundle =
-            test::vpn_bundle({VpnStatement::make(test::vpn_node("b", "10.90.0.0/26", b_.identity()), b_)});
+            test::lab::vpn_bundle({VpnStatement::make(test::lab::vpn_node("b", "10.90.0.0/26", b_.identity()), b_)});
         call_.bundle.slice = Cidr::parse("10.90.0.64/26");
     }
     [[nodiscard]] NetworkRecord joined() const { return joined_vpn(call_, host(), grants(), {}); }
@@ -132,7 +132,7 @@ TEST_F(JoinTest, TakesTheSliceThatWasKept) {
     const NetworkRecord network = joined();
     EXPECT_EQ(network.name.to_string(), "lab");
     EXPECT_EQ(network.vpn->slice.to_string(), "10.90.0.64/26");
-    EXPECT_EQ(network.vpn->id.to_string(), test::vpn_id);
+    EXPECT_EQ(network.vpn->id.to_string(), test::lab::vpn_id);
     EXPECT_EQ(network.subnet6, call_.bundle.subnet6);
 }
 

@@ -2,7 +2,7 @@
 
 #include "lib/error.hpp"
 #include "lib/json.hpp"
-#include "tests/vpn_hosts.hpp"
+#include "tests/lab_records.hpp"
 
 #include <functional>
 #include <gtest/gtest.h>
@@ -26,9 +26,9 @@ class VpnBundleTest : public testing::Test {
     const PrivateIdentity c_ = PrivateIdentity::generate();
 
     [[nodiscard]] VpnBundle good() const {
-        return test::vpn_bundle(
-            {VpnStatement::make(test::vpn_node("b", "10.90.0.64/26", b_.identity()), b_),
-             VpnStatement::make(test::vpn_node("c", "10.90.0.128/26", c_.identity()), c_)});
+        return test::lab::vpn_bundle(
+            {VpnStatement::make(test::lab::vpn_node("b", "10.90.0.64/26", b_.identity()), b_),
+             VpnStatement::make(test::lab::vpn_node("c", "10.90.0.128/26", c_.identity()), c_)});
     }
     /// With the first host changed and signed anew.
     template <class Change>
@@ -122,14 +122,14 @@ TEST(VpnSlices, AreForSixtyFourHostsWhereThereIsRoom) {
 }
 
 TEST(RsaPublicKey, IsWrittenAsTincReadsIt) {
-    const RsaPublicKey key = RsaPublicKey::parse(test::rsa_key);
+    const RsaPublicKey key = RsaPublicKey::parse(test::lab::rsa_key);
     EXPECT_TRUE(key.to_pem().starts_with("-----BEGIN RSA PUBLIC KEY-----\nMII"));
     EXPECT_TRUE(key.to_pem().ends_with("\n-----END RSA PUBLIC KEY-----\n"));
 }
 
 TEST(RsaPublicKey, RefusesWhatIsWeakOrNone) {
-    const std::string good = test::rsa_key;
-    for (const std::string& text : {std::string(), std::string("AAAA"), std::string(test::weak_rsa_key),
+    const std::string good = test::lab::rsa_key;
+    for (const std::string& text : {std::string(), std::string("AAAA"), std::string(test::lab::weak_rsa_key),
                                     good + "AAAA", "\n" + good, good.substr(4), std::string(100'000, 'A')}) {
         EXPECT_THROW(static_cast<void>(RsaPublicKey::parse(text)), Error) << text.substr(0, 80);
     }

@@ -1,6 +1,7 @@
 // What another host needs to join a VPN: network export, network invite.
 #include "cli/bundle_file.hpp"
 #include "cli/commands.hpp"
+#include "cli/vpn_options.hpp"
 #include "lib/fd.hpp"
 #include "lib/network.hpp"
 
@@ -93,8 +94,8 @@ void add_network_invite(CLI::App& parent, Session& session) {
     auto flags = std::make_shared<InviteFlags>();
     command.add_option("NAME", flags->name, "The network")->required()->type_name("NETWORK");
     add_text(command, "--expires", flags->expires, "TIME", "How long the code is good (default: 1h)");
-    add_text(command, "--address", flags->address, "HOST:PORT",
-             "Where that host finds this one, meanwhile (default: as it is reached anyway)");
+    add_text(command, "--address", flags->address, address_type,
+             "Where that host finds this one meanwhile (default: where hosts of the VPN do)");
     command.callback([&session, flags] { invite(session, *flags); });
 }
 

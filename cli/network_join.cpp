@@ -88,7 +88,8 @@ void refuse_existing(Session& session, const Name& name) {
 
 /// Whether the other host may have taken in what it was told, although that failed here.
 bool is_uncertain(const Error& error) {
-    return error.code() == ErrorCode::unreachable || error.code() == ErrorCode::internal;
+    return error.code() == ErrorCode::unreachable || error.code() == ErrorCode::timeout ||
+           error.code() == ErrorCode::internal;
 }
 
 /// Deletes the network that was made, since the other host has not been told of it, and throws `cause`.

@@ -55,7 +55,7 @@ std::string own_address(const VpnStatus& status) {
 }
 
 std::string kept_text(const VpnRecord& record) {
-    std::string text;
+    std::string text = record.invited ? record.invited->to_string() + " for who is invited" : "";
     for (const KeptSlice& kept : record.kept) {
         text += fmt::format("{}{} for {}", text.empty() ? "" : ", ", kept.slice.to_string(),
                             kept.node.to_string());

@@ -1,29 +1,17 @@
-// Hosts of a VPN, what they tell, and a vpn network as capsul would show it.
+// What hosts of a VPN tell, and a vpn network as capsul would show it.
 #pragma once
 
 #include "lib/network.hpp"
+#include "tests/vpn_hosts.hpp"
 
 #include <string>
 #include <vector>
 
 namespace capsul::test {
 
-/// A real one, whose other half nobody has: to make one takes a second.
-inline RsaPublicKey rsa_public_key() {
-    return RsaPublicKey::parse(
-        "MIICCgKCAgEAvQ5e3Yylpmww1Ff9Ib1nJLTCVdeX3++NpVmdSEkhomg4/WhKFYBfrZlkaBs85zIqLjL7O81ijP4kUx/EIIIm"
-        "ABSqRXVqyJAp0zcfX1FmKng4UbvORJgKwE8RbCQDhP9rSNlZg6GWVdjDeegxZmElldUsKgaONgXCgkZCcKKGlv8it8r1EZIB"
-        "9xhyUYxO6C0d2ByuU+mOHkgTZCilSeblCITmXglwlflibaF/wt6hctmzi01z+FWTYtuemd5L12Hi7eH++C1W5c+WPYSccNGS"
-        "qrJ/vihnMxP9fsORRBRRHchJPzyy4ysTNLjkkIcxJU1aVd6/xytgblPOjyNAWhW7ie6oYQ3cR+CyLP6TmeLI4zwfrNqFvxUK"
-        "VpHu8gisBDs/YSDBpqYh0lv1p8LZ9irGZZSGYNhfHLeOZ4iI6Bc8LcSQpz+1VWd53LXFUxVNf3ahCxagznweGrfamkz+V7SW"
-        "RemCitwP9sUTTqLKHXH0TzzaDnxX4hc7+nBhtIQa0kJRNHN2WgTKFv6ZUPZcc9VGjApAMGFTykWkplazw/wGC2cF/xurEFJo"
-        "xqgO2W0O1rMV7xf1zPWdL7MOg3wTMgxJr1Zs8q+hC7wU412qpunRnWABq2R3icguZQhhVNqrTPcjDC+XQQpbYVfluVF6HzeI"
-        "aJOWm8t1ThnwH9sRluCKHRsCAwEAAQ==");
-}
-
 /// What hosts of these names tell, signed by each; the first is whose bundle it is. Each has a /22 of
 /// 10.90.0.0/16, and none is kept.
-inline VpnBundle vpn_bundle(const std::vector<std::string>& names) {
+inline VpnBundle bundle_of(const std::vector<std::string>& names) {
     VpnBundle bundle;
     bundle.network = Name::parse("mesh");
     bundle.id = Uuid::parse("9f8b5c1e-3a52-4d4f-8f0e-2b6f1c7d9e01");
@@ -37,7 +25,7 @@ inline VpnBundle vpn_bundle(const std::vector<std::string>& names) {
         node.network = bundle.id;
         node.version = 1;
         node.identity = identity.identity();
-        node.key = rsa_public_key();
+        node.key = RsaPublicKey::parse(tinc_key);
         node.addresses = {VpnAddress::parse(name == "host_a" ? "192.0.2.1:11655" : "192.0.2.2:11655")};
         node.slice = Cidr::parse("10.90." + std::to_string(4 * bundle.nodes.size()) + ".0/22");
         bundle.nodes.push_back(VpnStatement::make(node, identity));
@@ -46,8 +34,8 @@ inline VpnBundle vpn_bundle(const std::vector<std::string>& names) {
 }
 
 /// The network of the first of these hosts; the others are reached, and have no VM.
-inline Network vpn_network(const std::vector<std::string>& names) {
-    const VpnBundle bundle = vpn_bundle(names);
+inline Network vpn_shown(const std::vector<std::string>& names) {
+    const VpnBundle bundle = bundle_of(names);
     const VpnNode& own = bundle.nodes.front().node;
     NetworkRecord record;
     record.name = bundle.network;
@@ -56,18 +44,16 @@ inline Network vpn_network(const std::vector<std::string>& names) {
     record.bridge = InterfaceName::parse("cap-mesh");
     record.subnet = bundle.subnet;
     record.subnet6 = bundle.subnet6;
-    record.vpn = VpnRecord{bundle.id,
-                           own.name,
-                           own.identity,
-                           own.key,
-                           own.addresses,
-                           11655,
-                           bundle.mtu,
-                           own.slice,
-                           InterfaceName::parse("capt-mesh"),
-                           {},
-                           {},
-                           {}};
+    record.vpn = VpnRecord();
+    record.vpn->id = bundle.id;
+    record.vpn->node = own.name;
+    record.vpn->identity = own.identity;
+    record.vpn->key = own.key;
+    record.vpn->addresses = own.addresses;
+    record.vpn->port = 11655;
+    record.vpn->mtu = bundle.mtu;
+    record.vpn->slice = own.slice;
+    record.vpn->trunk = InterfaceName::parse("cap-mesh-vpn");
     VpnStatus status;
     status.tunnel = NetworkState::running;
     status.ip = vpn_host_ip(own.slice);

@@ -2,7 +2,10 @@
 // join, with a script in the place of ssh.
 #include "tests/integration/capsulctl_fixture.hpp"
 
+#include "lib/join_code.hpp"
 #include "lib/network.hpp"
+#include "lib/tls.hpp"
+#include "tests/integration/own_ports.hpp"
 #include "tests/vpn_records.hpp"
 
 #include <array>
@@ -12,6 +15,10 @@
 #include <gtest/gtest.h>
 #include <map>
 #include <mutex>
+#include <optional>
+#include <poll.h>
+#include <sys/socket.h>
+#include <thread>
 #include <unistd.h>
 
 namespace capsul::test {
@@ -46,10 +53,6 @@ class AskedInOrder {
     std::map<std::string, Json> last_;
 };
 
-std::string text_of(const VpnBundle& bundle) {
-    return dump_json(encode(bundle), 2);
-}
-
 std::string content(const fs::path& file) {
     std::ifstream stream(file);
     return {std::istreambuf_iterator<char>(stream), {}};
@@ -62,20 +65,20 @@ class JoiningHost : public MadeUpDaemon {
         router.add<NetworkList>([this](const NetworkList&) { return networks; });
         add_work<NetworkJoin>([this](const NetworkJoin& call) {
             asked.note("join", call);
-            return vpn_network({"host_b", "host_a"});
+            return vpn_shown({"host_b", "host_a"});
         });
         add_work<NetworkExport>([this](const NetworkExport& call) {
             asked.note("export", call);
-            return vpn_bundle({"host_b", "host_a"});
+            return bundle_of({"host_b", "host_a"});
         });
         add_work<NetworkDelete>([this](const NetworkDelete& call) {
             asked.note("delete", call);
             if (undeletable) {
                 throw Error(ErrorCode::in_use, "network mesh: VMs have a NIC on it: web");
             }
-            return vpn_network({"host_b"});
+            return vpn_shown({"host_b"});
         });
-        std::ofstream(folder() / "offer") << text_of(vpn_bundle({"host_a"}));
+        std::ofstream(folder() / "offer") << text_of(bundle_of({"host_a"}));
         ssh("case \"$command\" in *export*) cat \"$HOME/offer\" ;; *) cat >\"$HOME/told\" ;; esac");
     }
 
@@ -219,7 +222,7 @@ TEST(NetworkJoin, MakesNothingWhenTheOtherHostRefuses) {
 
 TEST(NetworkJoin, AsksNobodyWhenThereIsSuchANetworkAlready) {
     JoiningHost host;
-    host.networks = {vpn_network({"host_b"})};
+    host.networks = {vpn_shown({"host_b"})};
     host.serve();
     const Outcome outcome = run_capsulctl(host, join_by_ssh);
     EXPECT_EQ(outcome.code, 4);
@@ -297,12 +300,124 @@ TEST(NetworkJoin, RefusesFilesThatAreNoBundle) {
     EXPECT_EQ(host.asked.names(), "");
 }
 
+/// host_a, for as long as its invitation is open: it lets one host in, or answers that one with `refusal` in
+/// the end.
+class Inviter {
+  public:
+    explicit Inviter(const std::optional<Error>& refusal = {}) : refusal_(refusal) {
+        const auto address = VpnAddress::parse("127.0.0.1:" + std::to_string(own_port(3)));
+        code_ = {bundle_.network,
+                 {address},
+                 JoinSecret::generate(),
+                 bundle_.nodes.front().node.identity,
+                 Timestamp::now()};
+        listener_ = listen_tcp(SocketAddress(address.host(), address.port()));
+        thread_ = std::thread([this] {
+            try {
+                serve();
+            } catch (const Error& error) {
+                problem_ = error.what();
+            }
+        });
+    }
+    ~Inviter() { thread_.join(); }
+    Inviter(const Inviter&) = delete;
+    Inviter& operator=(const Inviter&) = delete;
+
+    [[nodiscard]] std::string code() const { return code_.to_string(); }
+    /// What the other host handed over, or what went wrong. Waits for it.
+    std::string told() {
+        thread_.join();
+        thread_ = std::thread([] {});
+        return problem_.empty() ? told_ : problem_;
+    }
+
+  private:
+    void serve() {
+        const Deadline deadline = within(std::chrono::seconds(30));
+        wait_for(listener_.get(), POLLIN, deadline);
+        const UniqueFd socket(::accept4(listener_.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+        const TlsContext context = TlsContext::of_secret(code_.secret.bytes());
+        TlsChannel channel(context, socket.get(), TlsChannel::Role::server, deadline);
+        hello_ = parse<JoinHello>(channel.receive(4096, deadline)).hello.to_string();
+        channel.send(dump_json(encode(JoinAnswer{bundle_, {}})), deadline);
+        told_ = hello_ + ": " + channel.receive(most_bundle_bytes, deadline);
+        const auto problem = refusal_ ? std::optional(Problem::from(*refusal_)) : std::nullopt;
+        channel.send(dump_json(encode(JoinAnswer{{}, problem})), deadline);
+    }
+
+    const VpnBundle bundle_ = bundle_of({"host_a"});
+    const std::optional<Error> refusal_;
+    JoinCode code_;
+    UniqueFd listener_;
+    std::string hello_;
+    std::string told_;
+    std::string problem_;
+    std::thread thread_;
+};
+
+TEST(NetworkJoin, TakesACode) {
+    JoiningHost host;
+    host.serve();
+    Inviter inviter;
+    const Outcome outcome = run_capsulctl(
+        host, {"network", "join", inviter.code(), "--node", "host_b", "--address", "192.0.2.2"});
+    EXPECT_EQ(outcome.code, 0) << outcome.err;
+    EXPECT_THAT(outcome.err, HasSubstr("network mesh: joined and running\n"));
+    EXPECT_EQ(host.asked.names(), "join export");
+    EXPECT_THAT(inviter.told(), testing::StartsWith("host_b: {\"format\":1,\"network\":\"mesh\""));
+    EXPECT_EQ(host.arguments(), "");
+}
+
+TEST(NetworkJoin, ReadsACodeThatOthersAreNotToSee) {
+    JoiningHost host;
+    host.serve();
+    Inviter inviter;
+    Capsulctl run(host, {"network", "join", "-", "--as", "office", "--node", "host_b"});
+    run.type(inviter.code() + "\n");
+    run.end_of_input();
+    EXPECT_EQ(run.wait(), 0) << run.err;
+    EXPECT_EQ(host.asked.last("join").at("name"), "office");
+}
+
+TEST(NetworkJoin, DeletesWhatItMadeWhenTheInviterDoesNotTakeItIn) {
+    JoiningHost host;
+    host.serve();
+    Inviter inviter(Error(ErrorCode::exists, "network mesh: has a host host_b already"));
+    const Outcome outcome = run_capsulctl(host, {"network", "join", inviter.code(), "--node", "host_b"});
+    EXPECT_EQ(outcome.code, 4);
+    EXPECT_THAT(outcome.err,
+                HasSubstr("capsulctl: network mesh: has a host host_b already; what was made here is "
+                          "deleted again\n"));
+    EXPECT_EQ(host.asked.names(), "join export delete");
+}
+
+TEST(NetworkJoin, MakesNothingOfACodeThatIsNoLongerGood) {
+    JoiningHost host;
+    host.serve();
+    JoinCode code{Name::parse("mesh"),
+                  {VpnAddress::parse("127.0.0.1:" + std::to_string(own_port(4)))},
+                  JoinSecret::generate(),
+                  PrivateIdentity::generate().identity(),
+                  Timestamp::now()};
+    const Outcome outcome = run_capsulctl(host, {"network", "join", code.to_string()});
+    EXPECT_EQ(outcome.code, 6);
+    EXPECT_THAT(outcome.err, HasSubstr("does not answer"));
+    std::string altered = code.to_string();
+    altered[altered.size() / 2] = altered[altered.size() / 2] == 'A' ? 'B' : 'A';
+    for (const std::string& text : {altered, std::string("capsul-join-"), std::string("mesh")}) {
+        const Outcome refused = run_capsulctl(host, {"network", "join", text});
+        EXPECT_EQ(refused.code, 2) << text << refused.err;
+    }
+    EXPECT_EQ(host.asked.names(), "");
+}
+
 TEST(NetworkExport, PrintsWhatCanBeReadAgain) {
     AskedInOrder asked;
     MadeUpDaemon daemon;
     daemon.add_work<NetworkExport>([&](const NetworkExport& call) {
         asked.note("export", call);
-        return vpn_bundle({"host_a"});
+        return bundle_of({"host_a"});
     });
     daemon.serve();
     const Outcome printed = run_capsulctl(daemon, {"network", "export", "mesh", "--for", "host_b"});
@@ -318,7 +433,7 @@ TEST(NetworkExport, PrintsWhatCanBeReadAgain) {
 
 TEST(NetworkExport, WritesAFile) {
     MadeUpDaemon daemon;
-    daemon.add_done<NetworkExport>(vpn_bundle({"host_a"}));
+    daemon.add_done<NetworkExport>(bundle_of({"host_a"}));
     daemon.serve();
     const fs::path file = daemon.folder() / "host_b.json";
     const Outcome outcome = run_capsulctl(daemon, {"network", "export", "mesh", file.string()});
@@ -329,7 +444,7 @@ TEST(NetworkExport, WritesAFile) {
 
 TEST(NetworkPeer, IsListedInEachForm) {
     MadeUpDaemon daemon;
-    daemon.router.add<NetworkShow>([](const NetworkShow&) { return vpn_network({"host_a", "host_b"}); });
+    daemon.router.add<NetworkShow>([](const NetworkShow&) { return vpn_shown({"host_a", "host_b"}); });
     daemon.serve();
     EXPECT_EQ(
         run_capsulctl(daemon, {"network", "peer", "list", "mesh", "--columns", "node,reachable,slice"}).out,
@@ -345,7 +460,7 @@ TEST(NetworkPeer, IsListedInEachForm) {
 TEST(NetworkPeer, IsNoneOfANetworkOfThisHostOnly) {
     MadeUpDaemon daemon;
     daemon.router.add<NetworkShow>([](const NetworkShow& call) {
-        Network network = vpn_network({"host_a"});
+        Network network = vpn_shown({"host_a"});
         if (call.name.to_string() == "lan") {
             network.spec->type = NetworkType::nat;
             network.vpn.reset();
@@ -365,11 +480,11 @@ TEST(NetworkPeer, IsTakenInFromAFile) {
     MadeUpDaemon daemon;
     daemon.add_work<NetworkPeerAdd>([&](const NetworkPeerAdd& call) {
         asked.note("add", call);
-        return vpn_network({"host_a", "host_b"});
+        return vpn_shown({"host_a", "host_b"});
     });
     daemon.serve();
     const fs::path file = daemon.folder() / "host_b.json";
-    std::ofstream(file) << text_of(vpn_bundle({"host_b"}));
+    std::ofstream(file) << text_of(bundle_of({"host_b"}));
     const Outcome outcome = run_capsulctl(daemon, {"network", "peer", "add", "mesh", file.string()});
     EXPECT_EQ(outcome.code, 0);
     EXPECT_EQ(outcome.out, "");
@@ -387,7 +502,7 @@ TEST(NetworkPeer, IsCutOffOnlyByOneWhoMeansIt) {
         if (call.node.to_string() == "host_x") {
             throw Error(ErrorCode::not_found, "network mesh: has no host host_x");
         }
-        return vpn_network({"host_a"});
+        return vpn_shown({"host_a"});
     });
     daemon.serve();
     const Outcome unasked = run_capsulctl(daemon, {"network", "peer", "rm", "mesh", "host_b"});
@@ -410,7 +525,7 @@ TEST(NetworkPeer, IsCutOffOnlyByOneWhoMeansIt) {
 
 TEST(NetworkPeer, IsBroughtInStepOnRequest) {
     MadeUpDaemon daemon;
-    daemon.add_done<NetworkPeerSync>(vpn_network({"host_a", "host_b"}));
+    daemon.add_done<NetworkPeerSync>(vpn_shown({"host_a", "host_b"}));
     daemon.serve();
     const Outcome outcome = run_capsulctl(daemon, {"network", "peer", "sync", "mesh"});
     EXPECT_EQ(outcome.code, 0);

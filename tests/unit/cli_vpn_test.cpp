@@ -123,12 +123,12 @@ TEST(RunCommand, SaysThatThereIsNoSuchProgram) {
 }
 
 TEST(BundleFile, IsReadAsItWasWritten) {
-    const VpnBundle bundle = test::vpn_bundle({"host_a", "host_b"});
+    const VpnBundle bundle = test::bundle_of({"host_a", "host_b"});
     EXPECT_EQ(encode(parse_bundle("x", bundle_text(bundle))), encode(bundle));
 }
 
 TEST(BundleFile, TellsWhatElseItIs) {
-    const std::string text = bundle_text(test::vpn_bundle({"host_a"}));
+    const std::string text = bundle_text(test::bundle_of({"host_a"}));
     EXPECT_EQ(error_of(" \n"), "FILE: x: is empty");
     EXPECT_THAT(error_of("Address = 192.0.2.1 11655\n-----BEGIN RSA PUBLIC KEY-----\nMIIC\n"),
                 HasSubstr("is a host file of tinc"));
@@ -140,7 +140,7 @@ TEST(BundleFile, TellsWhatElseItIs) {
 }
 
 TEST(BundleFile, IsRefusedWhenItWasChangedOnTheWay) {
-    std::string text = bundle_text(test::vpn_bundle({"host_a"}));
+    std::string text = bundle_text(test::bundle_of({"host_a"}));
     text.replace(text.find("192.0.2.1:"), 10, "192.0.2.6:");
     try {
         static_cast<void>(parse_bundle("FILE: x", text));
@@ -171,7 +171,7 @@ std::string peers_as(const std::vector<VpnPeer>& peers, Format format) {
 }
 
 TEST(VpnView, ListsPeersAndWhetherTheyAreReached) {
-    std::vector<VpnPeer> peers = test::vpn_network({"host_a", "host_b", "host_c"}).vpn->peers;
+    std::vector<VpnPeer> peers = test::vpn_shown({"host_a", "host_b", "host_c"}).vpn->peers;
     peers[1].reachable = false;
     EXPECT_EQ(peers_as(peers, Format::table),
               "NODE    REACHABLE  LAST-SEEN             ADDRESSES        SLICE         VMS\n"
@@ -186,7 +186,7 @@ TEST(VpnView, ListsPeersAndWhetherTheyAreReached) {
 }
 
 TEST(VpnView, ShowsTheHostAndThenItsPeers) {
-    Network network = test::vpn_network({"host_a", "host_b"});
+    Network network = test::vpn_shown({"host_a", "host_b"});
     network.spec->vpn->kept = {{NodeName::parse("host_c"), Cidr::parse("10.90.8.0/22")}};
     network.vpn->counters = LinkCounters{2048, 3, 1, 1024, 2, 0};
     const std::string identity = network.spec->vpn->identity.to_string();
@@ -227,7 +227,7 @@ TEST(VpnView, ShowsTheHostAndThenItsPeers) {
 }
 
 TEST(VpnView, ShowsOneThatIsAloneAndCannotBeCalled) {
-    Network network = test::vpn_network({"host_a"});
+    Network network = test::vpn_shown({"host_a"});
     network.spec->vpn->addresses.clear();
     network.vpn->tunnel = NetworkState::stopped;
     const std::string text = render_network(network, {});
@@ -238,7 +238,7 @@ TEST(VpnView, ShowsOneThatIsAloneAndCannotBeCalled) {
 
 TEST(VpnView, CountsPeersInTheListOfNetworks) {
     OutputOptions options;
-    const std::vector<Network> networks{test::vpn_network({"host_a", "host_b", "host_c"})};
+    const std::vector<Network> networks{test::vpn_shown({"host_a", "host_b", "host_c"})};
     EXPECT_EQ(render_grid(make_grid(networks, network_columns(), options), options),
               "NAME  TYPE  STATE    BRIDGE    SUBNET        SUBNET6      VMS  PEERS\n"
               "mesh  vpn   running  cap-mesh  10.90.0.0/16  fd90:1::/64       2/2\n");

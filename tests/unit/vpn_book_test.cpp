@@ -87,7 +87,8 @@ TEST_F(VpnBookTest, KeepsAHostsNameAsItWas) {
 
 TEST_F(VpnBookTest, TellsOfSlicesThatOverlap) {
     const VpnStatement thief = says(b_, "b", "10.90.0.32/27");
-    EXPECT_THROW(static_cast<void>(after(empty_, test::lab::vpn_bundle({thief}), Speaker::introduced)), Error);
+    EXPECT_THROW(static_cast<void>(after(empty_, test::lab::vpn_bundle({thief}), Speaker::introduced)),
+                 Error);
     const VpnBook book = after(empty_, test::lab::vpn_bundle({c(), thief}));
     ASSERT_EQ(book.peers.size(), 2U); // the members have it; it is for them to see
     EXPECT_TRUE(slice_problem(network_, book, thief.node));
@@ -100,7 +101,8 @@ TEST_F(VpnBookTest, ForgetsTheRevokedForGood) {
     ASSERT_EQ(without.peers.size(), 1U);
     EXPECT_EQ(without.revoked, std::vector{b_.identity()});
     EXPECT_EQ(after(without, test::lab::vpn_bundle({c(), b(9)})), without);
-    EXPECT_THROW(static_cast<void>(after(without, test::lab::vpn_bundle({b(9)}), Speaker::introduced)), Error);
+    EXPECT_THROW(static_cast<void>(after(without, test::lab::vpn_bundle({b(9)}), Speaker::introduced)),
+                 Error);
     EXPECT_THROW(static_cast<void>(without_peer(network_, without, NodeName::parse("b"))), Error);
     const PrivateIdentity anew = PrivateIdentity::generate();
     EXPECT_EQ(after(without, test::lab::vpn_bundle({says(anew, "b", "10.90.0.64/26")}), Speaker::introduced)
@@ -128,7 +130,8 @@ TEST_F(VpnBookTest, HasRoomForSixtyFourHosts) {
 TEST_F(VpnBookTest, FindsTheFirstSliceThatIsNobodys) {
     EXPECT_EQ(free_slice(network_, empty_).to_string(), "10.90.0.64/26");
     network_.vpn->kept = {{NodeName::parse("d"), Cidr::parse("10.90.0.192/26")}};
-    EXPECT_EQ(free_slice(network_, after(empty_, test::lab::vpn_bundle({b(), c()}))).to_string(), "10.90.1.0/26");
+    EXPECT_EQ(free_slice(network_, after(empty_, test::lab::vpn_bundle({b(), c()}))).to_string(),
+              "10.90.1.0/26");
     network_.vpn->kept = {{NodeName::parse("d"), Cidr::parse("10.90.0.0/20")}};
     EXPECT_THROW(static_cast<void>(free_slice(network_, empty_)), Error);
 }

@@ -2,8 +2,8 @@
 #include "daemon/network_unit.hpp"
 #include "daemon/tinc_config.hpp"
 #include "daemon/vpn_unit.hpp"
-#include "tests/unit/golden.hpp"
 #include "tests/lab_records.hpp"
+#include "tests/unit/golden.hpp"
 
 #include <gtest/gtest.h>
 

@@ -39,8 +39,8 @@ class JoinTest : public testing::Test {
     NetworkJoin call_;
 
     void SetUp() override {
-        call_.bundle =
-            test::lab::vpn_bundle({VpnStatement::make(test::lab::vpn_node("b", "10.90.0.0/26", b_.identity()), b_)});
+        call_.bundle = test::lab::vpn_bundle(
+            {VpnStatement::make(test::lab::vpn_node("b", "10.90.0.0/26", b_.identity()), b_)});
         call_.bundle.slice = Cidr::parse("10.90.0.64/26");
     }
     [[nodiscard]] NetworkRecord joined() const { return joined_vpn(call_, host(), grants(), {}); }

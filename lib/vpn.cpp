@@ -130,11 +130,11 @@ void check_node(const VpnStatement& statement, const VpnBundle& bundle) {
                                       bundle.subnet.to_string()));
     }
     const auto outside = [&](const VpnGuest& guest) {
-        return (guest.ip && !bundle.subnet.contains(*guest.ip)) ||
+        return (guest.ip && !node.slice.contains(*guest.ip)) ||
                (guest.ip6 && !(bundle.subnet6 && bundle.subnet6->contains(*guest.ip6)));
     };
     if (std::ranges::any_of(node.guests, outside)) {
-        refuse_node(node, "has a VM with an address of another subnet");
+        refuse_node(node, "has a VM with an address that is not of its slice");
     }
     if (!statement.is_genuine()) {
         refuse_node(node, "what it says of itself was changed on the way, or never signed by it",

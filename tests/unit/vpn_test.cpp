@@ -192,7 +192,7 @@ TEST_F(VpnBundleTest, RefusesWhatContradictsItself) {
     expect_refused(with([](VpnNode& node) { node.slice = Cidr::parse("10.90.0.0/20"); }));
     expect_refused(with([](VpnNode& node) { node.network = Uuid::make(); }));
     expect_refused(with([](VpnNode& node) {
-        node.guests = {{Name::parse("web"), IpAddress::parse("192.0.2.7"), {}}};
+        node.guests = {{Name::parse("web"), IpAddress::parse("10.90.0.7"), {}}};
     }));
     expect_refused(with([](VpnNode& node) {
         node.guests = {{Name::parse("web"), {}, IpAddress::parse("2001:db8::7")}};

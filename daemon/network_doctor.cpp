@@ -4,6 +4,7 @@
 #include "daemon/net_grants.hpp"
 #include "daemon/netlink.hpp"
 #include "daemon/network_dhcp.hpp"
+#include "daemon/network_vpn.hpp"
 #include "lib/fd.hpp"
 
 #include <algorithm>
@@ -221,6 +222,15 @@ Finding check_dnsmasq(const NetworkRecord& network) {
                 "sudo apt install dnsmasq-base");
 }
 
+Finding check_tinc(const NetworkRecord& network) {
+    if (has_tincd()) {
+        return good("net-vpn", about_network(network.name, "tinc is installed"));
+    }
+    return fail("net-vpn",
+                about_network(network.name, "no tunnel to other hosts, since tinc is not installed"),
+                "sudo apt install tinc");
+}
+
 Finding check_bridge(const NetworkRecord& network) {
     const std::string bridge = network.bridge.to_string();
     const auto link = find_link(bridge);
@@ -255,6 +265,9 @@ std::vector<Finding> examine_networks(const fs::path& helper, const std::string&
         }
         if (has_dhcp_unit(network)) {
             findings.push_back(check_dnsmasq(network));
+        }
+        if (network.vpn) {
+            findings.push_back(check_tinc(network));
         }
     }
     return findings;

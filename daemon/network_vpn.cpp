@@ -85,15 +85,21 @@ std::uint64_t seconds_now() {
 
 } // namespace
 
+bool has_tincd() {
+    return ::access(tincd_program, X_OK) == 0;
+}
+
 void require_vpn_programs() {
-    const std::pair<const char*, const char*> programs[] = {{tincd_program, "tinc"},
-                                                            {dnsmasq_program, "dnsmasq-base"}};
-    for (const auto& [program, package] : programs) {
-        if (::access(program, X_OK) != 0) {
-            throw Error(ErrorCode::not_capable,
-                        fmt::format("{} is not installed: {} is missing", package, program),
-                        fmt::format("sudo apt install {}", package));
-        }
+    const auto refuse = [](const char* package, const char* program) {
+        throw Error(ErrorCode::not_capable,
+                    fmt::format("{} is not installed: {} is missing", package, program),
+                    fmt::format("sudo apt install {}", package));
+    };
+    if (!has_tincd()) {
+        refuse("tinc", tincd_program);
+    }
+    if (!has_dnsmasq()) {
+        refuse("dnsmasq-base", dnsmasq_program);
     }
 }
 

@@ -23,6 +23,9 @@ namespace capsul {
 
 struct SyncStatus;
 
+/// Whether tinc is installed.
+[[nodiscard]] bool has_tincd();
+
 /// Refuses (not_capable) a host without tincd or dnsmasq.
 void require_vpn_programs();
 

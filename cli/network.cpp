@@ -227,6 +227,7 @@ void add_network_commands(CLI::App& program, Session& session) {
     add_network_export(network, session);
     add_network_join(network, session);
     add_network_peer(network, session);
+    add_network_check(network, session);
 }
 
 } // namespace capsul::cli

@@ -14,6 +14,7 @@
 #include "daemon/vpn_plan.hpp"
 #include "lib/config.hpp"
 #include "lib/network.hpp"
+#include "lib/vpn_check.hpp"
 
 #include <set>
 #include <shared_mutex>
@@ -51,6 +52,7 @@ class NetworkService {
     Operation remove_peer(const NetworkPeerRemove& call);
     Operation invite(const NetworkInvite& call);
     Operation sync(const NetworkPeerSync& call);
+    Operation check(const NetworkCheck& call);
     /// Takes in what other hosts tell, as it comes; until `stop_hearing`.
     void hear();
     void stop_hearing() { vpn_.inboxes().stop(); }
@@ -94,6 +96,8 @@ class NetworkService {
     [[nodiscard]] NetworkRecord plan_join(const NetworkJoin& call);
     [[nodiscard]] VpnHost vpn_host(const VpnWishes& wishes);
     [[nodiscard]] NetworkRecord usable_vpn(const Name& name) const;
+    /// Refuses (wrong_state) one whose tincd does not run.
+    [[nodiscard]] NetworkRecord running_vpn(const Name& name) const;
     void change_slice(NetworkRecord& network, const Cidr& slice);
     void save_book(NetworkRecord network, const VpnBook& book);
     void take_in(const Name& name);

@@ -110,6 +110,15 @@ NetworkRecord NetworkService::usable_vpn(const Name& name) const {
     return network;
 }
 
+NetworkRecord NetworkService::running_vpn(const Name& name) const {
+    NetworkRecord network = usable_vpn(name);
+    if (systemd_.status(vpn_unit_name(name)).active_state != "active") {
+        throw Error(ErrorCode::wrong_state, about_network(name, "does not run"),
+                    fmt::format("`capsulctl network start {}` first", name.to_string()));
+    }
+    return network;
+}
+
 NetworkRecord NetworkService::plan_join(const NetworkJoin& call) {
     call.bundle.check();
     require_free(call.name.value_or(call.bundle.network));
@@ -236,11 +245,7 @@ Operation NetworkService::invite(const NetworkInvite& call) {
     }
     static_cast<void>(invitation_addresses(call, 1));
     return submit("network.invite", call.name, [this, call, lasts](Progress&) {
-        NetworkRecord network = usable_vpn(call.name);
-        if (systemd_.status(vpn_unit_name(call.name)).active_state != "active") {
-            throw Error(ErrorCode::wrong_state, about_network(call.name, "does not run"),
-                        fmt::format("`capsulctl network start {}` first", call.name.to_string()));
-        }
+        NetworkRecord network = running_vpn(call.name);
         vpn_.end_invitation(call.name); // its port and its slice are for this one
         network.vpn->invited.reset();
         network.vpn->invited = free_slice(network, vpn_.book(network));
@@ -262,6 +267,15 @@ Operation NetworkService::sync(const NetworkPeerSync& call) {
         take_in(call.name);
         vpn_.tell(call.name);
         return show(call.name);
+    });
+}
+
+/// Beside all else: it changes nothing, and takes long.
+Operation NetworkService::check(const NetworkCheck& call) {
+    static_cast<void>(running_vpn(call.name));
+    const std::string name = call.name.to_string();
+    return operations_.submit("network.check", name, "check/" + name, [this, call](Progress&) {
+        return encode(vpn_.check(running_vpn(call.name)));
     });
 }
 

@@ -15,6 +15,7 @@
 #include "lib/vpn_sync.hpp"
 
 #include <algorithm>
+#include <array>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <set>
@@ -77,6 +78,12 @@ bool remove_others(const fs::path& folder, const std::set<std::string>& wanted) 
 std::string toml_of(const VpnStatement& statement) {
     return json_to_toml(encode(statement), "What a host of the VPN says of itself, signed by it: an edit "
                                            "makes it worthless. Written by capsul.");
+}
+
+/// In the order in which they stop.
+std::array<std::string, 4> units_of(const Name& network) {
+    return {check_unit_name(network), invite_unit_name(network), peer_unit_name(network),
+            vpn_unit_name(network)};
 }
 
 std::uint64_t seconds_now() {
@@ -227,7 +234,10 @@ void NetworkVpn::write_files(const NetworkRecord& network) {
     const auto tincd = units_.write(unit, vpn_unit(network, folder(network.name), programs_));
     const auto peer = units_.write(peer_unit_name(network.name),
                                    peer_unit(network, folder(network.name), paths_.runtime, programs_));
-    if (tincd == Written::changed || peer == Written::changed) {
+    make_folders(findings_file(folder(network.name)).parent_path());
+    const auto check =
+        units_.write(check_unit_name(network.name), check_unit(network, folder(network.name), programs_));
+    if (tincd == Written::changed || peer == Written::changed || check == Written::changed) {
         systemd_.reload();
     }
     if (changed && systemd_.status(unit).active_state == "active") {
@@ -246,11 +256,12 @@ void NetworkVpn::nics_changed(const std::vector<Name>& networks) {
     }
 }
 
-void NetworkVpn::start_unit(const Name& network, const std::string& unit, const char* what) {
+void NetworkVpn::start_unit(const Name& network, const std::string& unit, const char* what,
+                            std::chrono::milliseconds limit) {
     if (systemd_.status(unit).active_state != "active") {
         systemd_.reset_failed(unit);
     }
-    if (systemd_.start(unit, patience) != JobResult::done) {
+    if (systemd_.start(unit, limit) != JobResult::done) {
         const auto lines = last_words(systemd_.status(unit), 3);
         throw Error(
             ErrorCode::internal,
@@ -261,19 +272,19 @@ void NetworkVpn::start_unit(const Name& network, const std::string& unit, const 
 
 void NetworkVpn::start(const NetworkRecord& network) {
     if (network.vpn) {
-        start_unit(network.name, vpn_unit_name(network.name), "its tincd");
-        start_unit(network.name, peer_unit_name(network.name), "what tells other hosts");
+        start_unit(network.name, vpn_unit_name(network.name), "its tincd", patience);
+        start_unit(network.name, peer_unit_name(network.name), "what tells other hosts", patience);
     }
 }
 
 void NetworkVpn::stop(const Name& network) {
-    for (const auto& unit : {invite_unit_name(network), peer_unit_name(network), vpn_unit_name(network)}) {
+    for (const std::string& unit : units_of(network)) {
         units_.take_down(systemd_, unit, patience);
     }
 }
 
 void NetworkVpn::remove_units(const Name& network) {
-    for (const auto& unit : {invite_unit_name(network), peer_unit_name(network), vpn_unit_name(network)}) {
+    for (const std::string& unit : units_of(network)) {
         units_.remove(unit);
     }
 }
@@ -350,7 +361,25 @@ void NetworkVpn::invite(const NetworkRecord& network, const Invitation& invitati
         Written::changed) {
         systemd_.reload();
     }
-    start_unit(network.name, unit, "what listens for who is invited");
+    start_unit(network.name, unit, "what listens for who is invited", patience);
+}
+
+std::vector<PeerFinding> NetworkVpn::check(const NetworkRecord& network) {
+    const fs::path file = findings_file(folder(network.name));
+    remove_whole(file);
+    std::vector<PeerFinding> findings;
+    const VpnBook known = book(network);
+    for (const VpnStatement& peer : known.peers) {
+        if (const auto problem = slice_problem(network, known, peer.node)) {
+            findings.push_back({peer.node.name, "slice", Severity::failure, *problem,
+                                "`capsulctl network set --slice` gives a host another one", {}});
+        }
+    }
+    start_unit(network.name, check_unit_name(network.name), "what tries other hosts", check_limit);
+    std::ranges::move(parse<PeerFindings>(read_file(file)).findings, std::back_inserter(findings));
+    remove_whole(file);
+    std::ranges::stable_sort(findings, {}, &PeerFinding::node);
+    return findings;
 }
 
 } // namespace capsul

@@ -16,6 +16,7 @@
 #include "daemon/vpn_book.hpp"
 #include "lib/join_code.hpp"
 #include "lib/network.hpp"
+#include "lib/vpn_check.hpp"
 
 #include <mutex>
 
@@ -70,6 +71,8 @@ class NetworkVpn {
     void end_invitation(const Name& network) const;
     /// Opens one: listens on its port until it expires.
     void invite(const NetworkRecord& network, const Invitation& invitation);
+    /// Tries how well every other host is reached, which takes a while.
+    [[nodiscard]] std::vector<PeerFinding> check(const NetworkRecord& network);
     /// The inboxes of all networks.
     [[nodiscard]] FolderWatch& inboxes() noexcept { return inboxes_; }
     [[nodiscard]] fs::path inbox(const Name& network) const { return folder(network) / "peer/inbox"; }
@@ -81,7 +84,8 @@ class NetworkVpn {
     VpnBundle publish(const NetworkRecord& network);
     [[nodiscard]] SyncStatus reached(const Name& network) const;
     bool write_tinc(const NetworkRecord& network, const VpnBook& book) const;
-    void start_unit(const Name& network, const std::string& unit, const char* what);
+    void start_unit(const Name& network, const std::string& unit, const char* what,
+                    std::chrono::milliseconds limit);
 
     const Paths& paths_;
     const fs::path programs_;

@@ -14,18 +14,20 @@ namespace fs = std::filesystem;
 /// Beyond the end of the invitation: who has begun to join in time may finish.
 constexpr std::chrono::minutes slack{5};
 
-std::vector<std::string> sync_command(const NetworkRecord& network, const fs::path& folder,
-                                      const fs::path& status, const fs::path& programs) {
+/// `command` is that of a member; `option` names the `file` that it writes.
+std::vector<std::string> member_command(const char* command, const NetworkRecord& network,
+                                        const fs::path& folder, const fs::path& programs, const char* option,
+                                        const fs::path& file) {
     return {(programs / "capsul-peer").string(),
-            "sync",
+            command,
             "--folder",
             (folder / "peer").string(),
             "--identity",
             (folder / "identity.key").string(),
             "--listen",
             fmt::format("{}:{}", vpn_host_ip(network.vpn->slice).to_string(), vpn_sync_port),
-            "--status",
-            status.string()};
+            option,
+            file.string()};
 }
 
 std::vector<std::string> invite_command(const fs::path& folder, const fs::path& programs) {
@@ -84,6 +86,14 @@ fs::path invitation_file(const fs::path& folder) {
     return folder / "invite" / "invitation.json";
 }
 
+fs::path findings_file(const fs::path& folder) {
+    return folder / "check" / "findings.json";
+}
+
+std::string check_unit_name(const Name& network) {
+    return "capsul-check-" + network.to_string() + ".service";
+}
+
 std::string invite_unit_name(const Name& network) {
     return "capsul-invite-" + network.to_string() + ".service";
 }
@@ -122,7 +132,7 @@ LogExtraFields=CAPSUL_NETWORK={name}
 )",
         fmt::arg("name", network.name.to_string()), fmt::arg("peer", (folder / "peer").string()),
         fmt::arg("network", network_unit_name(network.name)),
-        fmt::arg("start", quote_exec_line(sync_command(network, folder, status, programs))));
+        fmt::arg("start", quote_exec_line(member_command("sync", network, folder, programs, "--status", status))));
     text += limits;
     text += sandbox(folder, programs, {folder / "peer", folder / "identity.key"},
                     {folder / "peer/inbox", status.parent_path()});
@@ -161,6 +171,31 @@ LogExtraFields=CAPSUL_NETWORK={name}
     text += limits;
     text += sandbox(folder, programs, {folder / "peer", folder / "tinc/hosts"},
                     {folder / "peer/inbox", invitation_file(folder).parent_path()});
+    return seal(std::move(text));
+}
+
+std::string check_unit(const NetworkRecord& network, const fs::path& folder, const fs::path& programs) {
+    const fs::path findings = findings_file(folder);
+    std::string text = fmt::format(
+        R"(# Tries how well the other hosts of the VPN {name} are reached, for `capsulctl network check`; written by capsul.
+[Unit]
+Description=Check of the network {name}
+Documentation=man:capsulctl-network(1)
+
+[Service]
+Type=oneshot
+ExecStart={start}
+TimeoutStartSec={limit}s
+TimeoutStopSec=10s
+SyslogIdentifier=capsul-check-{name}
+LogExtraFields=CAPSUL_NETWORK={name}
+)",
+        fmt::arg("name", network.name.to_string()),
+        fmt::arg("start", quote_exec_line(member_command("check", network, folder, programs, "--result", findings))),
+        fmt::arg("limit", std::chrono::seconds(check_limit).count()));
+    text += limits;
+    text += sandbox(folder, programs, {folder / "peer", folder / "identity.key"}, {findings.parent_path()});
+    text += "BindReadOnlyPaths=-/run/systemd/resolve -/run/resolvconf -/run/NetworkManager/resolv.conf\n";
     return seal(std::move(text));
 }
 

@@ -1,5 +1,5 @@
-// The systemd units of capsul-peer: what tells a VPN's hosts of changes, and what takes in a host that joins
-// by an invitation. Pure.
+// The systemd units of capsul-peer: what tells a VPN's hosts of changes, what takes in a host that joins by an
+// invitation, and what tries how well others are reached. Pure.
 #pragma once
 
 #include "lib/network.hpp"
@@ -18,6 +18,13 @@ namespace capsul {
 /// nothing else, and is there before the unit starts.
 [[nodiscard]] std::filesystem::path invitation_file(const std::filesystem::path& folder);
 
+/// What is found by trying how well other hosts are reached (PeerFindings); its own folder holds nothing else,
+/// and is there before the unit starts.
+[[nodiscard]] std::filesystem::path findings_file(const std::filesystem::path& folder);
+
+/// "capsul-check-NAME.service".
+[[nodiscard]] std::string check_unit_name(const Name& network);
+
 /// "capsul-invite-NAME.service".
 [[nodiscard]] std::string invite_unit_name(const Name& network);
 
@@ -31,5 +38,13 @@ namespace capsul {
 /// The sealed text of capsul-invite-NAME.service, which ends with the invitation, in `lasts` from now.
 [[nodiscard]] std::string invite_unit(const NetworkRecord& network, const std::filesystem::path& folder,
                                       const std::filesystem::path& programs, std::chrono::seconds lasts);
+
+/// The sealed text of capsul-check-NAME.service, whose start lasts until all hosts have been tried.
+[[nodiscard]] std::string check_unit(const NetworkRecord& network, const std::filesystem::path& folder,
+                                     const std::filesystem::path& programs);
+
+/// A host that does not answer takes a quarter of a minute, and they are tried at the same time; then a
+/// throughput takes as long for each that does.
+inline constexpr std::chrono::minutes check_limit{15};
 
 } // namespace capsul

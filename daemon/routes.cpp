@@ -101,6 +101,7 @@ Router make_router(Services s) {
     router.add<NetworkPeerRemove>(
         [s](const NetworkPeerRemove& call) { return s.host.networks.remove_peer(call); });
     router.add<NetworkInvite>([s](const NetworkInvite& call) { return s.host.networks.invite(call); });
+    router.add<NetworkCheck>([s](const NetworkCheck& call) { return s.host.networks.check(call); });
     router.add<NetworkPeerSync>([s](const NetworkPeerSync& call) { return s.host.networks.sync(call); });
 
     router.add<VmList>([s](const VmList& call) { return s.view.list(call); });

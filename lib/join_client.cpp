@@ -4,7 +4,6 @@
 #include "lib/json.hpp"
 
 #include <fmt/format.h>
-#include <netdb.h>
 #include <optional>
 
 namespace capsul {
@@ -15,28 +14,6 @@ using namespace std::chrono_literals;
 constexpr auto connect_limit = 5s;
 constexpr auto step_limit = 10s;
 
-struct FreeResult {
-    void operator()(addrinfo* result) const noexcept { ::freeaddrinfo(result); }
-};
-
-/// All that a name stands for. Throws Error (unreachable).
-std::vector<SocketAddress> look_up(const VpnAddress& address) {
-    addrinfo wanted{};
-    wanted.ai_socktype = SOCK_STREAM;
-    addrinfo* found = nullptr;
-    const int status =
-        ::getaddrinfo(address.host().c_str(), std::to_string(address.port()).c_str(), &wanted, &found);
-    const std::unique_ptr<addrinfo, FreeResult> owner(found);
-    if (status != 0) {
-        throw Error(ErrorCode::unreachable, ::gai_strerror(status));
-    }
-    std::vector<SocketAddress> addresses;
-    for (const addrinfo* one = found; one != nullptr; one = one->ai_next) {
-        addresses.emplace_back(*one->ai_addr, one->ai_addrlen);
-    }
-    return addresses;
-}
-
 struct Connection {
     UniqueFd socket;
     std::unique_ptr<TlsChannel> channel;
@@ -44,7 +21,7 @@ struct Connection {
 
 Connection connect_to(const VpnAddress& address, const TlsContext& context) {
     std::optional<Error> last;
-    for (const SocketAddress& one : look_up(address)) {
+    for (const SocketAddress& one : look_up(address.host(), address.port())) {
         try {
             UniqueFd socket = connect_tcp(one, std::nullopt, within(connect_limit));
             auto channel = std::make_unique<TlsChannel>(context, socket.get(), TlsChannel::Role::client,

@@ -4,6 +4,8 @@
 
 #include <cerrno>
 #include <cstring>
+#include <memory>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -30,6 +32,10 @@ UniqueFd tcp_socket(const SocketAddress& address, int flags) {
                 std::strerror(number)); // NOLINT(concurrency-mt-unsafe): glibc's is safe (strerror(3))
 }
 
+struct FreeResult {
+    void operator()(addrinfo* result) const noexcept { ::freeaddrinfo(result); }
+};
+
 int error_of(const UniqueFd& fd) {
     int number = 0;
     socklen_t size = sizeof number;
@@ -54,6 +60,22 @@ void wait_for(int fd, short events, Deadline deadline) {
             throw_errno(errno, "poll");
         }
     }
+}
+
+std::vector<SocketAddress> look_up(const std::string& host, std::uint16_t port) {
+    addrinfo wanted{};
+    wanted.ai_socktype = SOCK_STREAM;
+    addrinfo* found = nullptr;
+    const int status = ::getaddrinfo(host.c_str(), std::to_string(port).c_str(), &wanted, &found);
+    const std::unique_ptr<addrinfo, FreeResult> owner(found);
+    if (status != 0) {
+        throw Error(ErrorCode::unreachable, ::gai_strerror(status));
+    }
+    std::vector<SocketAddress> addresses;
+    for (const addrinfo* one = found; one != nullptr; one = one->ai_next) {
+        addresses.emplace_back(*one->ai_addr, one->ai_addrlen);
+    }
+    return addresses;
 }
 
 UniqueFd connect_tcp(const SocketAddress& target, const std::optional<IpAddress>& source, Deadline deadline) {

@@ -7,6 +7,8 @@
 
 #include <chrono>
 #include <optional>
+#include <string>
+#include <vector>
 
 namespace capsul {
 
@@ -18,6 +20,9 @@ using Deadline = std::chrono::steady_clock::time_point;
 
 /// Until one of `events` (poll(2)), or an error, is there. Throws Error (timeout).
 void wait_for(int fd, short events, Deadline deadline);
+
+/// All that the name of a host, or an address, stands for. Throws Error (unreachable).
+[[nodiscard]] std::vector<SocketAddress> look_up(const std::string& host, std::uint16_t port);
 
 /// Connects, from the address `source` if there is one. Throws Error (unreachable, timeout).
 [[nodiscard]] UniqueFd connect_tcp(const SocketAddress& target, const std::optional<IpAddress>& source,

@@ -1,6 +1,8 @@
 // capsul-peer sync: tells the other hosts of a VPN what this one knows and hears what they know; asks again
-// when it gets SIGHUP. capsul-peer invite: takes in a host that joins by an invitation. Neither has any
-// privilege, and both leave it to capsuld what becomes of what they hear.
+// when it gets SIGHUP. capsul-peer invite: takes in a host that joins by an invitation. capsul-peer check:
+// tries how well the others are reached. None has any privilege, and all leave it to capsuld what becomes of
+// what they hear.
+#include "daemon/peer/check.hpp"
 #include "daemon/peer/invite.hpp"
 #include "daemon/peer/sync.hpp"
 
@@ -51,10 +53,15 @@ sigset_t block_hangup() {
 int run_or_explain(const std::vector<std::string>& words) {
     try {
         const Options options = parse_options(words);
-        if (options.command == Options::Command::invite) {
+        switch (options.command) {
+        case Options::Command::invite:
             run_invite(options);
+        case Options::Command::sync:
+            run_sync(options);
+        case Options::Command::check:
+            check(options);
         }
-        run_sync(options);
+        return 0;
     } catch (const std::invalid_argument& error) {
         std::fprintf(stderr, "capsul-peer: %s\n%s", error.what(), usage);
         return wrong_usage;

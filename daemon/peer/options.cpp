@@ -11,6 +11,19 @@ namespace {
 
 namespace fs = std::filesystem;
 
+Options::Command command_of(const std::vector<std::string>& words) {
+    if (!words.empty() && words[0] == "sync") {
+        return Options::Command::sync;
+    }
+    if (!words.empty() && words[0] == "invite") {
+        return Options::Command::invite;
+    }
+    if (!words.empty() && words[0] == "check") {
+        return Options::Command::check;
+    }
+    throw std::invalid_argument("the first word is sync, invite or check");
+}
+
 std::chrono::seconds interval_of(const std::string& text) {
     constexpr int longest = 86'400;
     int seconds = 0;
@@ -63,21 +76,23 @@ class Values {
 } // namespace
 
 Options parse_options(const std::vector<std::string>& words) {
-    if (words.empty() || (words[0] != "sync" && words[0] != "invite")) {
-        throw std::invalid_argument("the first word is sync or invite");
-    }
     Options options;
+    options.command = command_of(words);
     Values values(words);
     options.folder = values.take("--folder");
-    if (words[0] == "sync") {
-        options.identity = values.take("--identity");
-        options.listen = listen_address(values.take("--listen"));
-        options.status = values.take("--status");
-        options.interval = interval_of(values.take("--interval", "30"));
-    } else {
-        options.command = Options::Command::invite;
+    if (options.command == Options::Command::invite) {
         options.hosts = values.take("--hosts");
         options.invitation = values.take("--invitation");
+    } else {
+        options.identity = values.take("--identity");
+        options.listen = listen_address(values.take("--listen"));
+    }
+    if (options.command == Options::Command::sync) {
+        options.status = values.take("--status");
+        options.interval = interval_of(values.take("--interval", "30"));
+    }
+    if (options.command == Options::Command::check) {
+        options.result = values.take("--result");
     }
     values.expect_no_more();
     return options;

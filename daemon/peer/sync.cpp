@@ -1,14 +1,13 @@
 #include "daemon/peer/sync.hpp"
 
 #include "daemon/peer/listener.hpp"
+#include "daemon/peer/measurement.hpp"
 #include "lib/error.hpp"
 #include "lib/vpn_sync.hpp"
 
 #include <algorithm>
 #include <chrono>
 #include <fmt/format.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <thread>
 
@@ -20,15 +19,8 @@ using namespace std::chrono_literals;
 constexpr auto exchange_limit = 10s;
 constexpr auto handshake_limit = 5s;
 constexpr std::size_t most_known = 48;
+constexpr std::size_t most_of_a_host = 2; // it may check while it asks
 constexpr std::size_t most_strangers = 16;
-
-/// What the kernel has measured on this connection.
-double rtt_ms(const UniqueFd& socket) {
-    tcp_info info{};
-    socklen_t size = sizeof info;
-    ::getsockopt(socket.get(), IPPROTO_TCP, TCP_INFO, &info, &size);
-    return static_cast<double>(info.tcpi_rtt) / 1000;
-}
 
 } // namespace
 
@@ -42,7 +34,7 @@ Sync::Sync(const Options& options)
                                                   member_of(folder_.own(), who).has_value();
                                        })),
       listener_(listen_tcp(SocketAddress(own_address_.to_string(), port_))),
-      known_(most_known, 1, [this](const auto& visitor) { return serve(visitor, known_); }),
+      known_(most_known, most_of_a_host, [this](const auto& visitor) { return serve(visitor, known_); }),
       strangers_(most_strangers, 1, [this](const auto& visitor) { return serve(visitor, strangers_); }) {}
 
 void Sync::answer() {
@@ -82,7 +74,12 @@ void Sync::exchange(TlsChannel& channel, Deadline deadline) {
         throw Error(ErrorCode::verification, "was revoked a moment ago");
     }
     channel.send(folder_.own_text(), deadline);
-    take(*node, channel.receive(most_bundle_bytes, deadline));
+    const std::string said = channel.receive(most_bundle_bytes, deadline);
+    if (said == measure_request) {
+        serve_measurement(channel, deadline);
+        return;
+    }
+    take(*node, said);
     channel.send("", deadline);
     if (reachability_.succeeded(*node, std::nullopt)) {
         note_answer(*node);
@@ -101,21 +98,8 @@ void Sync::take(const NodeName& from, const std::string& text) {
     }
 }
 
-std::vector<Sync::Member> Sync::others() const {
-    const VpnBundle bundle = folder_.own();
-    const Identity own = identity_.identity();
-    std::vector<Member> members;
-    for (const VpnStatement& statement : bundle.nodes) {
-        const VpnNode& node = statement.node;
-        if (node.identity != own && member_of(bundle, node.identity)) {
-            members.push_back({node.name, node.identity, vpn_host_ip(node.slice)});
-        }
-    }
-    return members;
-}
-
 void Sync::ask_all() {
-    const std::vector<Member> members = others();
+    const std::vector<Member> members = other_members(folder_.own(), identity_.identity());
     std::vector<NodeName> names;
     std::set<IpAddress> addresses;
     for (const Member& member : members) {
@@ -151,16 +135,13 @@ void Sync::ask(const Member& member) {
 
 double Sync::ask_in_time(const Member& member) {
     const Deadline deadline = within(exchange_limit);
-    const SocketAddress target(member.address.to_string(), port_);
-    const UniqueFd socket = connect_tcp(target, own_address_, deadline);
-    const TlsContext context = TlsContext::of_identity(
-        identity_, [&](const Identity& identity) { return identity == member.identity; });
-    TlsChannel channel(context, socket.get(), TlsChannel::Role::client, deadline);
+    MemberConnection connection(identity_, member, own_address_, port_, deadline);
+    TlsChannel& channel = connection.channel();
     const std::string theirs = channel.receive(most_bundle_bytes, deadline);
     channel.send(folder_.own_text(), deadline);
     (void)channel.receive(0, deadline); // it has taken ours
     take(member.name, theirs);
-    return rtt_ms(socket);
+    return connection.rtt_ms();
 }
 
 void Sync::note_answer(const NodeName& node) {

@@ -2,6 +2,7 @@
 // ask it.
 #pragma once
 
+#include "daemon/peer/member.hpp"
 #include "daemon/peer/options.hpp"
 #include "daemon/peer/peer_folder.hpp"
 #include "daemon/peer/reachability.hpp"
@@ -24,12 +25,6 @@ class Sync {
     void ask_all();
 
   private:
-    struct Member {
-        NodeName name;
-        Identity identity;
-        IpAddress address;
-    };
-    std::vector<Member> others() const;
     bool is_of_host(const IpAddress& address);
     bool serve(const Visitors::Visitor& visitor, Visitors& visitors);
     void exchange(TlsChannel& channel, Deadline deadline);

@@ -176,12 +176,11 @@ def test_ssh_and_iperf3_go_from_guest_to_guest(guests):
 def test_arp_and_broadcast_cross(guests):
     """What one guest sends to all is received on all hosts."""
     listen = "import socket\n" \
-             "s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x88b5)); s.settimeout(90)\n" \
-             "print(s.recv(2000)[14:24].decode())"
-    send = "import glob, socket, time\n" \
-           "name = next(p.split('/')[4] for p in glob.glob('/sys/class/net/*/device'))\n" \
-           "s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW); s.bind((name, 0)); mac = s.getsockname()[4]\n" \
-           "for _ in range(60): s.send(b'\\xff' * 6 + mac + b'\\x88\\xb5' + b'to-all-vms' + bytes(46)); time.sleep(1)"
+             "s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(('', 4242)); s.settimeout(90)\n" \
+             "print(s.recv(2000).decode())"
+    send = "import socket, time\n" \
+           "s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)\n" \
+           "for _ in range(60): s.sendto(b'to-all-vms', ('10.90.255.255', 4242)); time.sleep(1)"
     for vm in VMS[1:]:
         guests.run(vm, "sh", "-c", "nohup python3 -c \"$1\" >/tmp/heard 2>&1 &", "sh", listen)
     guests.run("va", "python3", "-c", send, timeout=180)

@@ -1,10 +1,13 @@
 // capsul-peer sync by real processes, and by hosts that are played here.
 #include "lib/error.hpp"
+#include "lib/json.hpp"
+#include "lib/vpn_check.hpp"
 #include "lib/vpn_sync.hpp"
 #include "tests/integration/capsul_peer_fixture.hpp"
 
 #include <algorithm>
 #include <gtest/gtest.h>
+#include <map>
 
 namespace capsul {
 namespace {
@@ -44,6 +47,15 @@ class Host : public VpnHost {
         EXPECT_TRUE(comes_true([&] { return fs::exists(status_file()); }));
     }
     void asks_again() const { process_->hang_up(); }
+    /// What it finds of others.
+    std::vector<PeerFinding> checks() const {
+        const fs::path result = folder_ / "findings.json";
+        const PeerProcess process({"check", "--folder", (folder_ / "peer").string(), "--identity",
+                                   (folder_ / "identity.key").string(), "--listen",
+                                   fmt::format("{}:{}", address, port), "--result", result.string()});
+        EXPECT_TRUE(process.ends_well());
+        return parse<PeerFindings>(read_file(result)).findings;
+    }
 
     bool hears_of(const char* node, const std::string& text) const {
         const fs::path file = folder_ / "peer/inbox" / (std::string(node) + ".json");
@@ -103,6 +115,12 @@ class CapsulPeer : public testing::Test {
                 return false;
             }
         });
+    }
+    /// What a finds of b by that check; one without a severity of its own when it was not made.
+    PeerFinding found(const char* check) {
+        const auto findings = a_.checks();
+        const auto one = std::ranges::find(findings, check, &PeerFinding::check);
+        return one == findings.end() ? PeerFinding{} : *one;
     }
     std::string told_by_b() const { return text_of(bundle_of(test::vpn_subnet(), {&b_, &a_, &c_})); }
 
@@ -232,6 +250,42 @@ TEST_F(CapsulPeer, HasOnePlaceForAnAddress) {
     const UniqueFd first = test::connected_from(loopback(64), a_.address, port);
     EXPECT_THROW(Caller(b_, a_, loopback(64)), Error);
     EXPECT_TRUE(answers_b(told_by_b()));
+}
+
+TEST_F(CapsulPeer, ChecksHowAnotherHostIsReached) {
+    start_a();
+    b_.tells({&b_, &a_});
+    b_.runs();
+    std::map<std::string, double> values;
+    for (const PeerFinding& finding : a_.checks()) {
+        EXPECT_EQ(finding.node.to_string(), "b");
+        EXPECT_NE(finding.severity, Severity::failure) << finding.check << ": " << finding.message;
+        if (finding.value) {
+            values[finding.check] = *finding.value;
+        }
+    }
+    for (const char* check : {"handshake", "download", "upload"}) {
+        EXPECT_GT(values[check], 0) << check;
+    }
+    EXPECT_TRUE(answers_b(told_by_b())); // the same host, by the same port, is none the worse for it
+}
+
+TEST_F(CapsulPeer, ExplainsThatNothingAnswers) {
+    a_.tells({&a_, &b_});
+    const PeerFinding finding = found("handshake");
+    EXPECT_EQ(finding.severity, Severity::failure);
+    EXPECT_NE(finding.message.find("Connection refused"), std::string::npos) << finding.message;
+    EXPECT_NE(finding.hint, "");
+    EXPECT_EQ(found("download").node, NodeName());
+}
+
+TEST_F(CapsulPeer, ExplainsThatItWasRemovedThere) {
+    a_.tells({&a_, &b_});
+    b_.tells({&b_});
+    b_.runs();
+    const PeerFinding finding = found("handshake");
+    EXPECT_EQ(finding.severity, Severity::failure);
+    EXPECT_NE(finding.hint.find("removed"), std::string::npos) << finding.message;
 }
 
 } // namespace

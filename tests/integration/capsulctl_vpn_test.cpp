@@ -5,6 +5,7 @@
 #include "lib/join_code.hpp"
 #include "lib/network.hpp"
 #include "lib/tls.hpp"
+#include "lib/vpn_check.hpp"
 #include "tests/integration/own_ports.hpp"
 #include "tests/vpn_records.hpp"
 
@@ -531,6 +532,34 @@ TEST(NetworkPeer, IsBroughtInStepOnRequest) {
     EXPECT_EQ(outcome.code, 0);
     EXPECT_EQ(outcome.err, "network mesh: in step; 1/1 hosts are reached\n");
     EXPECT_EQ(outcome.out, "");
+}
+
+TEST(NetworkCheck, ListsWhatWasFoundAndFailsWithIt) {
+    MadeUpDaemon daemon;
+    const NodeName a = NodeName::parse("host_a");
+    const NodeName c = NodeName::parse("host_c");
+    daemon.add_done<NetworkCheck>(std::vector<PeerFinding>{
+        {a, "handshake", Severity::ok, "has shown its identity, in 1.5 ms", "", 1.5},
+        {c, "handshake", Severity::failure, "no answer", "is it on?", {}}});
+    daemon.serve();
+    const Outcome outcome = run_capsulctl(daemon, {"network", "check", "mesh"});
+    EXPECT_EQ(outcome.code, 8);
+    EXPECT_EQ(outcome.out, "ok       host_a handshake  has shown its identity, in 1.5 ms\n"
+                           "failure  host_c handshake  no answer\n"
+                           "                           hint: is it on?\n");
+    EXPECT_EQ(outcome.err, "network mesh: 1 of 2 other hosts have failures\n");
+    const Outcome json = run_capsulctl(daemon, {"network", "check", "mesh", "--json"});
+    EXPECT_EQ(Json::parse(json.out)[0]["value"], 1.5);
+}
+
+TEST(NetworkCheck, SaysThatNobodyElseIsInIt) {
+    MadeUpDaemon daemon;
+    daemon.add_done<NetworkCheck>(std::vector<PeerFinding>{});
+    daemon.serve();
+    const Outcome outcome = run_capsulctl(daemon, {"network", "check", "mesh"});
+    EXPECT_EQ(outcome.code, 0);
+    EXPECT_EQ(outcome.out, "");
+    EXPECT_EQ(outcome.err, "network mesh: no other host is in it yet\n");
 }
 
 TEST(NetworkInvite, PrintsTheCodeAlone) {

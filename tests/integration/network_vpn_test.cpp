@@ -68,6 +68,7 @@ TEST_F(NetworkVpnTest, IsMadeWithKeysOfItsOwn) {
     EXPECT_THAT(read_file(folder("tinc/hosts/a")), HasSubstr("Address = 192.0.2.1 "));
     EXPECT_TRUE(fs::exists(paths_.units / "capsul-vpn-lab.service"));
     EXPECT_TRUE(fs::exists(paths_.units / "capsul-peer-lab.service"));
+    EXPECT_TRUE(fs::exists(paths_.units / "capsul-check-lab.service"));
     const VpnBundle bundle = exported();
     EXPECT_NO_THROW(bundle.check());
     EXPECT_EQ(bundle.nodes.size(), 1U);

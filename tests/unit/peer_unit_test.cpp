@@ -20,6 +20,8 @@ TEST(PeerUnit, IsAsGolden) {
                             "/usr/libexec/capsul"));
     expect_golden("capsul-invite-office.service", invite_unit(office(), "/srv/capsul/networks/office",
                                                               "/opt/capsul/libexec", std::chrono::hours(1)));
+    expect_golden("capsul-check-office.service",
+                  check_unit(office(), "/srv/capsul/networks/office", "/opt/capsul/libexec"));
 }
 
 // Nothing starts it at boot, and it cannot start without an invitation.

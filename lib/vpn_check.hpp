@@ -1,0 +1,46 @@
+// `network check`: how well each other host of a VPN is reached.
+#pragma once
+
+#include "lib/host.hpp"
+#include "lib/name.hpp"
+#include "lib/vpn.hpp"
+
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace capsul {
+
+/// One thing that was tried with another host.
+struct PeerFinding {
+    NodeName node;
+    std::string check; ///< a stable word: "slice", "handshake", "ping", "ping6", "mtu", "download", "upload"
+    Severity severity = Severity::ok;
+    std::string message;
+    std::string hint;
+    /// What was measured: ms of a handshake or ping, bytes of an mtu, Mbit/s of a download or upload.
+    std::optional<double> value;
+
+    static constexpr auto fields() {
+        return field_list(required("node", &PeerFinding::node), required("check", &PeerFinding::check),
+                          required("severity", &PeerFinding::severity),
+                          required("message", &PeerFinding::message), optional("hint", &PeerFinding::hint),
+                          optional("value", &PeerFinding::value));
+    }
+};
+
+/// What `capsul-peer check` writes down.
+struct PeerFindings {
+    std::vector<PeerFinding> findings;
+    static constexpr auto fields() { return field_list(required("findings", &PeerFindings::findings)); }
+};
+
+/// Tries all other hosts, one after the other: a download and an upload take two seconds each.
+struct NetworkCheck {
+    Name name;
+    using Result = std::vector<PeerFinding>;
+    static constexpr Route route{Method::post, "/v1/networks/{name}/check", Answer::operation};
+    static constexpr auto fields() { return field_list(required("name", &NetworkCheck::name)); }
+};
+
+} // namespace capsul

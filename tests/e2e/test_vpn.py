@@ -3,6 +3,7 @@
 The tests are one story and run in this order: emulated guests take too long to boot for a set each.
 """
 
+import json
 import re
 import socket
 import time
@@ -100,6 +101,67 @@ def test_joining_by_files(mesh):
     a.ctl("network", "peer", "add", NET, "own.json")
     assert "PRIVATE" not in given + own
     until_known(mesh, NET)
+
+
+# ------------------------------------------------------------------------------------------ checking
+
+
+def findings(capsul):
+    """{(node, check): what was found}"""
+    found = capsul.ctl("network", "check", NET, "--json", check=False, timeout=180)
+    assert found.returncode in (0, 8), found.stderr
+    return {(one["node"], one["check"]): one for one in json.loads(found.stdout)}
+
+
+def test_check_tries_every_peer(mesh):
+    found = findings(mesh.a)
+    for node in ("hostb", "hostc"):
+        for check in ("handshake", "ping", "ping6", "mtu", "download", "upload"):
+            one = found[node, check]
+            assert one["severity"] == "ok" and one["value"] > 0, one
+    assert found["hostb", "mtu"]["value"] == 1380
+
+
+# ------------------------------------------------------------------------------------------ bad input
+
+
+def refused(capsul, *words, **options):
+    """What capsulctl says; nothing is changed."""
+    before = (capsul.json("network", "list"), capsul.traces())
+    result = capsul.ctl(*words, check=False, **{"timeout": 60, **options})
+    assert result.returncode != 0, words
+    assert (capsul.json("network", "list"), capsul.traces()) == before
+    return result.stderr
+
+
+def test_bad_codes_are_refused(mesh):
+    """Altered, and withdrawn."""
+    code = mesh.a.ctl("network", "invite", NET, "--expires", "1m").stdout.strip()
+    altered = code[:30] + ("a" if code[30] != "a" else "b") + code[31:]
+    assert "code" in refused(mesh.b, "network", "join", altered, "--as", "again")
+    mesh.a.ctl("network", "invite", NET, "--expires", "1m")  # one at a time: the first is no longer good
+    refused(mesh.b, "network", "join", code, "--as", "again")
+
+
+def test_a_port_or_subnet_that_is_taken_is_refused(mesh):
+    create = ("network", "create", "other", "--type", "vpn", "--address", mesh.address(mesh.a))
+    assert "another network's" in refused(mesh.a, *create, "--subnet", "10.90.0.0/16", "--port", port_of(mesh.a))
+    assert NET in refused(mesh.a, *create, "--subnet", "10.90.0.0/16")
+    assert "10.99.0.0/16" in refused(mesh.a, *create, "--subnet", "10.99.0.0/16")  # the policy does not have it
+    with inside_netns(mesh.a.host.leader()), socket.socket() as taken:
+        taken.bind(("0.0.0.0", 11799))
+        taken.listen()
+        assert "another program" in refused(mesh.a, *create, "--port", "11799")
+
+
+def test_a_host_that_cannot_be_reached_is_told_of(mesh):
+    assert "ssh has failed" in refused(mesh.b, "network", "join", NET, "--as", "again", "--from", "ssh://alice@198.51.100.77",
+                                       timeout=200)
+
+
+def test_a_megabyte_of_host_file_is_refused(mesh):
+    mesh.a.run("head -c 1048576 /dev/zero | tr '\\0' '[' >large.json")
+    refused(mesh.a, "network", "peer", "add", NET, "large.json")
 
 
 # ------------------------------------------------------------------------------------------ processes
@@ -217,6 +279,9 @@ def test_a_host_off_the_network_for_thirty_seconds_comes_back(mesh, guests, how)
         time.sleep(30)
         assert not guests.pings("va", guests.addresses("vc")[0].split("/")[0])
         wait_until(lambda: not mesh.peers(mesh.a, NET)["hostc"]["reachable"], 60)
+        found = findings(mesh.a)
+        assert found["hostc", "handshake"]["severity"] == "failure" and found["hostc", "handshake"]["hint"]
+        assert found["hostb", "handshake"]["severity"] == "ok"
     all_reach_each_other(guests)
     until_known(mesh, NET)
 
@@ -249,6 +314,7 @@ def test_a_narrower_way_between_hosts_is_found_out(mesh, guests):
     with mesh.links.mtu(mesh.c.host, 1400):
         to = guests.addresses("vc")[0].split("/")[0]
         wait_until(lambda: guests.iperf_between("va", to, 3) > 0, 120)
+        wait_until(lambda: 1200 < findings(mesh.a).get(("hostc", "mtu"), {}).get("value", 0) < 1380, 120)
 
 
 # ------------------------------------------------------------------------------------------ who is removed

@@ -233,11 +233,22 @@ QemuOptions nic_device_options(const Nic& nic) {
     return options;
 }
 
+/// A machine that can never have a second CPU is emulated without memory barriers (QEMU's tcg_gen_mb and the
+/// atomic operations leave them out). But QEMU's own threads share memory with that one CPU: sooner or later
+/// a virtio device and its driver each wait for the other, and a NIC or disk stands still for good.
+QemuSection cpus_section(int cpus, Accelerator accelerator) {
+    QemuSection section{"smp-opts", "", {{"cpus", std::to_string(cpus)}}};
+    if (accelerator == Accelerator::tcg && cpus == 1) {
+        section.options.emplace_back("maxcpus", "2");
+    }
+    return section;
+}
+
 std::vector<QemuSection> qemu_sections(const VmRecord& vm, const VmFiles& files, Accelerator accelerator) {
     std::vector<QemuSection> sections{
         machine_section(files, accelerator),
         {"memory", "", {{"size", std::to_string(vm.memory.count()) + "B"}}},
-        {"smp-opts", "", {{"cpus", std::to_string(vm.cpus.number())}}},
+        cpus_section(vm.cpus.number(), accelerator),
     };
     if (accelerator == Accelerator::tcg) {
         add_emulated_cpu(sections);

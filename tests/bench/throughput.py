@@ -129,8 +129,11 @@ class Guests:
     def _pid(self, unit):
         return self.bench.alice(["systemctl", "--user", "show", "--value", "--property=MainPID", unit]).strip()
 
-    def _ssh(self, vm, command, **options):
-        return self.bench.alice(f"{SSH} debian@{self.addresses[vm]} '{command}'", **options)
+    def _ssh(self, vm, command, timeout=60):
+        """Its output goes to a file: of a pipe, ssh's master would keep an end for as long as the guest stands still."""
+        said = f"/home/alice/{vm}.said"
+        self.bench.alice(f"timeout {timeout} {SSH} debian@{self.addresses[vm]} '{command}' >{said} 2>&1 </dev/null || "
+                         f"{{ echo {vm} does not do it in time, or: >&2; cat {said} >&2; exit 1; }}", timeout=timeout + 30)
 
     def _give_iperf(self, vm):
         """The host's own: it is the same Debian."""

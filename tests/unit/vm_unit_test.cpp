@@ -162,6 +162,15 @@ TEST(QemuConfig, EmulatesOnlyWhereKvmDoesNotWork) {
     EXPECT_TRUE(has_option(qemu_sections(web(), plain_files(), Accelerator::tcg), "accel", "tcg"));
 }
 
+TEST(QemuConfig, AnEmulatedMachineCouldAlwaysHaveASecondCpu) {
+    VmRecord vm = web();
+    vm.cpus = CpuCount::from_number(1);
+    EXPECT_TRUE(has_option(qemu_sections(vm, plain_files(), Accelerator::tcg), "maxcpus", "2"));
+    EXPECT_FALSE(has_option(qemu_sections(vm, plain_files(), Accelerator::kvm), "maxcpus", "2"));
+    vm.cpus = CpuCount::from_number(2);
+    EXPECT_FALSE(has_option(qemu_sections(vm, plain_files(), Accelerator::tcg), "maxcpus", "2"));
+}
+
 TEST(QemuConfig, RefusesAValueThatItsFormatCannotHold) {
     for (const std::string& bad : {std::string("a\"b"), std::string("a\nb"), std::string(1024, 'x')}) {
         VmFiles files = kernel_files();

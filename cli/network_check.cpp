@@ -1,7 +1,7 @@
 // network check: how well the other hosts of a VPN are reached.
 #include "cli/commands.hpp"
 #include "cli/findings_view.hpp"
-#include "lib/vpn_check.hpp"
+#include "lib/vpn_calls.hpp"
 
 #include <algorithm>
 #include <array>

@@ -3,7 +3,7 @@
 #include "cli/commands.hpp"
 #include "cli/vpn_options.hpp"
 #include "lib/fd.hpp"
-#include "lib/network.hpp"
+#include "lib/vpn_calls.hpp"
 
 #include <filesystem>
 #include <fmt/format.h>

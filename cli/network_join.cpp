@@ -6,6 +6,7 @@
 #include "cli/remote_host.hpp"
 #include "cli/vpn_options.hpp"
 #include "lib/join_client.hpp"
+#include "lib/vpn_calls.hpp"
 
 #include <algorithm>
 #include <array>

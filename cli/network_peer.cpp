@@ -4,6 +4,7 @@
 #include "cli/network_view.hpp"
 #include "cli/targets.hpp"
 #include "cli/vpn_view.hpp"
+#include "lib/vpn_calls.hpp"
 
 #include <algorithm>
 #include <fmt/format.h>

@@ -13,8 +13,7 @@
 #include "daemon/user_units.hpp"
 #include "daemon/vpn_plan.hpp"
 #include "lib/config.hpp"
-#include "lib/network.hpp"
-#include "lib/vpn_check.hpp"
+#include "lib/vpn_calls.hpp"
 
 #include <set>
 #include <shared_mutex>

@@ -3,6 +3,7 @@
 
 #include "daemon/network_plan.hpp"
 #include "daemon/vpn_book.hpp"
+#include "lib/vpn_calls.hpp"
 
 #include <cstdint>
 

@@ -35,12 +35,4 @@ struct PeerFindings {
     static constexpr auto fields() { return field_list(required("findings", &PeerFindings::findings)); }
 };
 
-/// Tries all other hosts, one after the other: a download and an upload take two seconds each.
-struct NetworkCheck {
-    Name name;
-    using Result = std::vector<PeerFinding>;
-    static constexpr Route route{Method::post, "/v1/networks/{name}/check", Answer::operation};
-    static constexpr auto fields() { return field_list(required("name", &NetworkCheck::name)); }
-};
-
 } // namespace capsul

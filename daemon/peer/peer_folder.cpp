@@ -3,6 +3,10 @@
 #include "lib/fd.hpp"
 #include "lib/json.hpp"
 
+#include <chrono>
+#include <system_error>
+#include <vector>
+
 namespace capsul::peer {
 
 namespace fs = std::filesystem;
@@ -17,6 +21,21 @@ VpnBundle PeerFolder::own() const {
 
 fs::path PeerFolder::inbox_file(const std::string& name) const {
     return folder_ / "inbox" / (name + ".json");
+}
+
+/// What is younger may still be written, by the invitation's process or this one.
+void PeerFolder::sweep() const {
+    const auto youngest = fs::file_time_type::clock::now() - std::chrono::minutes(1);
+    std::vector<fs::path> left;
+    for (const auto& entry : fs::directory_iterator(folder_ / "inbox")) {
+        if (entry.path().filename().string().starts_with('.') && entry.last_write_time() < youngest) {
+            left.push_back(entry.path());
+        }
+    }
+    std::error_code gone;
+    for (const fs::path& file : left) {
+        fs::remove(file, gone);
+    }
 }
 
 void PeerFolder::keep(const std::string& name, std::string_view text) {

@@ -14,6 +14,9 @@ class PeerFolder {
   public:
     explicit PeerFolder(std::filesystem::path folder) : folder_(std::move(folder)) {}
 
+    /// Removes from the inbox what was being written when the host or a program ended. Throws Error.
+    void sweep() const;
+
     /// What this host tells others, as it is now. Throws Error.
     [[nodiscard]] std::string own_text() const;
     [[nodiscard]] VpnBundle own() const;

@@ -35,7 +35,9 @@ Sync::Sync(const Options& options)
                                        })),
       listener_(listen_tcp(SocketAddress(own_address_.to_string(), port_))),
       known_(most_known, most_of_a_host, [this](const auto& visitor) { return serve(visitor, known_); }),
-      strangers_(most_strangers, 1, [this](const auto& visitor) { return serve(visitor, strangers_); }) {}
+      strangers_(most_strangers, 1, [this](const auto& visitor) { return serve(visitor, strangers_); }) {
+    folder_.sweep();
+}
 
 void Sync::answer() {
     for (;;) {

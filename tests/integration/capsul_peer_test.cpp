@@ -61,6 +61,11 @@ class Host : public VpnHost {
         const fs::path file = folder_ / "peer/inbox" / (std::string(node) + ".json");
         return fs::exists(file) && read_file(file) == text;
     }
+    fs::path put_into_inbox(const std::string& name) const {
+        fs::path file = folder_ / "peer/inbox" / name;
+        replace_file(file, "half of it");
+        return file;
+    }
     bool has_heard_nothing() const { return fs::is_empty(folder_ / "peer/inbox"); }
     SyncPeer sees(const char* node) const {
         const auto status = parse<SyncStatus>(read_file(status_file()));
@@ -156,6 +161,15 @@ TEST_F(CapsulPeer, TellsAtOnceWhatHasChanged) {
     EXPECT_TRUE(comes_true([&] {
         return b_.hears_of("a", text_of(bundle_of(test::vpn_subnet(), {&a_, &b_})));
     }));
+}
+
+TEST_F(CapsulPeer, SweepsWhatWasBeingWrittenWhenThePowerWentOff) {
+    const fs::path old = a_.put_into_inbox(".b.json.abcdef");
+    const fs::path young = a_.put_into_inbox(".c.json.abcdef");
+    fs::last_write_time(old, fs::file_time_type::clock::now() - 1h);
+    start_a();
+    EXPECT_FALSE(fs::exists(old));
+    EXPECT_TRUE(fs::exists(young));
 }
 
 TEST_F(CapsulPeer, ForgetsAHostThatIsNoLongerOne) {

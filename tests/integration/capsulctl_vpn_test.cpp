@@ -3,9 +3,8 @@
 #include "tests/integration/capsulctl_fixture.hpp"
 
 #include "lib/join_code.hpp"
-#include "lib/network.hpp"
 #include "lib/tls.hpp"
-#include "lib/vpn_check.hpp"
+#include "lib/vpn_calls.hpp"
 #include "tests/integration/own_ports.hpp"
 #include "tests/vpn_records.hpp"
 

@@ -4,6 +4,7 @@
 #include "tests/lab_records.hpp"
 
 #include "lib/toml.hpp"
+#include "lib/vpn_calls.hpp"
 
 #include <gmock/gmock.h>
 

@@ -17,7 +17,8 @@ constexpr std::array<Column<PeerFinding>, 6> columns{{
     {"check", [](const PeerFinding& finding) { return finding.check; }},
     {"severity", [](const PeerFinding& finding) { return std::string(to_string(finding.severity)); },
      Shown::always, false, [](const PeerFinding& finding) { return severity_style(finding.severity); }},
-    {"value", [](const PeerFinding& finding) { return finding.value ? fmt::format("{:.1f}", *finding.value) : ""; },
+    {"value",
+     [](const PeerFinding& finding) { return finding.value ? fmt::format("{:.1f}", *finding.value) : ""; },
      Shown::wide, true},
     {"message", [](const PeerFinding& finding) { return finding.message; }},
     {"hint", [](const PeerFinding& finding) { return finding.hint; }, Shown::wide},
@@ -26,7 +27,8 @@ constexpr std::array<Column<PeerFinding>, 6> columns{{
 std::string render(const std::vector<PeerFinding>& found, const OutputOptions& options) {
     std::vector<Finding> findings;
     for (const PeerFinding& one : found) {
-        findings.push_back({fmt::format("{} {}", one.node.to_string(), one.check), one.severity, one.message, one.hint});
+        findings.push_back(
+            {fmt::format("{} {}", one.node.to_string(), one.check), one.severity, one.message, one.hint});
     }
     return render_findings(findings, options);
 }

@@ -274,9 +274,8 @@ Operation NetworkService::sync(const NetworkPeerSync& call) {
 Operation NetworkService::check(const NetworkCheck& call) {
     static_cast<void>(running_vpn(call.name));
     const std::string name = call.name.to_string();
-    return operations_.submit("network.check", name, "check/" + name, [this, call](Progress&) {
-        return encode(vpn_.check(running_vpn(call.name)));
-    });
+    return operations_.submit("network.check", name, "check/" + name,
+                              [this, call](Progress&) { return encode(vpn_.check(running_vpn(call.name))); });
 }
 
 void NetworkService::hear() {

@@ -371,8 +371,12 @@ std::vector<PeerFinding> NetworkVpn::check(const NetworkRecord& network) {
     const VpnBook known = book(network);
     for (const VpnStatement& peer : known.peers) {
         if (const auto problem = slice_problem(network, known, peer.node)) {
-            findings.push_back({peer.node.name, "slice", Severity::failure, *problem,
-                                "`capsulctl network set --slice` gives a host another one", {}});
+            findings.push_back({peer.node.name,
+                                "slice",
+                                Severity::failure,
+                                *problem,
+                                "`capsulctl network set --slice` gives a host another one",
+                                {}});
         }
     }
     start_unit(network.name, check_unit_name(network.name), "what tries other hosts", check_limit);

@@ -132,7 +132,8 @@ LogExtraFields=CAPSUL_NETWORK={name}
 )",
         fmt::arg("name", network.name.to_string()), fmt::arg("peer", (folder / "peer").string()),
         fmt::arg("network", network_unit_name(network.name)),
-        fmt::arg("start", quote_exec_line(member_command("sync", network, folder, programs, "--status", status))));
+        fmt::arg("start",
+                 quote_exec_line(member_command("sync", network, folder, programs, "--status", status))));
     text += limits;
     text += sandbox(folder, programs, {folder / "peer", folder / "identity.key"},
                     {folder / "peer/inbox", status.parent_path()});
@@ -191,7 +192,8 @@ SyslogIdentifier=capsul-check-{name}
 LogExtraFields=CAPSUL_NETWORK={name}
 )",
         fmt::arg("name", network.name.to_string()),
-        fmt::arg("start", quote_exec_line(member_command("check", network, folder, programs, "--result", findings))),
+        fmt::arg("start",
+                 quote_exec_line(member_command("check", network, folder, programs, "--result", findings))),
         fmt::arg("limit", std::chrono::seconds(check_limit).count()));
     text += limits;
     text += sandbox(folder, programs, {folder / "peer", folder / "identity.key"}, {findings.parent_path()});

@@ -1,5 +1,5 @@
-// The systemd units of capsul-peer: what tells a VPN's hosts of changes, what takes in a host that joins by an
-// invitation, and what tries how well others are reached. Pure.
+// The systemd units of capsul-peer: what tells a VPN's hosts of changes, what takes in a host that joins by
+// an invitation, and what tries how well others are reached. Pure.
 #pragma once
 
 #include "lib/network.hpp"
@@ -18,8 +18,8 @@ namespace capsul {
 /// nothing else, and is there before the unit starts.
 [[nodiscard]] std::filesystem::path invitation_file(const std::filesystem::path& folder);
 
-/// What is found by trying how well other hosts are reached (PeerFindings); its own folder holds nothing else,
-/// and is there before the unit starts.
+/// What is found by trying how well other hosts are reached (PeerFindings); its own folder holds nothing
+/// else, and is there before the unit starts.
 [[nodiscard]] std::filesystem::path findings_file(const std::filesystem::path& folder);
 
 /// "capsul-check-NAME.service".

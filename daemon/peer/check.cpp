@@ -81,7 +81,8 @@ class Trial {
             add_value("download", found.download, fmt::format("{:.0f} Mbit/s from it", found.download));
             add_value("upload", found.upload, fmt::format("{:.0f} Mbit/s to it", found.upload));
         } catch (const Error& error) {
-            add("download", Severity::failure, fmt::format("the connection fails under load: {}", error.what()),
+            add("download", Severity::failure,
+                fmt::format("the connection fails under load: {}", error.what()),
                 "if the mtu is right, the link between the hosts loses packets");
         }
     }
@@ -175,8 +176,9 @@ class Trial {
         }
         add("mtu", Severity::warning,
             fmt::format("packets of the VPN's {} bytes do not get through whole: {} do", mtu, through),
-            fmt::format("TCP finds that out and goes on; made anew with --mtu {}, the VPN loses no time over it",
-                        through));
+            fmt::format(
+                "TCP finds that out and goes on; made anew with --mtu {}, the VPN loses no time over it",
+                through));
         findings.back().value = static_cast<double>(through);
     }
 
@@ -187,9 +189,9 @@ class Trial {
 };
 
 const VpnNode& node_of(const VpnBundle& bundle, const Member& member) {
-    return std::ranges::find(bundle.nodes, member.identity, [](const VpnStatement& one) {
-               return one.node.identity;
-           })->node;
+    return std::ranges::find(bundle.nodes, member.identity,
+                             [](const VpnStatement& one) { return one.node.identity; })
+        ->node;
 }
 
 } // namespace

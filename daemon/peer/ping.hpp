@@ -16,9 +16,10 @@ class Ping {
     /// Throws Error: denied on a host whose users may not.
     explicit Ping(const IpAddress& target);
 
-    /// How long the answer took to a packet of `size` bytes, its IP header among them, which no router may cut
-    /// into pieces. Nothing when it does not get there or back in time. Throws Error.
-    [[nodiscard]] std::optional<std::chrono::duration<double, std::milli>> echo(std::size_t size, Deadline deadline);
+    /// How long the answer took to a packet of `size` bytes, its IP header among them, which no router may
+    /// cut into pieces. Nothing when it does not get there or back in time. Throws Error.
+    [[nodiscard]] std::optional<std::chrono::duration<double, std::milli>> echo(std::size_t size,
+                                                                                Deadline deadline);
 
   private:
     [[nodiscard]] bool send(std::size_t size);

@@ -537,9 +537,9 @@ TEST(NetworkCheck, ListsWhatWasFoundAndFailsWithIt) {
     MadeUpDaemon daemon;
     const NodeName a = NodeName::parse("host_a");
     const NodeName c = NodeName::parse("host_c");
-    daemon.add_done<NetworkCheck>(std::vector<PeerFinding>{
-        {a, "handshake", Severity::ok, "has shown its identity, in 1.5 ms", "", 1.5},
-        {c, "handshake", Severity::failure, "no answer", "is it on?", {}}});
+    daemon.add_done<NetworkCheck>(
+        std::vector<PeerFinding>{{a, "handshake", Severity::ok, "has shown its identity, in 1.5 ms", "", 1.5},
+                                 {c, "handshake", Severity::failure, "no answer", "is it on?", {}}});
     daemon.serve();
     const Outcome outcome = run_capsulctl(daemon, {"network", "check", "mesh"});
     EXPECT_EQ(outcome.code, 8);

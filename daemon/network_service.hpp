@@ -97,6 +97,7 @@ class NetworkService {
     [[nodiscard]] NetworkRecord usable_vpn(const Name& name) const;
     /// Refuses (wrong_state) one whose tincd does not run.
     [[nodiscard]] NetworkRecord running_vpn(const Name& name) const;
+    NetworkRecord settled_vpn(const Name& name);
     void change_slice(NetworkRecord& network, const Cidr& slice);
     void save_book(NetworkRecord network, const VpnBook& book);
     void take_in(const Name& name);

@@ -74,7 +74,9 @@ void require_new_node(const NetworkRecord& network, const VpnBook& book, const N
         throw Error(
             ErrorCode::in_use,
             about_network(network.name, fmt::format("a host named {} is in it already", node.to_string())),
-            "choose another name for the new host, with --node where it joins");
+            fmt::format("if it is that host, made anew: `capsulctl network peer rm {} {}` first; else choose "
+                        "another name, with --node where it joins",
+                        network.name.to_string(), node.to_string()));
     }
 }
 
@@ -119,6 +121,17 @@ NetworkRecord NetworkService::running_vpn(const Name& name) const {
     return network;
 }
 
+/// With what others have told so far, and without the slice of an invitation that is over.
+NetworkRecord NetworkService::settled_vpn(const Name& name) {
+    take_in(name);
+    NetworkRecord network = usable_vpn(name);
+    if (network.vpn->invited && !vpn_.is_inviting(name)) {
+        network.vpn->invited.reset();
+        store_.networks.save(network);
+    }
+    return network;
+}
+
 NetworkRecord NetworkService::plan_join(const NetworkJoin& call) {
     call.bundle.check();
     require_free(call.name.value_or(call.bundle.network));
@@ -146,7 +159,7 @@ Operation NetworkService::join(const NetworkJoin& call) {
 Operation NetworkService::export_vpn(const NetworkExport& call) {
     static_cast<void>(usable_vpn(call.name));
     return submit("network.export", call.name, [this, call](Progress&) {
-        NetworkRecord network = usable_vpn(call.name);
+        NetworkRecord network = settled_vpn(call.name);
         VpnBundle bundle = vpn_.bundle(network);
         if (!call.node) {
             return bundle;
@@ -170,7 +183,9 @@ Operation NetworkService::export_vpn(const NetworkExport& call) {
 void NetworkService::save_book(NetworkRecord network, const VpnBook& book) {
     network.vpn->revoked = book.revoked;
     std::erase_if(network.vpn->kept, [&](const KeptSlice& kept) {
-        return std::ranges::any_of(book.peers, [&](const auto& peer) { return peer.node.name == kept.node; });
+        return std::ranges::any_of(book.peers, [&](const auto& peer) {
+            return peer.node.name == kept.node || peer.node.slice.overlaps(kept.slice);
+        });
     });
     const auto has_invited = [&](const VpnStatement& peer) {
         return peer.node.slice == network.vpn->invited;
@@ -245,9 +260,9 @@ Operation NetworkService::invite(const NetworkInvite& call) {
     }
     static_cast<void>(invitation_addresses(call, 1));
     return submit("network.invite", call.name, [this, call, lasts](Progress&) {
-        NetworkRecord network = running_vpn(call.name);
+        static_cast<void>(running_vpn(call.name));
         vpn_.end_invitation(call.name); // its port and its slice are for this one
-        network.vpn->invited.reset();
+        NetworkRecord network = settled_vpn(call.name);
         network.vpn->invited = free_slice(network, vpn_.book(network));
         store_.networks.save(network);
         const std::uint16_t port = invitation_port(call, config_, promised_ports(store_));
@@ -326,6 +341,9 @@ void NetworkService::take_in(const Name& name) {
 void NetworkService::change_slice(NetworkRecord& network, const Cidr& slice) {
     if (slice == network.vpn->slice) {
         return;
+    }
+    if (!vpn_.is_inviting(network.name)) {
+        network.vpn->invited.reset();
     }
     check_slice(network, vpn_.book(network), slice);
     if (!is_stopped(systemd_.status(network_unit_name(network.name)).active_state)) {

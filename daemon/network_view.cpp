@@ -150,6 +150,9 @@ Network NetworkView::describe(const Stored<NetworkRecord>& stored, std::vector<N
         network.dhcp = state_of_unit<NetworkState>(states.dhcp);
     }
     if (network.spec->vpn) {
+        if (!vpn_.is_inviting(network.name)) {
+            network.spec->vpn->invited.reset();
+        }
         network.vpn = vpn_.status(*network.spec, state_of_unit<NetworkState>(states.vpn));
     }
     if (!fs::is_regular_file(units_.file(network.unit))) {

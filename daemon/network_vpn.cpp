@@ -351,6 +351,15 @@ void NetworkVpn::end_invitation(const Name& network) const {
     remove_whole(invitation_file(folder(network)));
 }
 
+bool NetworkVpn::is_inviting(const Name& network) const {
+    try {
+        const auto open = parse<Invitation>(read_file(invitation_file(folder(network))));
+        return open.expires.value() > Timestamp::now().value();
+    } catch (const Error&) {
+        return false; // there is none
+    }
+}
+
 void NetworkVpn::invite(const NetworkRecord& network, const Invitation& invitation) {
     const fs::path file = invitation_file(folder(network.name));
     const std::string unit = invite_unit_name(network.name);

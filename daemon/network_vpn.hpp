@@ -69,6 +69,8 @@ class NetworkVpn {
     [[nodiscard]] std::vector<Heard> heard(const Name& network) const;
     /// Nobody who has the code of the one that is open gets in any more.
     void end_invitation(const Name& network) const;
+    /// Whether one is open.
+    [[nodiscard]] bool is_inviting(const Name& network) const;
     /// Opens one: listens on its port until it expires.
     void invite(const NetworkRecord& network, const Invitation& invitation);
     /// Tries how well every other host is reached, which takes a while.

@@ -2,10 +2,12 @@
 
 #include "lib/error.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdint>
 #include <cstring>
+#include <iterator>
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
@@ -54,6 +56,11 @@ std::set<std::filesystem::path> FolderWatch::read_events() {
         inotify_event event{};
         std::memcpy(&event, buffer.data() + at, sizeof event);
         at += static_cast<ssize_t>(sizeof event + event.len);
+        if ((event.mask & IN_Q_OVERFLOW) != 0) { // of which ones is lost
+            std::ranges::transform(folders_, std::inserter(changed, changed.end()),
+                                   [](const auto& one) { return one.second; });
+            continue;
+        }
         const auto folder = folders_.find(event.wd);
         if (folder == folders_.end()) {
             continue;
@@ -65,6 +72,11 @@ std::set<std::filesystem::path> FolderWatch::read_events() {
         }
     }
     return changed;
+}
+
+bool FolderWatch::rest(std::chrono::milliseconds time) {
+    pollfd waiting{stop_.get(), POLLIN, 0};
+    return ::poll(&waiting, 1, static_cast<int>(time.count())) <= 0;
 }
 
 void FolderWatch::stop() {

@@ -3,6 +3,7 @@
 
 #include "lib/fd.hpp"
 
+#include <chrono>
 #include <filesystem>
 #include <map>
 #include <mutex>
@@ -19,6 +20,8 @@ class FolderWatch {
     void add(const std::filesystem::path& folder);
     /// Blocks until files have been moved into folders, and returns those; none after `stop`.
     [[nodiscard]] std::set<std::filesystem::path> wait();
+    /// Waits that long; false when it was stopped.
+    [[nodiscard]] bool rest(std::chrono::milliseconds time);
     /// Ends the waiting, for good.
     void stop();
 

@@ -89,10 +89,7 @@ void NetworkDhcp::write_files(const NetworkRecord& network) {
 void NetworkDhcp::write_names(const Name& network, const std::string& hosts_file) {
     const fs::path folder = paths_.network(network) / "dns";
     make_folders(folder);
-    const fs::path file = folder / "hosts";
-    if (!fs::exists(file) || read_file(file) != hosts_file) {
-        replace_file(file, hosts_file);
-    }
+    update_file(folder / "hosts", hosts_file);
 }
 
 void NetworkDhcp::nics_changed(const std::vector<Name>& networks) {

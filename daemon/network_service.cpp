@@ -6,6 +6,7 @@
 #include "daemon/network_claims.hpp"
 #include "daemon/network_plan.hpp"
 #include "daemon/network_unit.hpp"
+#include "daemon/peer_unit.hpp"
 
 #include <algorithm>
 #include <exception>
@@ -75,7 +76,7 @@ void NetworkService::follow_records() {
     std::vector<Name> up;
     for (const UnitStatus& unit : systemd_.list("capsul-net-*.service")) {
         const auto name = network_of_unit(unit.name);
-        if (name && unit.active_state == "active") {
+        if (name && !is_stopped(unit.active_state)) {
             up.push_back(*name);
         }
     }
@@ -88,9 +89,6 @@ void NetworkService::follow_records() {
             try {
                 const auto held = hold();
                 power_.follow_record(name);
-                if (usable(name).vpn) {
-                    take_in(name); // what came while there was no daemon
-                }
             } catch (const Error&) {
                 failure = std::current_exception(); // one network's is not that of the others
             }
@@ -140,8 +138,8 @@ void NetworkService::require_free(const Name& name) {
                     "choose another name, or delete it with `capsulctl network delete " + name.to_string() +
                         "`");
     }
-    for (const auto& unit :
-         {network_unit_name(name), dhcp_unit_name(name), vpn_unit_name(name), peer_unit_name(name)}) {
+    for (const auto& unit : {network_unit_name(name), dhcp_unit_name(name), vpn_unit_name(name),
+                             peer_unit_name(name), invite_unit_name(name), check_unit_name(name)}) {
         units_.require_free(unit);
     }
 }
@@ -192,7 +190,7 @@ Operation NetworkService::set(const NetworkSet& call) {
         network.dns = call.dns.value_or(network.dns);
         network.dhcp = call.dhcp.value_or(network.dhcp);
         if (call.addresses) {
-            network.vpn->addresses = addresses_of(*call.addresses, network.vpn->port);
+            network.vpn->addresses = addresses_of(network, *call.addresses);
         }
         if (call.slice) {
             change_slice(network, *call.slice);
@@ -217,6 +215,9 @@ Operation NetworkService::start(const Name& name) {
         const NetworkRecord network = usable(name);
         prepare(name);
         power_.bring_up(network, progress);
+        if (network.vpn) {
+            take_in(name); // what has come while it was stopped
+        }
         events_.add("network.started", name.to_string());
         return show(name);
     });

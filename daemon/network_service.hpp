@@ -15,6 +15,7 @@
 #include "lib/config.hpp"
 #include "lib/vpn_calls.hpp"
 
+#include <mutex>
 #include <set>
 #include <shared_mutex>
 #include <string>
@@ -102,6 +103,7 @@ class NetworkService {
     void save_book(NetworkRecord network, const VpnBook& book);
     void take_in(const Name& name);
     void take_in_soon(const Name& name);
+    void listen_to_inboxes();
     [[nodiscard]] std::vector<VpnAddress> invitation_addresses(const NetworkInvite& call,
                                                                std::uint16_t port) const;
     void require_no_running_vm(const Name& name);
@@ -117,6 +119,8 @@ class NetworkService {
     NetworkVpn vpn_;
     const NetworkView view_;
     const NetworkPower power_;
+    std::mutex hearing_mutex_;
+    std::set<Name> to_take_in_; ///< networks whose inbox an operation will look into that has not begun
     std::shared_mutex
         in_use_; ///< shared: a VM is being made or started; exclusive: a network goes, or keeps an address
 };

@@ -2,6 +2,9 @@
 #include "daemon/ipam.hpp"
 #include "daemon/network_service.hpp"
 #include "daemon/port.hpp"
+#include "daemon/tinc_config.hpp"
+#include "lib/error.hpp"
+#include "lib/fd.hpp"
 
 #include <algorithm>
 #include <array>
@@ -30,11 +33,17 @@ int try_port(std::uint16_t port) {
     return 0;
 }
 
-std::set<std::uint16_t> promised_ports(Store& store) {
+/// Also of networks whose records cannot be read: tincd has its port from a file of its own.
+std::set<std::uint16_t> promised_ports(const fs::path& networks) {
     std::set<std::uint16_t> ports;
-    for (const NetworkRecord& network : known_networks(store)) {
-        if (network.vpn) {
-            ports.insert(network.vpn->port);
+    std::error_code none;
+    for (const auto& network : fs::directory_iterator(networks, none)) {
+        try {
+            if (const auto port = tinc_port(read_file(network.path() / "tinc/tinc.conf"))) {
+                ports.insert(*port);
+            }
+        } catch (const Error&) {
+            // No VPN.
         }
     }
     return ports;
@@ -94,7 +103,7 @@ std::uint16_t invitation_port(const NetworkInvite& call, const VpnConfig& config
 } // namespace
 
 VpnHost NetworkService::vpn_host(const VpnWishes& wishes) {
-    const auto promised = promised_ports(store_);
+    const auto promised = promised_ports(paths_.networks());
     if (wishes.port) {
         require_port(*wishes.port, promised);
     }
@@ -265,7 +274,7 @@ Operation NetworkService::invite(const NetworkInvite& call) {
         NetworkRecord network = settled_vpn(call.name);
         network.vpn->invited = free_slice(network, vpn_.book(network));
         store_.networks.save(network);
-        const std::uint16_t port = invitation_port(call, config_, promised_ports(store_));
+        const std::uint16_t port = invitation_port(call, config_, promised_ports(paths_.networks()));
         const Timestamp expires(Timestamp::now().value() +
                                 std::chrono::duration_cast<std::chrono::seconds>(lasts.value()));
         const Invitation invitation{JoinSecret::generate(), port, expires, *network.vpn->invited};
@@ -293,8 +302,21 @@ Operation NetworkService::check(const NetworkCheck& call) {
                               [this, call](Progress&) { return encode(vpn_.check(running_vpn(call.name))); });
 }
 
+/// And takes in what has come while nobody listened.
+void NetworkService::listen_to_inboxes() {
+    for (const NetworkRecord& network : known_networks(store_)) {
+        if (network.vpn) {
+            vpn_.open_inbox(network.name);
+            take_in_soon(network.name);
+        }
+    }
+}
+
+/// However much a host tells, others are told of it once in a while only.
 void NetworkService::hear() {
-    while (true) {
+    constexpr std::chrono::seconds pause{1};
+    listen_to_inboxes();
+    for (bool goes_on = true; goes_on; goes_on = vpn_.inboxes().rest(pause)) {
         const auto folders = vpn_.inboxes().wait();
         if (folders.empty()) {
             return;
@@ -305,13 +327,23 @@ void NetworkService::hear() {
     }
 }
 
+/// Its operations are never more than one that waits: a host that tells much is in nobody's way.
 void NetworkService::take_in_soon(const Name& name) {
+    const auto is_about_to = [this, name](bool waits) {
+        const std::lock_guard lock(hearing_mutex_);
+        return waits ? to_take_in_.insert(name).second : to_take_in_.erase(name) > 0;
+    };
+    if (!is_about_to(true)) {
+        return;
+    }
     try {
-        submit("network.sync", name, [this, name](Progress&) {
+        submit("network.sync", name, [this, name, is_about_to](Progress&) {
+            static_cast<void>(is_about_to(false));
             take_in(name);
             return show(name);
         });
     } catch (const Error&) {
+        static_cast<void>(is_about_to(false));
         // There is too much to do: whoever has told something tells it again.
     }
 }

@@ -56,14 +56,6 @@ std::string names_of(const NetworkRecord& network, const VpnBundle& bundle) {
     return vpn_hosts_file(network.name, named(network, bundle.nodes.front().node), others);
 }
 
-bool replace_if_changed(const fs::path& file, const std::string& wanted) {
-    if (fs::exists(file) && read_file(file) == wanted) {
-        return false;
-    }
-    replace_file(file, wanted);
-    return true;
-}
-
 /// Removes what is in the folder and not in `wanted`.
 bool remove_others(const fs::path& folder, const std::set<std::string>& wanted) {
     bool removed = false;
@@ -73,6 +65,10 @@ bool remove_others(const fs::path& folder, const std::set<std::string>& wanted) 
         }
     }
     return removed;
+}
+
+std::string peer_file(const NodeName& node) {
+    return node.to_string() + ".toml";
 }
 
 std::string toml_of(const VpnStatement& statement) {
@@ -127,11 +123,14 @@ VpnBook NetworkVpn::book(const NetworkRecord& network) const {
     for (const auto& entry : fs::directory_iterator(folder(network.name) / "peers", none)) {
         try {
             auto statement = load_toml<VpnStatement>(entry.path());
-            if (statement.is_genuine()) {
+            const bool is_whole = entry.path().filename() == peer_file(statement.node.name);
+            const bool is_revoked =
+                std::ranges::find(book.revoked, statement.node.identity) != book.revoked.end();
+            if (is_whole && !is_revoked && statement.is_genuine()) {
                 book.peers.push_back(std::move(statement));
             }
         } catch (const Error&) {
-            // Cut short or edited: that host will tell again.
+            // Edited: that host will tell again.
         }
     }
     std::ranges::sort(book.peers, {}, [](const VpnStatement& peer) { return peer.node.name; });
@@ -144,9 +143,9 @@ void NetworkVpn::save_book(const NetworkRecord& network, const VpnBook& book) {
     make_folders(peers);
     std::set<std::string> wanted;
     for (const VpnStatement& peer : book.peers) {
-        const std::string file = peer.node.name.to_string() + ".toml";
+        const std::string file = peer_file(peer.node.name);
         wanted.insert(file);
-        replace_if_changed(peers / file, toml_of(peer));
+        update_file(peers / file, toml_of(peer));
     }
     if (remove_others(peers, wanted)) {
         sync_folder(peers);
@@ -157,7 +156,7 @@ VpnNode NetworkVpn::own_node(const NetworkRecord& network) const {
     const VpnRecord& vpn = *network.vpn;
     VpnNode node{vpn.node, vpn.id, 0, vpn.identity, vpn.key, vpn.addresses, vpn.slice, {}};
     for (const auto& [vm, nic] : plugged_nics(store_)) {
-        if (nic.network == network.name) {
+        if (nic.network == network.name && node.guests.size() < most_vpn_guests) {
             node.guests.push_back({vm, nic.ip, nic.ip6});
         }
     }
@@ -166,7 +165,7 @@ VpnNode NetworkVpn::own_node(const NetworkRecord& network) const {
 
 std::optional<VpnBundle> NetworkVpn::published(const NetworkRecord& network) const {
     try {
-        return VpnBundle::from_text(read_file(folder(network.name) / "peer/bundle.json"));
+        return VpnBundle::from_text(read_file(folder(network.name) / "peer/bundle.json", most_bundle_bytes));
     } catch (const Error&) {
         return std::nullopt; // not yet, or lost
     }
@@ -189,10 +188,10 @@ VpnBundle NetworkVpn::publish(const NetworkRecord& network) {
                      {}, {statement},  known.revoked};
     bundle.nodes.insert(bundle.nodes.end(), known.peers.begin(), known.peers.end());
     dhcp_.write_names(network.name, names_of(network, bundle));
-    const std::string text = dump_json(encode(bundle), 2) + "\n";
+    const std::string text = dump_json(encode(bundle)) + "\n";
     make_folders(inbox(network.name));
     inboxes_.add(inbox(network.name));
-    if (replace_if_changed(folder(network.name) / "peer/bundle.json", text)) {
+    if (update_file(folder(network.name) / "peer/bundle.json", text)) {
         const std::string unit = peer_unit_name(network.name);
         if (systemd_.status(unit).active_state == "active") {
             systemd_.reload_unit(unit, patience);
@@ -203,7 +202,23 @@ VpnBundle NetworkVpn::publish(const NetworkRecord& network) {
 
 VpnBundle NetworkVpn::bundle(const NetworkRecord& network) {
     const std::lock_guard lock(mutex_);
-    return publish(network);
+    return publish(latest(network));
+}
+
+/// Whoever has waited for the lock may have an old one. One that is being made has none on disk.
+NetworkRecord NetworkVpn::latest(const NetworkRecord& network) const {
+    const auto stored = store_.networks.find(network.name);
+    return stored && stored->record ? *stored->record : network;
+}
+
+/// Whether tincd has what its files say, or will when it starts.
+bool NetworkVpn::tell_tincd(const Name& network) {
+    const std::string unit = vpn_unit_name(network);
+    const std::string state = systemd_.status(unit).active_state;
+    if (state == "active" || state == "reloading") {
+        return systemd_.reload_unit(unit, patience) == JobResult::done;
+    }
+    return is_stopped(state);
 }
 
 /// Whether tincd has something to read again.
@@ -212,25 +227,31 @@ bool NetworkVpn::write_tinc(const NetworkRecord& network, const VpnBook& known) 
     make_folders(tinc / "hosts");
     std::vector<VpnNode> peers;
     std::set<std::string> wanted{network.vpn->node.to_string()};
-    bool changed =
-        replace_if_changed(tinc / "hosts" / network.vpn->node.to_string(), tinc_own_host(*network.vpn));
+    bool changed = update_file(tinc / "hosts" / network.vpn->node.to_string(), tinc_own_host(*network.vpn));
     for (const VpnStatement& peer : known.peers) {
         const std::string& name = peer.node.name.to_string();
         wanted.insert(name);
         peers.push_back(peer.node);
-        changed = replace_if_changed(tinc / "hosts" / name, tinc_host(peer.node)) || changed;
+        changed = update_file(tinc / "hosts" / name, tinc_host(peer.node)) || changed;
     }
     changed = remove_others(tinc / "hosts", wanted) || changed;
-    return replace_if_changed(tinc / "tinc.conf", tinc_config(network, peers)) || changed;
+    return update_file(tinc / "tinc.conf", tinc_config(network, peers)) || changed;
 }
 
-void NetworkVpn::write_files(const NetworkRecord& network) {
-    if (!network.vpn) {
+/// tincd is told before anything else can fail: whoever is revoked is cut off. When it was not, or may not
+/// have been, because of an error here or the end of capsuld, the next time makes up for it.
+void NetworkVpn::write_files(const NetworkRecord& as_known) {
+    if (!as_known.vpn) {
         return;
     }
     const std::lock_guard lock(mutex_);
+    const NetworkRecord network = latest(as_known);
     const std::string unit = vpn_unit_name(network.name);
+    const bool was_told = told_.erase(network.name) > 0;
     const bool changed = write_tinc(network, book(network));
+    if ((!changed && was_told) || tell_tincd(network.name)) {
+        told_.insert(network.name);
+    }
     const auto tincd = units_.write(unit, vpn_unit(network, folder(network.name), programs_));
     const auto peer = units_.write(peer_unit_name(network.name),
                                    peer_unit(network, folder(network.name), paths_.runtime, programs_));
@@ -240,17 +261,14 @@ void NetworkVpn::write_files(const NetworkRecord& network) {
     if (tincd == Written::changed || peer == Written::changed || check == Written::changed) {
         systemd_.reload();
     }
-    if (changed && systemd_.status(unit).active_state == "active") {
-        systemd_.reload_unit(unit, patience);
-    }
     publish(network);
 }
 
 void NetworkVpn::nics_changed(const std::vector<Name>& networks) {
+    const std::lock_guard lock(mutex_);
     for (const Name& name : networks) {
         const auto network = store_.networks.find(name);
         if (network && network->record && network->record->vpn) {
-            const std::lock_guard lock(mutex_);
             publish(*network->record);
         }
     }
@@ -281,6 +299,7 @@ void NetworkVpn::stop(const Name& network) {
     for (const std::string& unit : units_of(network)) {
         units_.take_down(systemd_, unit, patience);
     }
+    remove_whole(invitation_file(folder(network)));
 }
 
 void NetworkVpn::remove_units(const Name& network) {
@@ -338,7 +357,8 @@ std::vector<NetworkVpn::Heard> NetworkVpn::heard(const Name& network) const {
             continue; // being written, or left by a crash
         }
         try {
-            bundles.push_back({entry.path(), VpnBundle::from_text(read_file(entry.path()))});
+            bundles.push_back(
+                {entry.path(), VpnBundle::from_text(read_file(entry.path(), most_bundle_bytes))});
         } catch (const Error&) {
             remove_whole(entry.path()); // the rules are stricter than when it came; its sender tells again
         }
@@ -346,15 +366,24 @@ std::vector<NetworkVpn::Heard> NetworkVpn::heard(const Name& network) const {
     return bundles;
 }
 
+void NetworkVpn::open_inbox(const Name& network) {
+    try {
+        inboxes_.add(inbox(network));
+    } catch (const Error&) {
+        // Not there yet, or no more.
+    }
+}
+
 void NetworkVpn::end_invitation(const Name& network) const {
     units_.take_down(systemd_, invite_unit_name(network), patience);
     remove_whole(invitation_file(folder(network)));
 }
 
+/// Who has begun to join in time may finish.
 bool NetworkVpn::is_inviting(const Name& network) const {
     try {
         const auto open = parse<Invitation>(read_file(invitation_file(folder(network))));
-        return open.expires.value() > Timestamp::now().value();
+        return open.expires.value() + joining_time + taking_in_time > Timestamp::now().value();
     } catch (const Error&) {
         return false; // there is none
     }

@@ -19,6 +19,7 @@
 #include "lib/vpn_check.hpp"
 
 #include <mutex>
+#include <set>
 
 namespace capsul {
 
@@ -75,6 +76,8 @@ class NetworkVpn {
     void invite(const NetworkRecord& network, const Invitation& invitation);
     /// Tries how well every other host is reached, which takes a while.
     [[nodiscard]] std::vector<PeerFinding> check(const NetworkRecord& network);
+    /// Listens to the inbox, if it is there.
+    void open_inbox(const Name& network);
     /// The inboxes of all networks.
     [[nodiscard]] FolderWatch& inboxes() noexcept { return inboxes_; }
     [[nodiscard]] fs::path inbox(const Name& network) const { return folder(network) / "peer/inbox"; }
@@ -85,6 +88,8 @@ class NetworkVpn {
     [[nodiscard]] std::optional<VpnBundle> published(const NetworkRecord& network) const;
     VpnBundle publish(const NetworkRecord& network);
     [[nodiscard]] SyncStatus reached(const Name& network) const;
+    [[nodiscard]] NetworkRecord latest(const NetworkRecord& network) const;
+    [[nodiscard]] bool tell_tincd(const Name& network);
     bool write_tinc(const NetworkRecord& network, const VpnBook& book) const;
     void start_unit(const Name& network, const std::string& unit, const char* what,
                     std::chrono::milliseconds limit);
@@ -95,6 +100,8 @@ class NetworkVpn {
     SystemdClient& systemd_;
     NetworkDhcp& dhcp_;
     const UserUnits units_;
+    /// Those whose tincd has what the files say; not yet, after capsuld's start, whatever it had before.
+    std::set<Name> told_;
     /// Held from reading the records until the files say so: the last to change them is not undone.
     std::mutex mutex_;
     FolderWatch inboxes_;

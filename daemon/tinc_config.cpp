@@ -1,6 +1,8 @@
 #include "daemon/tinc_config.hpp"
 
+#include <charconv>
 #include <fmt/format.h>
+#include <system_error>
 
 namespace capsul {
 namespace {
@@ -44,6 +46,19 @@ std::string tinc_config(const NetworkRecord& network, const std::vector<VpnNode>
         }
     }
     return text;
+}
+
+std::optional<std::uint16_t> tinc_port(std::string_view config) {
+    constexpr std::string_view key = "\nPort = ";
+    const auto at = config.find(key);
+    std::uint16_t port = 0;
+    if (at == std::string_view::npos) {
+        return std::nullopt;
+    }
+    const std::string_view rest = config.substr(at + key.size());
+    return std::from_chars(rest.data(), rest.data() + rest.size(), port).ec == std::errc()
+               ? std::optional(port)
+               : std::nullopt;
 }
 
 std::string tinc_host(const VpnNode& peer) {

@@ -6,13 +6,19 @@
 
 #include "lib/network.hpp"
 
+#include <cstdint>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace capsul {
 
 /// tinc/tinc.conf. `peers` are called, as far as they say where.
 [[nodiscard]] std::string tinc_config(const NetworkRecord& network, const std::vector<VpnNode>& peers);
+
+/// The port in such a file; nothing when there is none in it.
+[[nodiscard]] std::optional<std::uint16_t> tinc_port(std::string_view config);
 
 /// tinc/hosts/NODE of another host.
 [[nodiscard]] std::string tinc_host(const VpnNode& peer);

@@ -23,9 +23,12 @@ void drop_revoked(VpnBook& book) {
     std::erase_if(book.peers, [&](const auto& peer) { return is_revoked(book, peer.node.identity); });
 }
 
+/// Of hosts that nobody has heard of there is room for so many; one that is known can always be revoked.
 void add_revoked(VpnBook& book, const std::vector<Identity>& revoked) {
     for (const Identity& identity : revoked) {
-        if (!is_revoked(book, identity) && book.revoked.size() < most_revoked) {
+        const bool has_room =
+            book.revoked.size() < most_revoked || find_identity(book, identity) != book.peers.end();
+        if (has_room && !is_revoked(book, identity)) {
             book.revoked.push_back(identity);
         }
     }
@@ -82,6 +85,20 @@ bool take_in(const NetworkRecord& network, VpnBook& book, const VpnStatement& st
     return true;
 }
 
+/// Whoever introduces a host is told when that has come to nothing.
+void require_taken_in(const NetworkRecord& network, VpnBook& book, const VpnNode& node) {
+    const auto known = find_identity(book, node.identity);
+    if (known == book.peers.end()) {
+        throw about_node(network, node, ErrorCode::in_use,
+                         fmt::format("the VPN has {} hosts, and no room for more", most_vpn_nodes),
+                         "revoke hosts that are gone with `capsulctl network peer rm`");
+    }
+    if (known->node.name != node.name) {
+        throw about_node(network, node, ErrorCode::in_use, "it is known as " + known->node.name.to_string(),
+                         "a host that is to have another name joins anew");
+    }
+}
+
 void require_same_vpn(const NetworkRecord& network, const VpnBundle& bundle) {
     if (bundle.id != network.vpn->id || bundle.subnet != network.subnet ||
         bundle.subnet6 != network.subnet6) {
@@ -111,6 +128,9 @@ VpnBook merged(const NetworkRecord& network, const VpnBook& book, const VpnBundl
         if (statement.node.identity != network.vpn->identity) {
             take_in(network, result, statement);
         }
+    }
+    if (speaker == Speaker::introduced && first.identity != network.vpn->identity) {
+        require_taken_in(network, result, first);
     }
     std::ranges::sort(result.peers, {}, [](const VpnStatement& peer) { return peer.node.name; });
     return result;

@@ -46,18 +46,27 @@ void name_interfaces(NetworkRecord& network, const NetGrants& grants, const Occu
     network.dhcp_tap = interface_name(grants.prefix, name + "-dns", taken);
 }
 
-void set_host(VpnRecord& vpn, const VpnWishes& wishes, const VpnHost& host) {
-    vpn.node = wishes.node.value_or(host.node);
-    vpn.port = host.port;
-    vpn.addresses = addresses_of(wishes.addresses, host.port);
+/// Of a network that has its subnets.
+void set_host(NetworkRecord& network, const VpnWishes& wishes, const VpnHost& host) {
+    network.vpn->node = wishes.node.value_or(host.node);
+    network.vpn->port = host.port;
+    network.vpn->addresses = addresses_of(network, wishes.addresses);
 }
 
 } // namespace
 
-std::vector<VpnAddress> addresses_of(const std::vector<VpnAddressWish>& wishes, std::uint16_t port) {
+std::vector<VpnAddress> addresses_of(const NetworkRecord& network,
+                                     const std::vector<VpnAddressWish>& wishes) {
+    if (wishes.size() > most_vpn_addresses) {
+        throw Error(ErrorCode::invalid, fmt::format("address: at most {} of one host", most_vpn_addresses));
+    }
     std::vector<VpnAddress> addresses;
     for (const VpnAddressWish& wish : wishes) {
-        addresses.push_back(wish.with_default(port));
+        addresses.push_back(wish.with_default(network.vpn->port));
+        if (const auto problem = address_problem(addresses.back(), *network.subnet, network.subnet6)) {
+            throw Error(ErrorCode::invalid, "address: " + *problem,
+                        "give the one at which the other hosts reach this host");
+        }
     }
     return addresses;
 }
@@ -74,11 +83,11 @@ void plan_vpn(NetworkRecord& network, const VpnWishes& wishes, const VpnHost& ho
     network.vpn = VpnRecord();
     network.vpn->id = Uuid::make();
     network.vpn->mtu = wishes.mtu.value_or(usual_mtu);
-    set_host(*network.vpn, wishes, host);
     if (!network.subnet) {
         network.subnet = free_subnet(network, vpn_length, grants, occupied);
     }
     check_subnets(network);
+    set_host(network, wishes, host);
     check_mtu(network);
     check_subnet(network, *network.subnet, grants, occupied);
     if (network.subnet6) {
@@ -106,12 +115,17 @@ NetworkRecord joined_vpn(const NetworkJoin& call, const VpnHost& host, const Net
     network.vpn->id = bundle.id;
     network.vpn->mtu = bundle.mtu;
     network.vpn->revoked = bundle.revoked;
-    set_host(*network.vpn, call.vpn, host);
+    set_host(network, call.vpn, host);
     check_subnets(network);
     check_mtu(network);
     check_subnet(network, *network.subnet, grants, occupied);
     if (network.subnet6) {
         check_subnet(network, *network.subnet6, grants, occupied);
+    }
+    if (bundle.nodes.size() >= most_vpn_nodes) {
+        throw Error(
+            ErrorCode::in_use,
+            about_network(network.name, fmt::format("has {} hosts, and no room for more", most_vpn_nodes)));
     }
     const VpnBook book{bundle.nodes, bundle.revoked};
     for (const VpnStatement& peer : bundle.nodes) {

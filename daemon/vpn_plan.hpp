@@ -24,9 +24,9 @@ void plan_vpn(NetworkRecord& network, const VpnWishes& wishes, const VpnHost& ho
 [[nodiscard]] NetworkRecord joined_vpn(const NetworkJoin& call, const VpnHost& host, const NetGrants& grants,
                                        const OccupiedNetwork& occupied);
 
-/// The addresses asked for; where no port is given it is `port`.
-[[nodiscard]] std::vector<VpnAddress> addresses_of(const std::vector<VpnAddressWish>& wishes,
-                                                   std::uint16_t port);
+/// The addresses asked for; where no port is given it is the network's. Throws Error (invalid).
+[[nodiscard]] std::vector<VpnAddress> addresses_of(const NetworkRecord& network,
+                                                   const std::vector<VpnAddressWish>& wishes);
 
 /// Gives the network that slice, and its VMs the rest of it.
 void set_slice(NetworkRecord& network, const Cidr& slice);

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <charconv>
 #include <fmt/format.h>
+#include <limits>
 #include <set>
 
 namespace capsul {
@@ -82,10 +83,13 @@ std::string bracketed(const std::string& host) {
     return host.find(':') == std::string::npos ? host : "[" + host + "]";
 }
 
+bool is_ip_address(std::string_view host) {
+    return host.find(':') != std::string_view::npos ||
+           std::ranges::all_of(host, [](char c) { return is_digit(c) || c == '.'; });
+}
+
 std::string checked_host(std::string_view host, std::string_view whole) {
-    const bool numeric = host.find(':') != std::string_view::npos ||
-                         std::ranges::all_of(host, [](char c) { return is_digit(c) || c == '.'; });
-    if (numeric) {
+    if (is_ip_address(host)) {
         return IpAddress::parse(host).to_string();
     }
     std::string name(host);
@@ -96,6 +100,26 @@ std::string checked_host(std::string_view host, std::string_view whole) {
         refuse_address(whole);
     }
     return name;
+}
+
+/// Of this host itself, of one link only, or of nobody.
+bool is_of_no_other_host(const IpAddress& ip) {
+    static const auto places = [] {
+        std::vector<Cidr> made;
+        for (const char* place : {"0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3", "::/127",
+                                  "fe80::/10", "ff00::/8"}) {
+            made.push_back(Cidr::parse(place));
+        }
+        return made;
+    }();
+    return std::ranges::any_of(places, [&](const Cidr& place) { return place.contains(ip); });
+}
+
+/// getaddrinfo(3) takes "0x7f.1" for an address; a name of DNS has no label at its end that begins with a
+/// digit.
+bool is_local_name(std::string_view name) {
+    const std::string_view last = name.substr(name.rfind('.') + 1);
+    return is_digit(last.front()) || last == "localhost";
 }
 
 /// The bytes of an IPv4 address as a number.
@@ -120,11 +144,34 @@ std::string signed_text(const VpnNode& node) {
     throw Error(code, fmt::format("host {}: {}", node.name.to_string(), why));
 }
 
+/// So that what all hosts of a VPN say fits into one bundle.
+void check_amount(const VpnNode& node) {
+    if (node.addresses.size() > most_vpn_addresses) {
+        refuse_node(node, fmt::format("has more than {} addresses", most_vpn_addresses));
+    }
+    if (node.guests.size() > most_vpn_guests) {
+        refuse_node(node, fmt::format("tells of more than {} VMs", most_vpn_guests));
+    }
+    if (node.version > std::uint64_t{std::numeric_limits<std::int64_t>::max()}) {
+        refuse_node(node, "its version is not one that can be kept");
+    }
+}
+
+void check_addresses(const VpnNode& node, const VpnBundle& bundle) {
+    for (const VpnAddress& address : node.addresses) {
+        if (const auto problem = address_problem(address, bundle.subnet, bundle.subnet6)) {
+            refuse_node(node, *problem);
+        }
+    }
+}
+
 void check_node(const VpnStatement& statement, const VpnBundle& bundle) {
     const VpnNode& node = statement.node;
     if (node.network != bundle.id) {
         refuse_node(node, "is of another VPN");
     }
+    check_amount(node);
+    check_addresses(node, bundle);
     if (!bundle.subnet.contains(node.slice) || node.slice.length() == bundle.subnet.length()) {
         refuse_node(node, fmt::format("its slice {} is not a part of {}", node.slice.to_string(),
                                       bundle.subnet.to_string()));
@@ -143,6 +190,22 @@ void check_node(const VpnStatement& statement, const VpnBundle& bundle) {
 }
 
 } // namespace
+
+std::optional<std::string> address_problem(const VpnAddress& address, const Cidr& subnet,
+                                           const std::optional<Cidr>& subnet6) {
+    if (!is_ip_address(address.host())) {
+        return is_local_name(address.host())
+                   ? std::optional(fmt::format("{} is no name of another host", address.to_string()))
+                   : std::nullopt;
+    }
+    const IpAddress ip = IpAddress::parse(address.host());
+    if (is_of_no_other_host(ip)) {
+        return fmt::format("{} is no address at which others reach a host", address.to_string());
+    }
+    return subnet.contains(ip) || (subnet6 && subnet6->contains(ip))
+               ? std::optional(fmt::format("{} is inside the VPN", address.to_string()))
+               : std::nullopt;
+}
 
 NodeName NodeName::parse(std::string_view text) {
     const bool ok = !text.empty() && text.size() <= longest_node_name && is_letter(text.front()) &&
@@ -232,6 +295,9 @@ void VpnBundle::check() const {
     }
     if (nodes.empty() || nodes.size() > most_vpn_nodes) {
         throw Error(ErrorCode::invalid, fmt::format("nodes: 1 to {} hosts", most_vpn_nodes));
+    }
+    if (revoked.size() > most_revoked_identities) {
+        throw Error(ErrorCode::invalid, fmt::format("revoked: more than {} hosts", most_revoked_identities));
     }
     std::set<NodeName> names;
     std::set<Identity> identities;

@@ -153,9 +153,18 @@ struct VpnBundle {
     void check() const;
 };
 
-/// Longer ones are refused.
-inline constexpr std::size_t most_bundle_bytes = std::size_t{1} << 19U;
 inline constexpr std::size_t most_vpn_nodes = 64;
+/// Of one host.
+inline constexpr std::size_t most_vpn_guests = 256;
+inline constexpr std::size_t most_vpn_addresses = 16;
+inline constexpr std::size_t most_revoked_identities = 4096;
+/// Longer ones are refused; what all hosts of the largest VPN say is shorter.
+inline constexpr std::size_t most_bundle_bytes = std::size_t{1} << 22U;
+
+/// Why other hosts must not be told to call a host there; nothing if they may. An address of the VPN itself
+/// would lead the tunnel through the tunnel, and one such as 127.0.0.1 to services of their own.
+[[nodiscard]] std::optional<std::string> address_problem(const VpnAddress& address, const Cidr& subnet,
+                                                         const std::optional<Cidr>& subnet6);
 
 /// A slice that is promised to a host which has not joined yet.
 struct KeptSlice {

@@ -35,12 +35,12 @@ struct Self {
 };
 
 /// Where tincd of the other host should answer, and whether anything does.
-std::string knock(const VpnAddress& at) {
+std::string knock(const VpnAddress& at, Deadline deadline) {
     try {
         std::optional<Error> last;
         for (const SocketAddress& one : look_up(at.host(), at.port())) {
             try {
-                (void)connect_tcp(one, std::nullopt, within(handshake_limit));
+                (void)connect_tcp(one, std::nullopt, deadline);
                 return {};
             } catch (const Error& error) {
                 last = error;
@@ -65,8 +65,12 @@ class Trial {
         if (self_.bundle.subnet6) {
             try_ping("ping6", vpn_ip6(*self_.bundle.subnet6, member_.address));
         }
-        if (answers) {
-            try_mtu();
+        try {
+            if (answers) {
+                try_mtu();
+            }
+        } catch (const Error& error) {
+            add("mtu", Severity::warning, fmt::format("not tried: {}", error.what()), {});
         }
     }
     void try_throughput() {
@@ -113,8 +117,9 @@ class Trial {
     void explain(const Error& error) {
         std::vector<std::string> silent;
         std::string answering;
+        const Deadline deadline = within(handshake_limit);
         for (const VpnAddress& at : node_.addresses) {
-            const std::string problem = knock(at);
+            const std::string problem = knock(at, deadline);
             if (problem.empty()) {
                 answering = at.to_string();
             } else {

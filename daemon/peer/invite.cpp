@@ -181,12 +181,15 @@ void Invite::check_joining(const VpnBundle& theirs, const NodeName& node) const 
     check_free(own, joining);
 }
 
-/// It takes what it has taken in from the inbox last.
+/// It takes what it has taken in from the inbox last. What it has not, it must not take in later: the host
+/// has been told that it is not in.
 void Invite::wait_for_capsuld(const NodeName& node) const {
+    const fs::path file = folder_.inbox_file(inbox_name(node));
+    const fs::path taken_in = hosts_ / node.to_string();
     const Deadline deadline = within(taking_in_time);
     while (within(0s) < deadline) {
-        const bool is_done = !fs::exists(folder_.inbox_file(inbox_name(node)));
-        if (fs::exists(hosts_ / node.to_string())) {
+        const bool is_done = !fs::exists(file);
+        if (fs::exists(taken_in)) {
             return;
         }
         if (is_done) {
@@ -194,6 +197,10 @@ void Invite::wait_for_capsuld(const NodeName& node) const {
                         "its journal there says why: journalctl --user -u capsuld");
         }
         std::this_thread::sleep_for(50ms);
+    }
+    fs::remove(file);
+    if (fs::exists(taken_in)) {
+        return;
     }
     throw Error(ErrorCode::timeout, "capsuld on the inviting host is not taking this host in",
                 "see there whether it runs: systemctl --user status capsuld");

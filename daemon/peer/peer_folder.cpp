@@ -40,10 +40,7 @@ void PeerFolder::sweep() const {
 
 void PeerFolder::keep(const std::string& name, std::string_view text) {
     const std::lock_guard lock(mutex_);
-    const fs::path file = inbox_file(name);
-    if (!fs::exists(file) || read_file(file, most_bundle_bytes) != text) {
-        replace_file(file, text);
-    }
+    replace_file(inbox_file(name), text);
 }
 
 } // namespace capsul::peer

@@ -20,7 +20,8 @@ class PeerFolder {
     /// What this host tells others, as it is now. Throws Error.
     [[nodiscard]] std::string own_text() const;
     [[nodiscard]] VpnBundle own() const;
-    /// Puts `text` into the inbox, under `name`, unless it lies there already. Throws Error.
+    /// Puts `text` into the inbox, under `name`; also when it lies there already, so that capsuld looks at it
+    /// again. Throws Error.
     void keep(const std::string& name, std::string_view text);
     [[nodiscard]] std::filesystem::path inbox_file(const std::string& name) const;
 

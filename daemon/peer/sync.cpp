@@ -69,12 +69,37 @@ bool Sync::serve(const Visitors::Visitor& visitor, Visitors& visitors) {
     }
 }
 
+/// A host that can send in the name of other addresses still has only this many turns at once.
+class Sync::Turn {
+  public:
+    Turn(Sync& sync, const NodeName& node) : sync_(sync), node_(node) {
+        const std::lock_guard lock(sync_.mutex_);
+        if (sync_.speaking_[node_] >= static_cast<int>(most_of_a_host)) {
+            throw Error(ErrorCode::busy, "speaks to this host already");
+        }
+        ++sync_.speaking_[node_];
+    }
+    Turn(const Turn&) = delete;
+    Turn& operator=(const Turn&) = delete;
+    ~Turn() {
+        const std::lock_guard lock(sync_.mutex_);
+        if (--sync_.speaking_[node_] == 0) {
+            sync_.speaking_.erase(node_);
+        }
+    }
+
+  private:
+    Sync& sync_;
+    const NodeName node_;
+};
+
 /// The answering side's part. It speaks first, so that who asks hears at once when it is not welcome.
 void Sync::exchange(TlsChannel& channel, Deadline deadline) {
     const auto node = member_of(folder_.own(), channel.peer());
     if (!node) {
         throw Error(ErrorCode::verification, "was revoked a moment ago");
     }
+    const Turn turn(*this, *node);
     channel.send(folder_.own_text(), deadline);
     const std::string said = channel.receive(most_bundle_bytes, deadline);
     if (said == measure_request) {

@@ -10,6 +10,7 @@
 #include "daemon/peer/visitors.hpp"
 #include "lib/tls.hpp"
 
+#include <map>
 #include <set>
 
 namespace capsul::peer {
@@ -32,6 +33,7 @@ class Sync {
     double ask_in_time(const Member& member);
     void take(const NodeName& from, const std::string& text);
     void note_answer(const NodeName& node);
+    class Turn;
 
     const IpAddress own_address_;
     const std::uint16_t port_; ///< of all hosts
@@ -43,6 +45,7 @@ class Sync {
     const UniqueFd listener_;
     std::mutex mutex_;
     std::set<IpAddress> host_addresses_;
+    std::map<NodeName, int> speaking_;
     Visitors known_;     ///< who have the address of a host
     Visitors strangers_; ///< or any other: a host whose slice was changed, or some guest
 };

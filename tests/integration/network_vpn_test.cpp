@@ -124,6 +124,69 @@ TEST_F(NetworkVpnTest, CutsOffAHostForGood) {
               ErrorCode::not_found);
 }
 
+// A crash between the two: the record says revoked, the file of the host is still there.
+TEST_F(NetworkVpnTest, FinishesARevocation) {
+    run(wanted_vpn());
+    run(NetworkPeerAdd{lab_, bundle_of(b_, "b", "10.90.0.64/26")});
+    const std::string file = read_file(folder("peers/b.toml"));
+    const std::string host = read_file(folder("tinc/hosts/b"));
+    run(NetworkPeerRemove{lab_, NodeName::parse("b")});
+    replace_file(folder("peers/b.toml"), file);
+    replace_file(folder("tinc/hosts/b"), host);
+    daemon_->networks.prepare(lab_);
+    EXPECT_FALSE(fs::exists(folder("tinc/hosts/b")));
+    EXPECT_EQ(exported().nodes.size(), 1U);
+    EXPECT_TRUE(shown().vpn->peers.empty());
+}
+
+TEST_F(NetworkVpnTest, TakesNoHalfWrittenFileForAHost) {
+    run(wanted_vpn());
+    run(NetworkPeerAdd{lab_, bundle_of(b_, "b", "10.90.0.64/26")});
+    fs::copy_file(folder("peers/b.toml"), folder("peers/.b.toml.abcdef"));
+    EXPECT_EQ(exported().nodes.size(), 2U);
+    EXPECT_NO_THROW(exported().check());
+}
+
+TEST_F(NetworkVpnTest, HearsWhatCameBeforeItListened) {
+    run(wanted_vpn());
+    replace_file(folder("peer/inbox/b.json"), dump_json(encode(bundle_of(b_, "b", "10.90.0.64/26"))));
+    std::thread hearing([&] { daemon_->networks.hear(); });
+    for (int i = 0; i < 300 && !fs::exists(folder("tinc/hosts/b")); ++i) {
+        std::this_thread::sleep_for(100ms);
+    }
+    EXPECT_TRUE(fs::exists(folder("tinc/hosts/b")));
+    daemon_->networks.stop_hearing();
+    hearing.join();
+}
+
+TEST_F(NetworkVpnTest, KeepsAPortOfANetworkWhoseRecordIsBroken) {
+    run(wanted_vpn());
+    const auto port = daemon_->store.networks.load(lab_).vpn->port;
+    replace_file(folder("network.toml"), "broken");
+    NetworkCreate other = wanted_vpn();
+    other.name = Name::parse("other");
+    other.subnet = Cidr::parse("10.90.16.0/20");
+    other.subnet6.reset();
+    other.vpn->port = port;
+    EXPECT_EQ(refusal([&] { run(other); }).code(), ErrorCode::in_use);
+}
+
+TEST_F(NetworkVpnTest, HasNoAddressThatLeadsNowhere) {
+    NetworkCreate call = wanted_vpn();
+    for (const char* address : {"127.0.0.1", "10.90.0.9", "localhost", "fe80::1"}) {
+        call.vpn->addresses = {VpnAddressWish::parse(address)};
+        EXPECT_EQ(refusal([&] { run(call); }).code(), ErrorCode::invalid) << address;
+    }
+}
+
+TEST_F(NetworkVpnTest, GivesUpTheSliceThatWasKeptUnderAnotherName) {
+    run(wanted_vpn());
+    const auto slice = exported(NodeName::parse("d")).slice;
+    run(NetworkPeerAdd{lab_, bundle_of(b_, "b", slice->to_string())});
+    EXPECT_TRUE(shown().spec->vpn->kept.empty());
+    EXPECT_NE(exported(NodeName::parse("d")).slice, slice);
+}
+
 TEST_F(NetworkVpnTest, HearsWhatOthersTell) {
     run(wanted_vpn());
     const VpnBundle theirs = bundle_of(b_, "b", "10.90.0.64/26");

@@ -119,6 +119,34 @@ TEST_F(VpnBookTest, LearnsWhoIsRevoked) {
     EXPECT_EQ(later.revoked, std::vector{b_.identity()});
 }
 
+// Or a member could see to it that nobody is ever revoked again.
+TEST_F(VpnBookTest, RevokesAHostHoweverManyAreRevoked) {
+    VpnBook book = after(empty_, test::lab::vpn_bundle({b(), c()}));
+    VpnBundle flood = test::lab::vpn_bundle({c()});
+    for (int i = 0; i < 1100; ++i) {
+        flood.revoked.push_back(PrivateIdentity::generate().identity());
+    }
+    book = after(book, flood);
+    EXPECT_EQ(book.revoked.size(), 1024U);
+    const VpnBook without = without_peer(network_, book, NodeName::parse("b"));
+    EXPECT_EQ(without.peers.size(), 1U);
+    VpnBundle told = test::lab::vpn_bundle({c()});
+    told.revoked = {b_.identity()};
+    EXPECT_EQ(after(book, told).peers.size(), 1U);
+}
+
+TEST_F(VpnBookTest, SaysThatAHostThatIsIntroducedWasNotTakenIn) {
+    const VpnBook book = after(empty_, test::lab::vpn_bundle({b()}));
+    const VpnBundle renamed = test::lab::vpn_bundle({says(b_, "d", "10.90.0.64/26", 2)});
+    EXPECT_THROW(static_cast<void>(after(book, renamed, Speaker::introduced)), Error);
+    std::vector<VpnStatement> all;
+    for (int i = 1; i < 64; ++i) {
+        all.push_back(says(PrivateIdentity::generate(), "n" + std::to_string(i), "10.90.1.0/26"));
+    }
+    const VpnBook full = after(empty_, test::lab::vpn_bundle(all));
+    EXPECT_THROW(static_cast<void>(after(full, test::lab::vpn_bundle({b()}), Speaker::introduced)), Error);
+}
+
 TEST_F(VpnBookTest, HasRoomForSixtyFourHosts) {
     std::vector<VpnStatement> all{b()};
     for (int i = 1; i < 64; ++i) {

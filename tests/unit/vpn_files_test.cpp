@@ -35,6 +35,13 @@ TEST(VpnFiles, AreAsGolden) {
     expect_golden("capsul-vpn-lab.service", vpn_unit(lab(), folder, "/usr/libexec/capsul"));
 }
 
+TEST(VpnFiles, TellThePort) {
+    EXPECT_EQ(tinc_port(tinc_config(lab(), {})), 11655);
+    for (const char* none : {"", "Name = a\n", "\nPort = x\n", "\nPort = 65536\n", "\nPort = "}) {
+        EXPECT_EQ(tinc_port(none), std::nullopt) << none;
+    }
+}
+
 TEST(VpnFiles, CallNobodyWhoDoesNotSayWhere) {
     VpnNode silent = host_b();
     silent.addresses.clear();

@@ -223,8 +223,47 @@ TEST_F(VpnBundleTest, RefusesTricksInEveryField) {
 }
 
 TEST_F(VpnBundleTest, RefusesWhatIsTooLong) {
-    EXPECT_EQ(code_of([] { static_cast<void>(VpnBundle::from_text(std::string(1'000'000, ' '))); }),
-              ErrorCode::too_large);
+    EXPECT_EQ(
+        code_of([] { static_cast<void>(VpnBundle::from_text(std::string(most_bundle_bytes + 1, ' '))); }),
+        ErrorCode::too_large);
+}
+
+TEST_F(VpnBundleTest, RefusesAHostThatTellsTooMuch) {
+    expect_refused(with([](VpnNode& node) { node.version = std::uint64_t{1} << 63U; }));
+    expect_refused(with([](VpnNode& node) {
+        node.guests.resize(most_vpn_guests + 1, {Name::parse("web"), {}, {}});
+    }));
+    expect_refused(with([](VpnNode& node) {
+        node.addresses.resize(most_vpn_addresses + 1, VpnAddress::parse("192.0.2.7:1"));
+    }));
+    VpnBundle bundle = good();
+    bundle.revoked.resize(most_revoked_identities + 1, bundle.nodes[0].node.identity);
+    expect_refused(bundle);
+}
+
+// Other hosts call them.
+TEST_F(VpnBundleTest, RefusesAddressesThatAreTheReadersOwn) {
+    for (const char* address :
+         {"127.0.0.1:22", "0.0.0.0:1", "169.254.169.254:80", "224.0.0.1:1", "255.255.255.255:1", "[::1]:22",
+          "[::]:1", "[fe80::1]:1", "[ff02::1]:1", "10.90.0.1:1", "[fd90::1]:1", "localhost:22",
+          "a.localhost:22", "0x7f.1:22"}) {
+        expect_refused(with([&](VpnNode& node) { node.addresses = {VpnAddress::parse(address)}; }));
+    }
+}
+
+TEST_F(VpnBundleTest, HasRoomForTheLargestVpn) {
+    const Name longest = Name::parse("n" + std::string(62, 'm'));
+    VpnBundle bundle = good();
+    bundle.nodes.clear();
+    for (std::size_t i = 0; i < most_vpn_nodes; ++i) {
+        const PrivateIdentity who = PrivateIdentity::generate();
+        VpnNode node = test::lab::vpn_node("n" + std::to_string(i), "10.90.0.128/25", who.identity());
+        node.guests.resize(most_vpn_guests, {longest, IpAddress::parse("10.90.0.200"),
+                                             IpAddress::parse("fd90::1234:5678:9abc:def0")});
+        node.addresses.resize(most_vpn_addresses, VpnAddress::parse(std::string(250, 'a') + ".b:65535"));
+        bundle.nodes.push_back(VpnStatement::make(node, who));
+    }
+    EXPECT_LT(dump_json(encode(bundle)).size(), most_bundle_bytes);
 }
 
 } // namespace capsul

@@ -49,8 +49,8 @@ void check_subnet(const NetworkRecord& network, const Cidr& subnet, const NetGra
     }
 }
 
-/// From the bottom of a grant; for a VPN from its top, since its other hosts must not have it either, and
-/// what nat networks have there nobody here knows.
+/// From the bottom of a grant. For a VPN from its top: its subnet has to be free on its other hosts too,
+/// whose nat networks have theirs from the bottom.
 Cidr free_subnet(const NetworkRecord& network, int wanted_length, const NetGrants& grants,
                  const OccupiedNetwork& occupied) {
     constexpr std::uint64_t all_addresses = std::uint64_t{1} << 32U;

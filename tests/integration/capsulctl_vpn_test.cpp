@@ -194,6 +194,30 @@ TEST(NetworkJoin, UndoesItWhenInterruptedWhileTheOtherHostIsTold) {
     EXPECT_THAT(outcome.err, HasSubstr("interrupted; what was made here is deleted again\nhint: where "));
 }
 
+/// OpenSSH catches what Ctrl-C sends, and ends with 255 or 0.
+TEST(NetworkJoin, TellsCtrlCFromAFailureOfSsh) {
+    for (const std::string status : {"255", "0"}) {
+        JoiningHost host;
+        host.serve();
+        const std::string waits = "trap 'exit " + status + "' INT; echo ssh waits >&2; sleep 20";
+        host.ssh("case \"$command\" in *export*) cat \"$HOME/offer\" ;; *) " + waits + " ;; esac");
+        Capsulctl telling(host, join_by_ssh, Capsulctl::On::terminal);
+        ASSERT_TRUE(telling.shows("ssh waits")) << telling.out;
+        telling.type("\x03");
+        EXPECT_EQ(telling.wait(), 125);
+        EXPECT_EQ(host.asked.names(), "join export delete");
+        EXPECT_THAT(telling.out, HasSubstr("interrupted; what was made here is deleted again"));
+
+        host.ssh(waits);
+        Capsulctl asking(host, join_by_ssh, Capsulctl::On::terminal);
+        ASSERT_TRUE(asking.shows("ssh waits")) << asking.out;
+        asking.type("\x03");
+        EXPECT_EQ(asking.wait(), 125);
+        EXPECT_THAT(asking.out, HasSubstr("ssh://alice@host-a:2222: interrupted"));
+        EXPECT_EQ(host.asked.names(), "join export delete"); // nothing more
+    }
+}
+
 TEST(NetworkJoin, MakesNothingWhenTheOtherHostRefuses) {
     JoiningHost host;
     host.serve();

@@ -8,7 +8,6 @@
 #include <charconv>
 #include <csignal>
 #include <fmt/format.h>
-#include <unistd.h>
 
 namespace capsul::cli {
 namespace {
@@ -158,7 +157,7 @@ std::string run_capsulctl_at(const SshUrl& url, const std::vector<std::string>& 
                              std::size_t limit) {
     std::vector<std::string> command{"capsulctl"};
     command.insert(command.end(), words.begin(), words.end());
-    const bool asks = is_terminal(STDIN_FILENO) && is_terminal(STDERR_FILENO);
+    const bool asks = can_ask();
     try {
         CommandResult result = run_command(ssh_words(url, command, asks), input, limit);
         if (was_interrupted(result)) {

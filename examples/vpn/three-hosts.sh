@@ -75,7 +75,7 @@ join_by_ssh() {
 	on "$b" capsulctl network join "$network" --from "$a" --address "${addresses[1]}"
 }
 
-# A person would type it: capsulctl network join CODE.
+# A person would be asked for it: capsulctl network join -.
 join_by_code() {
 	say "the third joins by a code, which any host of the network gives"
 	on "$b" capsulctl network invite "$network" --expires 10m |

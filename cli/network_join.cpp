@@ -4,6 +4,7 @@
 #include "cli/input_file.hpp"
 #include "cli/network_view.hpp"
 #include "cli/remote_host.hpp"
+#include "cli/terminal.hpp"
 #include "cli/vpn_options.hpp"
 #include "lib/join_client.hpp"
 #include "lib/vpn_calls.hpp"

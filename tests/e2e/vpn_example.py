@@ -18,6 +18,7 @@ exec ssh "$@"
 
 def run_example(lab):
     """Makes its network by codes and by files, and removes it again, the second time in two steps; nothing of it is left."""
+    assert NAME not in [name for one in lab.capsuls for name in _networks(one)]  # and each capsuld has its folders by now
     before = _traces(lab)
     _script(lab)
     _script(lab, "--undo")

@@ -1,5 +1,7 @@
 #include "cli/findings_view.hpp"
 
+#include "cli/terminal.hpp"
+
 #include <algorithm>
 #include <fmt/format.h>
 

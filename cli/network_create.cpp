@@ -106,19 +106,22 @@ void add_options(CLI::App& command, CreateFlags& flags) {
     text("-b,--bridge", flags.bridge, "BRIDGE", "The bridge of this host that VMs are plugged into");
     text("--subnet", flags.subnet, "SUBNET", "IPv4 subnet (default for nat and vpn: one that is free)");
     text("--subnet6", flags.subnet6, "SUBNET", "IPv6 subnet");
-    text("--gateway", flags.gateway, "ADDRESS", "The guests' IPv4 router (nat: the bridge itself)");
-    text("--gateway6", flags.gateway6, "ADDRESS", "The guests' IPv6 router (nat: the bridge itself)");
+    text("--gateway", flags.gateway, "ADDRESS",
+         "The guests' IPv4 router, not for vpn (nat: the bridge itself)");
+    text("--gateway6", flags.gateway6, "ADDRESS",
+         "The guests' IPv6 router, not for vpn (nat: the bridge itself)");
     text("--range", flags.range, "FIRST-LAST",
-         "What VMs get addresses from (nat: all of the subnet if not given)");
-    text("--range6", flags.range6, "FIRST-LAST", "The same of the IPv6 subnet");
+         "What VMs get addresses from, not for vpn (nat: all of the subnet if not given)");
+    text("--range6", flags.range6, "FIRST-LAST", "The same of the IPv6 subnet, not for vpn");
     add_texts(command, "--dns", flags.dns, "ADDRESS",
-              "DNS server of the guests (default: those of this host)");
-    command.add_flag("--isolate", flags.isolate, "Its VMs do not reach each other");
+              "DNS server of the guests, not for vpn (default: those of this host)");
+    command.add_flag("--isolate", flags.isolate, "Its VMs do not reach each other, not for vpn");
     text("--egress", flags.egress, egress_type, "What VMs may reach outside, nat only (default: full)");
     command.add_flag("--dhcp", flags.dhcp,
                      "Tell addresses by DHCP too, for guests without cloud-init; nat and vpn");
     add_vpn_options(command, flags.vpn);
-    text("--mtu", flags.vpn.mtu, "N", "Of the VMs' NICs, vpn only (default: fits links of 1500)");
+    text("--mtu", flags.vpn.mtu, "N",
+         "Of the VMs' NICs, vpn only: 576 to 1500, from 1280 with --subnet6 (default: fits links of 1500)");
     command.add_flag("--no-start", flags.no_start, "Make it, but do not start it");
     command.add_flag("--no-autostart", flags.no_autostart, "Do not start it when the host boots");
     command.add_flag("--if-not-exists", flags.if_not_exists, "Success, and no change, when it exists");

@@ -66,8 +66,8 @@ void invite(Session& session, const InviteFlags& flags) {
         }
         session.out().write(for_output(invitation.code, session.output_options()) + '\n');
         session.note(
-            fmt::format("{}: until {}, one host joins with `capsulctl network join CODE`; the code is "
-                        "a secret",
+            fmt::format("{}: until {}, one host joins with `capsulctl network join -`, which asks for the "
+                        "code; it is a secret",
                         subject, invitation.expires.to_string()));
     });
 }
@@ -88,12 +88,14 @@ void add_network_export(CLI::App& parent, Session& session) {
 }
 
 void add_network_invite(CLI::App& parent, Session& session) {
-    CLI::App& command = add_command(parent, "invite", "Print a code with which one host can join a VPN",
-                                    "capsulctl network invite mesh\n"
-                                    "capsulctl network invite mesh --expires 10m --address 192.0.2.1:11700");
+    CLI::App& command =
+        add_command(parent, "invite", "Print a code with which one host can join a VPN that runs",
+                    "capsulctl network invite mesh                # a code from before is no longer good\n"
+                    "capsulctl network invite mesh --expires 10m --address 192.0.2.1:11700");
     auto flags = std::make_shared<InviteFlags>();
     command.add_option("NAME", flags->name, "The network")->required()->type_name("NETWORK");
-    add_text(command, "--expires", flags->expires, "TIME", "How long the code is good (default: 1h)");
+    add_text(command, "--expires", flags->expires, "TIME",
+             "How long the code is good, unless the network stops: 1m to 168h (default: 1h)");
     add_text(command, "--address", flags->address, address_type,
              "Where that host finds this one meanwhile (default: where hosts of the VPN do)");
     command.callback([&session, flags] { invite(session, *flags); });

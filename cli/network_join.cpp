@@ -4,6 +4,7 @@
 #include "cli/input_file.hpp"
 #include "cli/network_view.hpp"
 #include "cli/remote_host.hpp"
+#include "cli/terminal.hpp"
 #include "cli/vpn_options.hpp"
 #include "lib/join_client.hpp"
 #include "lib/vpn_calls.hpp"
@@ -157,7 +158,10 @@ Member member_by_ssh(const Session& session, const JoinFlags& flags) {
 /// On the command line other users of this host see it.
 std::string code_from(const std::string& word) {
     constexpr std::size_t most_code_bytes = std::size_t{16} << 10U;
-    const std::string text = word == "-" ? read_input("CODE", word, most_code_bytes) : word;
+    std::string text = word;
+    if (word == "-") {
+        text = can_ask() ? ask("The code:", most_code_bytes) : read_input("CODE", word, most_code_bytes);
+    }
     return text.substr(0, text.find_last_not_of(" \t\r\n") + 1);
 }
 
@@ -216,13 +220,15 @@ void add_network_join(CLI::App& parent, Session& session) {
         parent, "join", "Join a VPN that is on another host, in one of three ways",
         "capsulctl network join mesh --from ssh://alice@host-a --address 192.0.2.2    # runs capsulctl "
         "there\n"
-        "capsulctl network join CODE                 # of `capsulctl network invite mesh` on host-a\n"
+        "capsulctl network join -                    # asks for the code that `capsulctl network invite "
+        "mesh` printed\n"
         "capsulctl network join --file host_b.json   # of `capsulctl network export mesh --for host_b` "
         "there;\n"
         "capsulctl network export mesh host_b.json   # and back to `capsulctl network peer add mesh` there");
     auto flags = std::make_shared<JoinFlags>();
     command.add_option("NAME", flags->word,
-                       "A code, or - for one on standard input; with --from, the network's name there");
+                       "A code, - to be asked for it or have it read from standard input, where nobody else "
+                       "sees it; with --from, the network's name there");
     add_text(command, "--from", flags->from, "ssh://USER@HOST[:PORT]",
              "A host of the VPN that ssh gets into");
     add_text(command, "--file", flags->file, "FILE",

@@ -79,12 +79,33 @@ std::vector<NodeName> parse_nodes(const std::vector<std::string>& words) {
     return nodes;
 }
 
-void confirm_removal(const RemoveFlags& flags, const std::vector<NodeName>& nodes) {
-    std::vector<std::string> words;
-    std::ranges::transform(nodes, std::back_inserter(words), &NodeName::to_string);
-    const std::string question = fmt::format("Cut {} off from network {}, on all of its hosts and for good?",
-                                             fmt::join(words, ", "), flags.name);
-    if (!flags.yes && !confirm("network peer rm", question)) {
+/// Whether that is a host which has not joined yet.
+bool is_expected(const Network& network, const NodeName& node) {
+    return network.spec && network.spec->vpn &&
+           std::ranges::find(network.spec->vpn->kept, node, &KeptSlice::node) !=
+               network.spec->vpn->kept.end();
+}
+
+std::string question_about(const Network& network, const std::vector<NodeName>& nodes) {
+    std::vector<std::string> expected;
+    std::vector<std::string> members;
+    for (const NodeName& node : nodes) {
+        (is_expected(network, node) ? expected : members).push_back(node.to_string());
+    }
+    std::string question;
+    if (!members.empty()) {
+        question = fmt::format("Cut {} off from network {}, on all of its hosts and for good",
+                               fmt::join(members, ", "), network.name.to_string());
+    }
+    if (!expected.empty()) {
+        question += fmt::format("{} the slice kept for {}", members.empty() ? "Free" : ", and free",
+                                fmt::join(expected, ", "));
+    }
+    return question + "?";
+}
+
+void confirm_removal(const std::string& question) {
+    if (!confirm("network peer rm", question)) {
         throw Error(ErrorCode::invalid, "not removed: the answer was not y", "--yes goes on unasked");
     }
 }
@@ -94,13 +115,20 @@ void remove(Session& session, const RemoveFlags& flags) {
     const Name name = Name::parse(flags.name);
     const std::vector<NodeName> nodes = parse_nodes(flags.nodes);
     const std::string subject = subject_of(name);
-    confirm_removal(flags, nodes);
+    const Network before = about(subject, [&] { return session.client().call(NetworkShow{name}); });
+    if (!flags.yes) {
+        confirm_removal(question_about(before, nodes));
+    }
     Tally tally(session);
     std::vector<Network> results;
     for (const NodeName& node : nodes) {
         try {
             results = {session.run(NetworkPeerRemove{name, node}, subject)};
-            session.note(fmt::format("{}: {} is cut off", subject, node.to_string()));
+            const std::string done =
+                is_expected(before, node)
+                    ? fmt::format("the slice kept for {} is free again", node.to_string())
+                    : node.to_string() + " is cut off";
+            session.note(subject + ": " + done);
             tally.success();
         } catch (const Error& error) {
             tally.failure(subject, error);

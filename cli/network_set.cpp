@@ -75,15 +75,18 @@ void add_network_set(CLI::App& parent, Session& session) {
         "capsulctl network set lan --egress full --dns 9.9.9.9\n"
         "capsulctl network set lan --host-dns                # for VMs that are made from now on\n"
         "capsulctl network set lan --dhcp on                 # for guests without cloud-init\n"
-        "capsulctl network set mesh --address vpn.example.org --slice 10.90.8.0/22");
+        "capsulctl network set mesh --address vpn.example.org\n"
+        "capsulctl network stop mesh && capsulctl network set mesh --slice 10.90.8.0/22");
     auto flags = std::make_shared<SetFlags>();
     command.add_option("NAME", flags->name, "The network")->required()->type_name("NETWORK");
     add_text(command, "--egress", flags->egress, egress_type, "What VMs may reach outside, nat only");
     add_texts(command, "--dns", flags->dns, "ADDRESS",
-              "DNS server of VMs that are made, or ask by DHCP, from now on");
-    command.add_flag("--host-dns", flags->host_dns, "Those VMs get the DNS servers of this host");
+              "DNS server of VMs that are made, or ask by DHCP, from now on; not for vpn");
+    command.add_flag("--host-dns", flags->host_dns,
+                     "Those VMs get the DNS servers of this host; not for vpn");
     add_text(command, "--dhcp", flags->dhcp, "on|off", "Tell addresses by DHCP too, nat and vpn");
-    add_text(command, "--slice", flags->slice, slice_type, slice_words);
+    add_text(command, "--slice", flags->slice, slice_type,
+             "The part of the subnet that is this host's, vpn only, and only while it is stopped");
     add_texts(command, "--address", flags->addresses, address_type, address_words);
     command.add_flag("--no-address", flags->no_address, "Other hosts do not call this one: it calls them");
     prints_table<Network>(session, command, network_columns(), true);

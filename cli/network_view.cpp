@@ -121,13 +121,12 @@ std::string reservations_text(const NetworkRecord& record) {
     return text;
 }
 
-/// Of a VPN: addresses are those of its slice, and its resolver is the VMs' DNS server unless others are
-/// named.
+/// Of a VPN: addresses are those of its slice, and its resolver, which is shown among the lines of VPNs, is
+/// the VMs' only DNS server.
 std::vector<Line> vpn_address_lines(const NetworkRecord& record) {
     return {{"Subnet", optional_text(record.subnet)},
             {"IPv6 subnet", optional_text(record.subnet6)},
             {"IPv6 addresses", record.subnet6 ? "made of the NIC's MAC (EUI-64)" : ""},
-            {"DNS", dns_text(record)},
             {"Reserved", reservations_text(record)}};
 }
 

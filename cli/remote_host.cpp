@@ -8,7 +8,6 @@
 #include <charconv>
 #include <csignal>
 #include <fmt/format.h>
-#include <unistd.h>
 
 namespace capsul::cli {
 namespace {
@@ -86,6 +85,11 @@ ErrorCode code_of(int status) {
     return ErrorCode::internal;
 }
 
+/// ssh(1) that is interrupted ends with 255, as if it had failed, or even with 0.
+bool was_interrupted(const CommandResult& result) {
+    return result.interrupted || result.status == 128 + SIGINT || result.status == 128 + SIGQUIT;
+}
+
 [[noreturn]] void refuse_status(const SshUrl& url, int status, const std::string& command) {
     if (status == ssh_failed) {
         throw Error(ErrorCode::unreachable, fmt::format("{}: ssh has failed", url.to_string()),
@@ -94,9 +98,6 @@ ErrorCode code_of(int status) {
     if (status == no_such_command) {
         throw Error(ErrorCode::not_capable,
                     fmt::format("{}: there is no capsulctl in the PATH there", url.to_string()));
-    }
-    if (status == 128 + SIGINT || status == 128 + SIGQUIT) {
-        throw Error(ErrorCode::internal, fmt::format("{}: interrupted", url.to_string()));
     }
     throw Error(code_of(status),
                 fmt::format("{}: `{}` has failed there, with exit code {}", url.to_string(), command, status),
@@ -156,9 +157,12 @@ std::string run_capsulctl_at(const SshUrl& url, const std::vector<std::string>& 
                              std::size_t limit) {
     std::vector<std::string> command{"capsulctl"};
     command.insert(command.end(), words.begin(), words.end());
-    const bool asks = is_terminal(STDIN_FILENO) && is_terminal(STDERR_FILENO);
+    const bool asks = can_ask();
     try {
         CommandResult result = run_command(ssh_words(url, command, asks), input, limit);
+        if (was_interrupted(result)) {
+            throw Error(ErrorCode::internal, fmt::format("{}: interrupted", url.to_string()));
+        }
         if (result.status == 0) {
             return std::move(result.out);
         }

@@ -19,14 +19,24 @@ namespace {
 /// Those of the keyboard, which are the program's meanwhile, as with system(3); and that it reads no more.
 constexpr std::array<int, 3> passed_over{SIGINT, SIGQUIT, SIGPIPE};
 
-/// While it is there, these pass us by.
+/// Whether one of the keyboard's came.
+volatile std::sig_atomic_t interruption = 0;
+
+void note_interruption(int /*signal*/) {
+    interruption = 1;
+}
+
+/// While it is there, these pass us by; those of the keyboard are noted, since a program that catches them
+/// ends as it likes.
 class Deafness {
   public:
     Deafness() {
-        struct sigaction ignore {};
-        ignore.sa_handler = SIG_IGN; // NOLINT(*-old-style-cast,*-union-access): so is signal.h
+        interruption = 0;
         for (std::size_t i = 0; i < passed_over.size(); ++i) {
-            ::sigaction(passed_over.at(i), &ignore, &before_.at(i));
+            struct sigaction action {};
+            // NOLINTNEXTLINE(*-old-style-cast,*-union-access): so is signal.h
+            action.sa_handler = passed_over.at(i) == SIGPIPE ? SIG_IGN : note_interruption;
+            ::sigaction(passed_over.at(i), &action, &before_.at(i));
         }
     }
     ~Deafness() {
@@ -36,6 +46,8 @@ class Deafness {
     }
     Deafness(const Deafness&) = delete;
     Deafness& operator=(const Deafness&) = delete;
+
+    [[nodiscard]] static bool was_interrupted() { return interruption != 0; }
 
   private:
     std::array<struct sigaction, passed_over.size()> before_{};
@@ -183,6 +195,7 @@ CommandResult run_command(const std::vector<std::string>& argv, std::string_view
     CommandResult result;
     result.out = converse(std::move(in.write), input, out.read.get(), limit);
     result.status = child.wait();
+    result.interrupted = Deafness::was_interrupted();
     return result;
 }
 

@@ -49,28 +49,30 @@ void check_subnet(const NetworkRecord& network, const Cidr& subnet, const NetGra
     }
 }
 
+/// From the bottom of a grant. For a VPN from its top: its subnet has to be free on its other hosts too,
+/// whose nat networks have theirs from the bottom.
 Cidr free_subnet(const NetworkRecord& network, int wanted_length, const NetGrants& grants,
                  const OccupiedNetwork& occupied) {
+    constexpr std::uint64_t all_addresses = std::uint64_t{1} << 32U;
+    const bool down = network.type == NetworkType::vpn;
     for (const Cidr& granted : grants.subnets) {
         if (granted.is_ipv6() || granted.length() == 32) { // has no room for a gateway and a VM
             continue;
         }
         const int length = std::max(granted.length(), wanted_length);
         const std::uint64_t size = std::uint64_t{1} << static_cast<unsigned>(32 - length);
-        Cidr subnet = Cidr::around(granted.first(), length);
-        while (true) {
-            if (!occupant(subnet, occupied)) {
-                return subnet;
-            }
-            if (subnet.last() == granted.last()) {
-                break;
-            }
-            subnet = Cidr::around(subnet.first().plus(size), length);
+        Cidr subnet = Cidr::around(down ? granted.last() : granted.first(), length);
+        const Cidr end = Cidr::around(down ? granted.first() : granted.last(), length);
+        while (occupant(subnet, occupied) && subnet != end) {
+            subnet = Cidr::around(subnet.first().plus(down ? all_addresses - size : size), length);
+        }
+        if (!occupant(subnet, occupied)) {
+            return subnet;
         }
     }
     throw Error(ErrorCode::in_use,
                 about_network(network.name, "no subnet is free in " + joined(grants.subnets)),
-                "choose one with --subnet");
+                "choose one with --subnet; an administrator allows more by host-setup.sh --subnet");
 }
 
 void require_own_bridges(const NetworkRecord& network, const NetGrants& grants) {
@@ -202,19 +204,22 @@ void check_others(const NetworkRecord& network, const std::vector<NetworkRecord>
 
 namespace {
 
-/// What follows from its subnet and slice.
 void refuse_for_vpn(const NetworkCreate& call) {
-    const auto refuse = [](const char* field) {
-        throw Error(ErrorCode::invalid, fmt::format("{}: is not of vpn networks", field));
+    const auto refuse = [](const char* field, const char* hint) {
+        throw Error(ErrorCode::invalid, fmt::format("{}: is not of vpn networks", field), hint);
     };
+    const char* follows = "of a VPN these follow from its subnet and this host's slice (--slice)";
     if (call.gateway || call.gateway6) {
-        refuse(call.gateway ? "gateway" : "gateway6");
+        refuse(call.gateway ? "gateway" : "gateway6", follows);
     }
     if (call.range || call.range6) {
-        refuse(call.range ? "range" : "range6");
+        refuse(call.range ? "range" : "range6", follows);
     }
-    if (call.isolate || !call.dns.empty()) {
-        refuse(call.isolate ? "isolate" : "dns");
+    if (call.isolate) {
+        refuse("isolate", "the VMs of a VPN are on one segment, on all of its hosts");
+    }
+    if (!call.dns.empty()) {
+        refuse("dns", vpn_dns_hint);
     }
 }
 

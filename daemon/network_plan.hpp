@@ -14,6 +14,9 @@
 
 namespace capsul {
 
+/// Of those who would give a VPN other DNS servers.
+inline constexpr const char* vpn_dns_hint = "guests of a VPN ask its resolver";
+
 /// What is taken on this host.
 struct OccupiedNetwork {
     std::set<std::string> interfaces;                  ///< names, in use or promised
@@ -40,7 +43,8 @@ void require_own_bridges(const NetworkRecord& network, const NetGrants& grants);
 /// Refuses a subnet that is not granted (denied) or in part taken (in_use).
 void check_subnet(const NetworkRecord& network, const Cidr& subnet, const NetGrants& grants,
                   const OccupiedNetwork& occupied);
-/// One of that length, or as large as a grant is. Throws Error (in_use).
+/// One of that length, or as large as a grant is: the first that is free, of a VPN the last. Throws Error
+/// (in_use).
 [[nodiscard]] Cidr free_subnet(const NetworkRecord& network, int wanted_length, const NetGrants& grants,
                                const OccupiedNetwork& occupied);
 

@@ -32,6 +32,15 @@ void choose_dhcp_tap(NetworkRecord& network, const NetGrants& grants, std::set<s
     network.dhcp_tap = interface_name(grants.prefix, network.name.to_string() + "-dhcp", taken);
 }
 
+void refuse_for_type(NetworkType type, const NetworkSet& call) {
+    if (type != NetworkType::nat && call.egress) {
+        throw Error(ErrorCode::invalid, "egress: is of nat networks only");
+    }
+    if (type == NetworkType::vpn && call.dns) {
+        throw Error(ErrorCode::invalid, "dns: is not of vpn networks", vpn_dns_hint);
+    }
+}
+
 TakenAddresses taken_with_nics(Store& store, const NetworkRecord& network) {
     TakenAddresses taken = taken_addresses(store, network);
     const std::set<Name> on_bridge = networks_on(store, network.bridge);
@@ -174,11 +183,10 @@ void NetworkService::prepare(const Name& name) {
 }
 
 Operation NetworkService::set(const NetworkSet& call) {
-    if (usable(call.name).type != NetworkType::nat && call.egress) {
-        throw Error(ErrorCode::invalid, "egress: is of nat networks only");
-    }
+    const NetworkRecord present = usable(call.name);
+    refuse_for_type(present.type, call);
     if (call.dhcp.value_or(false)) {
-        require_dhcp(usable(call.name));
+        require_dhcp(present);
     }
     if (call.slice || call.addresses) {
         static_cast<void>(usable_vpn(call.name));

@@ -4,6 +4,8 @@
 set -euo pipefail
 
 network=${NETWORK:-mesh}
+subnet=${SUBNET:-10.90.0.0/16}
+subnet6=${SUBNET6:-fd90:1::/64}
 ssh_command=${SSH:-ssh}
 third=code
 image=
@@ -20,10 +22,15 @@ usage() {
 		  --image IMAGE   then starts a VM on each host, of an image of this name that has ping, and has them ping each other
 		  --undo          deletes the VMs and the network again
 
-		All three have a capsuld, tinc, and a policy that allows the network (host-setup.sh). This machine gets into all of them
-		by ssh, and the second into the first. Environment:
+		All three have a capsuld, tinc, dnsmasq-base, and a policy that allows the subnets; for that, on each of them:
+
+		  sudo /usr/share/capsul/host-setup.sh --subnet $subnet --subnet6 $subnet6
+
+		This machine gets into all of them by ssh, and the second into the first. Environment:
 
 		  NETWORK     the network's name
+		  SUBNET      its IPv4 subnet (default: 10.90.0.0/16)
+		  SUBNET6     its IPv6 subnet (default: fd90:1::/64)
 		  ADDRESSES   where the hosts reach each other, three words (default: the hosts of the URLs)
 		  SSH         runs instead of ssh, with an URL and a command line for a shell there
 	USAGE
@@ -59,7 +66,7 @@ host_of() {
 
 create_on_first() {
 	say "the first makes the network"
-	on "$a" capsulctl network create "$network" --type vpn --subnet 10.90.0.0/16 --subnet6 fd90:1::/64 \
+	on "$a" capsulctl network create "$network" --type vpn --subnet "$subnet" --subnet6 "$subnet6" \
 		--address "${addresses[0]}"
 }
 
@@ -68,7 +75,7 @@ join_by_ssh() {
 	on "$b" capsulctl network join "$network" --from "$a" --address "${addresses[1]}"
 }
 
-# A person would type it: capsulctl network join CODE.
+# A person would be asked for it: capsulctl network join -.
 join_by_code() {
 	say "the third joins by a code, which any host of the network gives"
 	on "$b" capsulctl network invite "$network" --expires 10m |
@@ -128,12 +135,14 @@ ping_each_other() {
 	done
 }
 
+# A host that is down is no reason to leave the others as they are.
 delete_all() {
-	local i
+	local i failed=
 	for i in 0 1 2; do
-		on "${urls[i]}" capsulctl vm delete "${vms[i]}" --yes --ignore-missing
-		on "${urls[i]}" capsulctl network delete "$network" --yes --ignore-missing
+		on "${urls[i]}" capsulctl vm delete "${vms[i]}" --yes --ignore-missing || failed=yes
+		on "${urls[i]}" capsulctl network delete "$network" --yes --ignore-missing || failed=yes
 	done
+	[ -z "$failed" ] || fail "not all of it could be deleted: see above"
 }
 
 # ----------------------------------------------------------------------------------------------------------------------

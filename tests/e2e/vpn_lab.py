@@ -1,4 +1,5 @@
-"""Three hosts, each on a link of its own, with capsul for alice, who may make networks in 10.90.0.0/16 and fd90::/64.
+"""Three hosts, each on a link of its own, with capsul for alice, who may make networks in 10.90.0.0/16 and fd90::/64, and
+of a second VPN (vpn_example) in 10.94.0.0/20 and fd94::/64.
 
     vpn_lab       the hosts a, b and c (hosta, hostb, hostc), no VPN on them yet; ssh goes from each to each
     vpn_guests    vpn_guests({"va": lab.a, "vb": lab.b}, "mesh"): a guest on each, which is ready, and commands in them
@@ -13,6 +14,7 @@ from conftest import BOOT, Capsul, allow_networks, import_debian, install_capsul
 from routed import RoutedHosts, all_at_once, inside_netns, let_ssh_in
 
 SUBNET, SUBNET6 = "10.90.0.0/16", "fd90::/64"
+OTHER_SUBNET, OTHER_SUBNET6 = "10.94.0.0/20", "fd94::/64"
 NAMES = ("hosta", "hostb", "hostc")
 IPERF = ["usr/bin/iperf3", "usr/lib/x86_64-linux-gnu/libiperf.so.0", "usr/lib/x86_64-linux-gnu/libsctp.so.1"]
 ETHERTYPES = {b"\x08\x00": 4, b"\x86\xdd": 6}
@@ -58,7 +60,7 @@ class VpnLab:
 
 def prepare(host):
     capsul = install_capsul(host)
-    allow_networks(capsul, "--subnet", SUBNET, "--subnet6", SUBNET6)
+    allow_networks(capsul, "--subnet", SUBNET, "--subnet6", SUBNET6, "--subnet", OTHER_SUBNET, "--subnet6", OTHER_SUBNET6)
     return capsul
 
 

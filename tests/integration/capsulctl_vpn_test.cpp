@@ -194,6 +194,30 @@ TEST(NetworkJoin, UndoesItWhenInterruptedWhileTheOtherHostIsTold) {
     EXPECT_THAT(outcome.err, HasSubstr("interrupted; what was made here is deleted again\nhint: where "));
 }
 
+/// OpenSSH catches what Ctrl-C sends, and ends with 255 or 0.
+TEST(NetworkJoin, TellsCtrlCFromAFailureOfSsh) {
+    for (const std::string status : {"255", "0"}) {
+        JoiningHost host;
+        host.serve();
+        const std::string waits = "trap 'exit " + status + "' INT; echo ssh waits >&2; sleep 20";
+        host.ssh("case \"$command\" in *export*) cat \"$HOME/offer\" ;; *) " + waits + " ;; esac");
+        Capsulctl telling(host, join_by_ssh, Capsulctl::On::terminal);
+        ASSERT_TRUE(telling.shows("ssh waits")) << telling.out;
+        telling.type("\x03");
+        EXPECT_EQ(telling.wait(), 125);
+        EXPECT_EQ(host.asked.names(), "join export delete");
+        EXPECT_THAT(telling.out, HasSubstr("interrupted; what was made here is deleted again"));
+
+        host.ssh(waits);
+        Capsulctl asking(host, join_by_ssh, Capsulctl::On::terminal);
+        ASSERT_TRUE(asking.shows("ssh waits")) << asking.out;
+        asking.type("\x03");
+        EXPECT_EQ(asking.wait(), 125);
+        EXPECT_THAT(asking.out, HasSubstr("ssh://alice@host-a:2222: interrupted"));
+        EXPECT_EQ(host.asked.names(), "join export delete"); // nothing more
+    }
+}
+
 TEST(NetworkJoin, MakesNothingWhenTheOtherHostRefuses) {
     JoiningHost host;
     host.serve();
@@ -380,6 +404,17 @@ TEST(NetworkJoin, ReadsACodeThatOthersAreNotToSee) {
     EXPECT_EQ(host.asked.last("join").at("name"), "office");
 }
 
+TEST(NetworkJoin, AsksForTheCodeOnATerminal) {
+    JoiningHost host;
+    host.serve();
+    Inviter inviter;
+    Capsulctl run(host, {"network", "join", "-", "--node", "host_b"}, Capsulctl::On::terminal);
+    ASSERT_TRUE(run.shows("The code: ")) << run.out;
+    run.type(inviter.code() + "\n");
+    EXPECT_EQ(run.wait(), 0) << run.out;
+    EXPECT_THAT(inviter.told(), testing::StartsWith("host_b: "));
+}
+
 TEST(NetworkJoin, DeletesWhatItMadeWhenTheInviterDoesNotTakeItIn) {
     JoiningHost host;
     host.serve();
@@ -497,6 +532,7 @@ TEST(NetworkPeer, IsTakenInFromAFile) {
 TEST(NetworkPeer, IsCutOffOnlyByOneWhoMeansIt) {
     AskedInOrder asked;
     MadeUpDaemon daemon;
+    daemon.router.add<NetworkShow>([](const NetworkShow&) { return vpn_shown({"host_a", "host_b"}); });
     daemon.add_work<NetworkPeerRemove>([&](const NetworkPeerRemove& call) {
         asked.note(call.node.to_string().c_str(), call);
         if (call.node.to_string() == "host_x") {
@@ -521,6 +557,40 @@ TEST(NetworkPeer, IsCutOffOnlyByOneWhoMeansIt) {
     EXPECT_THAT(some.err, HasSubstr("capsulctl: network mesh: has no host host_x\n"));
     EXPECT_EQ(run_capsulctl(daemon, {"network", "peer", "rm", "mesh", "../host_b", "-y"}).code, 2);
     EXPECT_EQ(asked.names(), "host_b host_x");
+}
+
+TEST(NetworkPeer, ThatHasNotJoinedYetIsNotCutOff) {
+    MadeUpDaemon daemon;
+    daemon.router.add<NetworkShow>([](const NetworkShow&) {
+        Network network = vpn_shown({"host_a", "host_b"});
+        network.spec->vpn->kept = {{NodeName::parse("host_c"), Cidr::parse("10.90.8.0/22")}};
+        return network;
+    });
+    daemon.add_done<NetworkPeerRemove>(vpn_shown({"host_a", "host_b"}));
+    daemon.serve();
+    EXPECT_EQ(run_capsulctl(daemon, {"network", "peer", "rm", "mesh", "host_b", "host_c", "--yes"}).err,
+              "network mesh: host_b is cut off\n"
+              "network mesh: the slice kept for host_c is free again\n");
+    Capsulctl one(daemon, {"network", "peer", "rm", "mesh", "host_c"}, Capsulctl::On::terminal);
+    EXPECT_TRUE(one.shows("Free the slice kept for host_c? [y/N] ")) << one.out;
+    Capsulctl both(daemon, {"network", "peer", "rm", "mesh", "host_b", "host_c"}, Capsulctl::On::terminal);
+    EXPECT_TRUE(both.shows("Cut host_b off from network mesh, on all of its hosts and for good, and free the "
+                           "slice kept for host_c? [y/N] "))
+        << both.out;
+}
+
+TEST(NetworkDelete, SaysThatTheOtherHostsOfAVpnKeepThisOne) {
+    MadeUpDaemon daemon;
+    daemon.add_work<NetworkDelete>([](const NetworkDelete& call) {
+        return vpn_shown(call.name.to_string() == "alone" ? std::vector<std::string>{"host_a"}
+                                                          : std::vector<std::string>{"host_a", "host_b"});
+    });
+    daemon.router.add<NetworkList>([](const NetworkList&) { return std::vector<Network>(); });
+    daemon.serve();
+    EXPECT_EQ(run_capsulctl(daemon, {"network", "delete", "mesh", "--yes"}).err,
+              "network mesh: deleted here; its other hosts keep host_a and its slice until `network peer rm` "
+              "there\n");
+    EXPECT_EQ(run_capsulctl(daemon, {"network", "delete", "alone", "--yes"}).err, "network alone: deleted\n");
 }
 
 TEST(NetworkPeer, IsBroughtInStepOnRequest) {

@@ -263,6 +263,18 @@ TEST_F(NetworkVpnTest, ChangesItsSliceWhileNoVmIsInTheWay) {
     EXPECT_EQ(refusal([&] { run(call); }).code(), ErrorCode::in_use);
 }
 
+TEST_F(NetworkVpnTest, HasNoDnsServersToChoose) {
+    run(wanted_vpn());
+    for (const std::vector<IpAddress>& servers :
+         {std::vector{IpAddress::parse("9.9.9.9")}, std::vector<IpAddress>{}}) {
+        const Error error = refusal([&] { run(NetworkSet{lab_, {}, servers, {}, {}, {}}); });
+        EXPECT_EQ(error.code(), ErrorCode::invalid);
+        EXPECT_THAT(error.what(), HasSubstr("dns: is not of vpn networks"));
+        EXPECT_THAT(error.hint(), HasSubstr("resolver"));
+    }
+    EXPECT_TRUE(shown().spec->dns.empty());
+}
+
 TEST_F(NetworkVpnTest, GivesAPortToOneNetworkOnly) {
     run(wanted_vpn());
     const auto port = daemon_->store.networks.load(lab_).vpn->port;

@@ -103,6 +103,13 @@ TEST(RunCommand, GivesTheExitCodeAndHasNoUseForInputThatIsNotRead) {
     EXPECT_EQ(run_command({"cat"}, "", 10).out, "");
 }
 
+TEST(RunCommand, TellsOfCtrlCWhateverTheProgramMakesOfIt) {
+    const CommandResult result = run_command({"sh", "-c", "kill -INT $PPID; exit 3"}, "", 10);
+    EXPECT_EQ(result.status, 3);
+    EXPECT_TRUE(result.interrupted);
+    EXPECT_FALSE(run_command({"true"}, "", 10).interrupted);
+}
+
 TEST(RunCommand, EndsWhatPrintsTooMuch) {
     try {
         static_cast<void>(run_command({"yes"}, "", 4096));

@@ -50,9 +50,9 @@ class JoinTest : public testing::Test {
 
 TEST(VpnPlan, ChoosesWhatWasNotAsked) {
     const NetworkRecord network = planned(asked());
-    EXPECT_EQ(network.subnet->to_string(), "10.90.0.0/20");
-    EXPECT_EQ(network.vpn->slice.to_string(), "10.90.0.0/26");
-    EXPECT_EQ(network.range->to_string(), "10.90.0.3-10.90.0.62");
+    EXPECT_EQ(network.subnet->to_string(), "10.90.240.0/20");
+    EXPECT_EQ(network.vpn->slice.to_string(), "10.90.240.0/26");
+    EXPECT_EQ(network.range->to_string(), "10.90.240.3-10.90.240.62");
     EXPECT_EQ(network.bridge.to_string(), "cap-lab");
     EXPECT_EQ(network.vpn->trunk.to_string(), "cap-lab-vpn");
     EXPECT_EQ(network.dhcp_tap->to_string(), "cap-lab-dns");
@@ -95,7 +95,27 @@ TEST(VpnPlan, RefusesWhatCannotBe) {
 TEST(VpnPlan, RefusesASubnetThatIsTaken) {
     const OccupiedNetwork occupied{{}, {{Cidr::parse("10.90.1.0/24"), "a route of this host"}}};
     EXPECT_THROW(static_cast<void>(planned(asked("10.90.0.0/16"), {}, occupied)), Error);
-    EXPECT_EQ(planned(asked(), {}, occupied).subnet->to_string(), "10.90.16.0/20");
+}
+
+TEST(VpnPlan, ChoosesTheLastSubnetThatIsFree) {
+    const auto chosen = [](std::vector<std::pair<Cidr, std::string>> subnets) {
+        return planned(asked(), {}, {{}, std::move(subnets)}).subnet->to_string();
+    };
+    EXPECT_EQ(chosen({{Cidr::parse("10.90.240.0/24"), "x"}}), "10.90.224.0/20");
+    EXPECT_EQ(chosen({{Cidr::parse("10.90.16.0/20"), "x"},
+                      {Cidr::parse("10.90.32.0/19"), "x"},
+                      {Cidr::parse("10.90.64.0/18"), "x"},
+                      {Cidr::parse("10.90.128.0/17"), "x"}}),
+              "10.90.0.0/20");
+    EXPECT_THROW(chosen({{Cidr::parse("10.90.0.0/16"), "x"}}), Error);
+}
+
+TEST(VpnPlan, DoesNotChooseWhatAnotherHostGivesANatNetwork) {
+    NetworkCreate call;
+    call.name = Name::parse("lan");
+    NetworkRecord nat = network_record(call);
+    plan_nat(nat, grants(), {});
+    EXPECT_FALSE(planned(asked()).subnet->overlaps(*nat.subnet));
 }
 
 TEST(VpnPlan, RefusesAUserWithoutOwnBridges) {
@@ -108,7 +128,12 @@ TEST(VpnPlan, RefusesWhatVpnsDoNotHave) {
     call.name = Name::parse("lab");
     call.type = NetworkType::vpn;
     const auto refused = [](NetworkCreate changed) {
-        EXPECT_THROW(static_cast<void>(network_record(changed)), Error);
+        try {
+            static_cast<void>(network_record(changed));
+            ADD_FAILURE();
+        } catch (const Error& error) {
+            EXPECT_EQ(error.code(), ErrorCode::invalid);
+        }
     };
     NetworkCreate other = call;
     other.gateway = IpAddress::parse("10.90.0.1");
@@ -118,6 +143,9 @@ TEST(VpnPlan, RefusesWhatVpnsDoNotHave) {
     refused(other);
     other = call;
     other.isolate = true;
+    refused(other);
+    other = call;
+    other.dns = {IpAddress::parse("9.9.9.9")};
     refused(other);
     other = call;
     other.egress = Egress();

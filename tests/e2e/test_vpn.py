@@ -13,6 +13,7 @@ import time
 import pytest
 from conftest import BOOT, wait_until
 from routed import inside_netns
+from vpn_example import run_example
 from vpn_lab import SUBNET, SUBNET6, ask_dns, foreign, udp_and_tcp_ports, until_known, vpn_guests, vpn_lab  # noqa: F401  (fixtures)
 
 NET = "mesh"
@@ -52,6 +53,13 @@ def tincd_pid(capsul):
 
 def hosts_reach(one, to, seconds=2):
     return one.host.run(["ping", "-c1", f"-W{seconds}", to], check=False).returncode == 0
+
+
+# ------------------------------------------------------------------------------------------ the example
+
+
+def test_the_example_of_three_hosts(lab3):
+    run_example(lab3)
 
 
 # ------------------------------------------------------------------------------------------ joining

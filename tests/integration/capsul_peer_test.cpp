@@ -61,8 +61,8 @@ class Host : public VpnHost {
         const fs::path file = folder_ / "peer/inbox" / (std::string(node) + ".json");
         return fs::exists(file) && read_file(file) == text;
     }
-    fs::path put_into_inbox(const std::string& name) const {
-        fs::path file = folder_ / "peer/inbox" / name;
+    fs::path put_into_inbox(const std::string& called) const {
+        fs::path file = folder_ / "peer/inbox" / called;
         replace_file(file, "half of it");
         return file;
     }

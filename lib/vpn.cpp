@@ -68,7 +68,7 @@ AddressParts split_address(std::string_view text) {
         const auto end = text.find(']');
         const bool rest_fits =
             end != std::string_view::npos && (end + 1 == text.size() || text[end + 1] == ':');
-        if (!rest_fits) {
+        if (!rest_fits || text.substr(0, end).find(':') == std::string_view::npos) {
             refuse_address(text);
         }
         return {text.substr(1, end - 1), text.substr(end + 1)};

@@ -157,6 +157,7 @@ TEST_F(NetworkVpnTest, HearsWhatCameBeforeItListened) {
     EXPECT_TRUE(fs::exists(folder("tinc/hosts/b")));
     daemon_->networks.stop_hearing();
     hearing.join();
+    daemon_->operations.stop(); // that one may not have ended
 }
 
 TEST_F(NetworkVpnTest, KeepsAPortOfANetworkWhoseRecordIsBroken) {

@@ -196,10 +196,10 @@ TEST(NetworkJoin, UndoesItWhenInterruptedWhileTheOtherHostIsTold) {
 
 /// OpenSSH catches what Ctrl-C sends, and ends with 255 or 0.
 TEST(NetworkJoin, TellsCtrlCFromAFailureOfSsh) {
-    for (const std::string status : {"255", "0"}) {
+    for (const char* status : {"255", "0"}) {
         JoiningHost host;
         host.serve();
-        const std::string waits = "trap 'exit " + status + "' INT; echo ssh waits >&2; sleep 20";
+        const std::string waits = std::string("trap 'exit ") + status + "' INT; echo ssh waits >&2; sleep 20";
         host.ssh("case \"$command\" in *export*) cat \"$HOME/offer\" ;; *) " + waits + " ;; esac");
         Capsulctl telling(host, join_by_ssh, Capsulctl::On::terminal);
         ASSERT_TRUE(telling.shows("ssh waits")) << telling.out;

@@ -90,7 +90,8 @@ std::string set_up_vpn(const NetworkRecord& network) {
     const IpAddress ip = vpn_host_ip(vpn.slice);
     // Nowhere but to where other hosts tell this one what has changed.
     std::vector<std::string> egress{"egress", bridge, "list",
-                                    fmt::format("{}/32,tcp,{}", ip.to_string(), vpn_sync_port)};
+                                    fmt::format("{}/32,tcp,{}", ip.to_string(), vpn_sync_port),
+                                    fmt::format("{}/32,udp,{}", ip.to_string(), vpn_sync_port)};
     std::vector<std::vector<std::string>> commands{{"bridge-add", bridge},
                                                    {"addr-add", bridge, bridge_address(ip, *network.subnet)}};
     if (network.subnet6) {

@@ -14,7 +14,7 @@ namespace capsul {
 /// One thing that was tried with another host.
 struct PeerFinding {
     NodeName node;
-    std::string check; ///< a stable word: "slice", "handshake", "ping", "ping6", "mtu", "download", "upload"
+    std::string check; ///< a stable word: "slice", "handshake", "ping", "mtu", "download", "upload"
     Severity severity = Severity::ok;
     std::string message;
     std::string hint;

@@ -1,9 +1,9 @@
 #include "daemon/peer/check.hpp"
 
+#include "daemon/peer/echo.hpp"
 #include "daemon/peer/measurement.hpp"
 #include "daemon/peer/member.hpp"
 #include "daemon/peer/peer_folder.hpp"
-#include "daemon/peer/ping.hpp"
 #include "lib/error.hpp"
 #include "lib/fd.hpp"
 #include "lib/json.hpp"
@@ -61,16 +61,12 @@ class Trial {
     /// All but what would disturb, or be disturbed by, the trials of other hosts. Throws nothing.
     void try_reach() {
         try_handshake();
-        const bool answers = try_ping("ping", member_.address);
-        if (self_.bundle.subnet6) {
-            try_ping("ping6", vpn_ip6(*self_.bundle.subnet6, member_.address));
-        }
         try {
-            if (answers) {
+            if (try_ping()) {
                 try_mtu();
             }
         } catch (const Error& error) {
-            add("mtu", Severity::warning, fmt::format("not tried: {}", error.what()), {});
+            add("ping", Severity::warning, fmt::format("not tried: {}", error.what()), {});
         }
     }
     void try_throughput() {
@@ -143,29 +139,22 @@ class Trial {
                 "journal of its unit capsul-vpn-NAME.service");
         }
     }
-    bool try_ping(const char* check, const IpAddress& target) {
-        try {
-            Ping ping(target);
-            for (int i = 0; i < echoes; ++i) {
-                if (const auto took = ping.echo(0, within(echo_limit))) {
-                    add_value(check, took->count(),
-                              fmt::format("{} answers in {:.1f} ms", target.to_string(), took->count()));
-                    return true;
-                }
+    bool try_ping() {
+        Echo echo(self_.address, member_.address, self_.port);
+        for (int i = 0; i < echoes; ++i) {
+            if (const auto took = echo.ask(0, within(echo_limit))) {
+                add_value("ping", took->count(), fmt::format("there and back in {:.1f} ms", took->count()));
+                return true;
             }
-            add(check, welcome_ ? Severity::warning : Severity::failure,
-                fmt::format("{} does not answer", target.to_string()),
-                welcome_ ? "does a packet filter drop ICMP there?" : "");
-        } catch (const Error& error) {
-            add(check, Severity::warning, fmt::format("not tried: {}", error.what()),
-                error.code() == ErrorCode::denied ? "sudo sysctl -w net.ipv4.ping_group_range='0 2147483647'"
-                                                  : "");
         }
+        add("ping", Severity::failure, fmt::format("{} gives no packet back", member_.address.to_string()),
+            welcome_ ? "small packets get lost, or a packet filter of the administrator's drops UDP there"
+                     : "");
         return false;
     }
     bool carries(std::size_t size) const {
-        Ping ping(member_.address);
-        return ping.echo(size, within(echo_limit)) || ping.echo(size, within(echo_limit));
+        Echo echo(self_.address, member_.address, self_.port);
+        return echo.ask(size, within(echo_limit)) || echo.ask(size, within(echo_limit));
     }
     void try_mtu() {
         const auto mtu = static_cast<std::size_t>(self_.bundle.mtu);

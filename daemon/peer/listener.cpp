@@ -1,7 +1,5 @@
 #include "daemon/peer/listener.hpp"
 
-#include "lib/socket_address.hpp"
-
 #include <cerrno>
 #include <chrono>
 #include <cstring>
@@ -10,8 +8,6 @@
 #include <thread>
 
 namespace capsul::peer {
-namespace {
-
 IpAddress address_of(const SocketAddress& address) {
     if (address.family() == AF_INET) {
         sockaddr_in v4{};
@@ -24,8 +20,6 @@ IpAddress address_of(const SocketAddress& address) {
     return IN6_IS_ADDR_V4MAPPED(&v6.sin6_addr) ? IpAddress::from_bytes(v6.sin6_addr.s6_addr + mapped, false)
                                                : IpAddress::from_bytes(v6.sin6_addr.s6_addr, true);
 }
-
-} // namespace
 
 std::optional<Connection> accept_one(int listener) {
     SocketAddress from;

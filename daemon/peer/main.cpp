@@ -32,6 +32,7 @@ sigset_t block_hangup() {
     const sigset_t hangup = block_hangup();
     Sync sync(options);
     std::thread([&] { sync.answer(); }).detach();
+    std::thread([&] { sync.answer_echoes(); }).detach();
     sd_notify(0, "READY=1");
     for (;;) {
         try {

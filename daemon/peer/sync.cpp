@@ -1,5 +1,6 @@
 #include "daemon/peer/sync.hpp"
 
+#include "daemon/peer/echo.hpp"
 #include "daemon/peer/listener.hpp"
 #include "daemon/peer/measurement.hpp"
 #include "lib/error.hpp"
@@ -34,6 +35,7 @@ Sync::Sync(const Options& options)
                                                   member_of(folder_.own(), who).has_value();
                                        })),
       listener_(listen_tcp(SocketAddress(own_address_.to_string(), port_))),
+      echoes_(echo_socket(own_address_, port_)),
       known_(most_known, most_of_a_host, [this](const auto& visitor) { return serve(visitor, known_); }),
       strangers_(most_strangers, 1, [this](const auto& visitor) { return serve(visitor, strangers_); }) {
     folder_.sweep();
@@ -48,6 +50,10 @@ void Sync::answer() {
             visitors.admit(std::move(connection->socket), connection->from);
         }
     }
+}
+
+void Sync::answer_echoes() {
+    peer::answer_echoes(echoes_, [this](const IpAddress& from) { return is_of_host(from); });
 }
 
 bool Sync::is_of_host(const IpAddress& address) {

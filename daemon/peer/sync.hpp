@@ -22,6 +22,8 @@ class Sync {
 
     /// Answers those who ask, for ever.
     [[noreturn]] void answer();
+    /// Gives back to other hosts what they try the way with, for ever.
+    [[noreturn]] void answer_echoes();
     /// Asks every other host, all at once.
     void ask_all();
 
@@ -43,6 +45,7 @@ class Sync {
     SparseLog log_;
     const TlsContext members_;
     const UniqueFd listener_;
+    const UniqueFd echoes_;
     std::mutex mutex_;
     std::set<IpAddress> host_addresses_;
     std::map<NodeName, int> speaking_;

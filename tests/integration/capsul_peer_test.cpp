@@ -278,7 +278,8 @@ TEST_F(CapsulPeer, ChecksHowAnotherHostIsReached) {
             values[finding.check] = *finding.value;
         }
     }
-    for (const char* check : {"handshake", "download", "upload"}) {
+    EXPECT_EQ(values["mtu"], 1400);
+    for (const char* check : {"handshake", "ping", "download", "upload"}) {
         EXPECT_GT(values[check], 0) << check;
     }
     EXPECT_TRUE(answers_b(told_by_b())); // the same host, by the same port, is none the worse for it

@@ -8,6 +8,7 @@
 #include <thread>
 
 namespace capsul::peer {
+
 IpAddress address_of(const SocketAddress& address) {
     if (address.family() == AF_INET) {
         sockaddr_in v4{};

@@ -12,7 +12,7 @@ import time
 
 import pytest
 from conftest import BOOT, wait_until
-from routed import inside_netns
+from routed import all_at_once, inside_netns
 from vpn_example import run_example
 from vpn_lab import SUBNET, SUBNET6, ask_dns, foreign, udp_and_tcp_ports, until_known, vpn_guests, vpn_lab  # noqa: F401  (fixtures)
 
@@ -159,7 +159,7 @@ def test_bad_codes_are_refused(mesh):
 def test_a_port_or_subnet_that_is_taken_is_refused(mesh):
     create = ("network", "create", "other", "--type", "vpn", "--address", mesh.address(mesh.a))
     assert "another network's" in refused(mesh.a, *create, "--subnet", "10.90.0.0/16", "--port", port_of(mesh.a))
-    assert NET in refused(mesh.a, *create, "--subnet", "10.90.0.0/16")
+    assert "overlaps" in refused(mesh.a, *create, "--subnet", "10.90.0.0/16")
     assert "10.99.0.0/16" in refused(mesh.a, *create, "--subnet", "10.99.0.0/16")  # the policy does not have it
     with inside_netns(mesh.a.host.leader()), socket.socket() as taken:
         taken.bind(("0.0.0.0", 11799))
@@ -238,14 +238,14 @@ def test_ssh_and_iperf3_go_from_guest_to_guest(guests):
     for vm in VMS:
         guests.iperf(vm, "--server", "--daemon")
     key = "ssh-keygen -q -t ed25519 -N '' -f /root/.ssh/id_vpn <<<y >/dev/null 2>&1; cat /root/.ssh/id_vpn.pub"
-    for one, other in pairs():
+    for number, (one, other) in enumerate(pairs()):
         public = guests.run(one, "bash", "-c", f"mkdir -p /root/.ssh; {key}").stdout
         guests.run(other, "sh", "-c", f"echo '{public.strip()}' >>/home/debian/.ssh/authorized_keys")
-        for to in (guests.name(other), *guests.addresses(other)):
-            to = to.split("/")[0]
+        targets = [to.split("/")[0] for to in (guests.name(other), *guests.addresses(other))]
+        for to in targets:
             said = guests.run(one, "ssh", "-i", "/root/.ssh/id_vpn", "-o", "StrictHostKeyChecking=no", f"debian@{to}", "hostname")
             assert said.stdout.strip() == other
-            assert guests.iperf_between(one, to, 2) > 0
+        assert guests.iperf_between(one, targets[number % len(targets)], 1) > 0
 
 
 def test_arp_and_broadcast_cross(guests):
@@ -255,7 +255,7 @@ def test_arp_and_broadcast_cross(guests):
              "print(s.recv(2000).decode())"
     send = "import socket, time\n" \
            "s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)\n" \
-           "for _ in range(60): s.sendto(b'to-all-vms', ('10.90.255.255', 4242)); time.sleep(1)"
+           "for _ in range(25): s.sendto(b'to-all-vms', ('10.90.255.255', 4242)); time.sleep(1)"
     for vm in VMS[1:]:
         guests.run(vm, "sh", "-c", "nohup python3 -c \"$1\" >/tmp/heard 2>&1 &", "sh", listen)
     guests.run("va", "python3", "-c", send, timeout=180)
@@ -313,13 +313,10 @@ def test_a_network_with_vms_on_it_is_not_deleted(mesh, guests):
     assert mesh.b.ctl("network", "delete", NET, "--yes", check=False).returncode != 0
 
 
-@pytest.mark.parametrize("how", ["reboot", "power_cut"])
-def test_after_a_reboot_its_vms_and_the_vpn_are_back(mesh, guests, how):
-    if how == "reboot":
-        mesh.b.host.reboot()
-    else:
-        mesh.links.power_cut(mesh.b.host, 5)
-    mesh.b.ctl("vm", "wait", "vb", "--for", "agent", "--timeout", f"{BOOT}s", timeout=BOOT + 30)
+def test_after_a_reboot_and_a_power_cut_the_vms_and_the_vpn_are_back(mesh, guests):
+    all_at_once(lambda go: go(), [mesh.a.host.reboot, lambda: mesh.links.power_cut(mesh.b.host, 5)])
+    for one, vm in ((mesh.a, "va"), (mesh.b, "vb")):
+        one.ctl("vm", "wait", vm, "--for", "agent", "--timeout", f"{BOOT}s", timeout=BOOT + 30)
     all_reach_each_other(guests)
     until_known(mesh, NET)
 

@@ -222,13 +222,13 @@ bool NetworkVpn::tell_tincd(const Name& network) {
 }
 
 /// Whether tincd has something to read again.
-bool NetworkVpn::write_tinc(const NetworkRecord& network, const VpnBook& known) const {
+bool NetworkVpn::write_tinc(const NetworkRecord& network, const VpnBook& book) const {
     const fs::path tinc = folder(network.name) / "tinc";
     make_folders(tinc / "hosts");
     std::vector<VpnNode> peers;
     std::set<std::string> wanted{network.vpn->node.to_string()};
     bool changed = update_file(tinc / "hosts" / network.vpn->node.to_string(), tinc_own_host(*network.vpn));
-    for (const VpnStatement& peer : known.peers) {
+    for (const VpnStatement& peer : book.peers) {
         const std::string& name = peer.node.name.to_string();
         wanted.insert(name);
         peers.push_back(peer.node);
@@ -240,28 +240,27 @@ bool NetworkVpn::write_tinc(const NetworkRecord& network, const VpnBook& known) 
 
 /// tincd is told before anything else can fail: whoever is revoked is cut off. When it was not, or may not
 /// have been, because of an error here or the end of capsuld, the next time makes up for it.
-void NetworkVpn::write_files(const NetworkRecord& as_known) {
-    if (!as_known.vpn) {
+void NetworkVpn::write_files(const NetworkRecord& network) {
+    if (!network.vpn) {
         return;
     }
     const std::lock_guard lock(mutex_);
-    const NetworkRecord network = latest(as_known);
-    const std::string unit = vpn_unit_name(network.name);
-    const bool was_told = told_.erase(network.name) > 0;
-    const bool changed = write_tinc(network, book(network));
-    if ((!changed && was_told) || tell_tincd(network.name)) {
-        told_.insert(network.name);
+    const NetworkRecord now = latest(network);
+    const std::string unit = vpn_unit_name(now.name);
+    const bool was_told = told_.erase(now.name) > 0;
+    const bool changed = write_tinc(now, book(now));
+    if ((!changed && was_told) || tell_tincd(now.name)) {
+        told_.insert(now.name);
     }
-    const auto tincd = units_.write(unit, vpn_unit(network, folder(network.name), programs_));
-    const auto peer = units_.write(peer_unit_name(network.name),
-                                   peer_unit(network, folder(network.name), paths_.runtime, programs_));
-    make_folders(findings_file(folder(network.name)).parent_path());
-    const auto check =
-        units_.write(check_unit_name(network.name), check_unit(network, folder(network.name), programs_));
+    const auto tincd = units_.write(unit, vpn_unit(now, folder(now.name), programs_));
+    const auto peer =
+        units_.write(peer_unit_name(now.name), peer_unit(now, folder(now.name), paths_.runtime, programs_));
+    make_folders(findings_file(folder(now.name)).parent_path());
+    const auto check = units_.write(check_unit_name(now.name), check_unit(now, folder(now.name), programs_));
     if (tincd == Written::changed || peer == Written::changed || check == Written::changed) {
         systemd_.reload();
     }
-    publish(network);
+    publish(now);
 }
 
 void NetworkVpn::nics_changed(const std::vector<Name>& networks) {

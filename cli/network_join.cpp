@@ -141,7 +141,7 @@ std::vector<std::string> with_form(const Session& session, std::vector<std::stri
 Member member_by_ssh(const Session& session, const JoinFlags& flags) {
     const auto url = parse_option<SshUrl>("--from", flags.from);
     const Name network = Name::parse(flags.word);
-    const std::string name = network.to_string();
+    const std::string& name = network.to_string();
     const auto hello = [&session, url, name](const NodeName& node) {
         const std::vector<std::string> words{"network", "export", name, "--for", node.to_string()};
         const std::string text = run_capsulctl_at(url, with_form(session, words), "", most_bundle_bytes);

@@ -124,11 +124,10 @@ void remove(Session& session, const RemoveFlags& flags) {
     for (const NodeName& node : nodes) {
         try {
             results = {session.run(NetworkPeerRemove{name, node}, subject)};
-            const std::string done =
+            session.note(
                 is_expected(before, node)
-                    ? fmt::format("the slice kept for {} is free again", node.to_string())
-                    : node.to_string() + " is cut off";
-            session.note(subject + ": " + done);
+                    ? fmt::format("{}: the slice kept for {} is free again", subject, node.to_string())
+                    : fmt::format("{}: {} is cut off", subject, node.to_string()));
             tally.success();
         } catch (const Error& error) {
             tally.failure(subject, error);

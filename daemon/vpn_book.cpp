@@ -54,7 +54,6 @@ std::optional<std::string> name_holder(const NetworkRecord& network, const VpnBo
 
 /// Why a host's word is not taken in.
 std::optional<Error> objection(const NetworkRecord& network, const VpnBook& book, const VpnNode& node) {
-    const std::string name = network.name.to_string();
     if (is_revoked(book, node.identity)) {
         return about_node(network, node, ErrorCode::denied, "it has been revoked",
                           "it can join anew: there, delete the network and join again");

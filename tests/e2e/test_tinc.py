@@ -14,8 +14,10 @@ from routed import inside_netns
 from vpn_lab import foreign, vpn_lab  # noqa: F401  (fixture)
 
 MARK = b"\x88\xb5capsul test"
-# How long a host that was cut off may take from when it is back: MaxTimeout, and the time of a connection.
-HEALED = OPTIONS["MaxTimeout"] + 15
+# How long a host that was cut off may take from when it is back: MaxTimeout, the time of a connection, and what comes of two
+# keys that overtake each other on two ways (seen once, on a busy machine): packets by UDP are lost until tincd, after 30 probes,
+# one a second, sends them by TCP.
+HEALED = OPTIONS["MaxTimeout"] + 15 + 30
 
 
 @pytest.fixture(scope="module")
@@ -174,7 +176,7 @@ def test_a_reload_takes_in_a_changed_address(nodes):
     assert c.until_reaches(a) < 3
 
 
-def test_killed_it_is_back_in_two_seconds(nodes):
+def test_killed_it_is_back(nodes):
     a, b, c = nodes
     a.signal("KILL")
     assert b.until_reaches(a) < HEALED and c.until_reaches(a) < HEALED

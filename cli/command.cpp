@@ -63,6 +63,10 @@ std::string error_prefix(const CLI::App& command) {
     return space == std::string::npos ? "" : path.substr(space + 1) + ": ";
 }
 
+std::string refuse_empty(const std::string& text) {
+    return text.empty() ? "needs a value" : "";
+}
+
 } // namespace
 
 CLI::App& add_command(CLI::App& parent, const std::string& name, const std::string& description,
@@ -141,6 +145,19 @@ Error usage_error(const CLI::App& program, const CLI::ParseError& error) {
         words = option.substr(0, option.find(' ')) + " takes no such value";
     }
     return {ErrorCode::invalid, error_prefix(command) + words, see};
+}
+
+void add_text(CLI::App& command, const char* names, std::string& value, const char* type,
+              const char* description) {
+    command.add_option(names, value, description)->type_name(type)->check(refuse_empty);
+}
+
+void add_texts(CLI::App& command, const char* names, std::vector<std::string>& values, const char* type,
+               const char* description) {
+    command.add_option(names, values, description)
+        ->type_name(type)
+        ->allow_extra_args(false)
+        ->check(refuse_empty);
 }
 
 int parse_number(const char* option, const std::string& text, int low, int high) {

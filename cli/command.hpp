@@ -6,6 +6,7 @@
 #include "lib/size.hpp"
 
 #include <CLI/CLI.hpp> // CLI/App.hpp alone does not link
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -31,6 +32,9 @@ void prints_table(Session& session, const CLI::App& command, std::span<const Col
 
 /// The type of an option that is a NIC, which is completed with the names of networks.
 inline constexpr const char* nic_type = "NETWORK[,ip=A][,mac=M]";
+
+/// The type of an argument that is another host of a VPN: of the network that the first argument names.
+inline constexpr const char* node_type = "NODE";
 
 /// The path from the program's name, such as "capsulctl vm create".
 [[nodiscard]] std::string command_path(const CLI::App& command);
@@ -62,6 +66,30 @@ template <class T>
         throw Error(error.code(), std::string(option) + ": " + error.what(), error.hint());
     }
 }
+
+/// Nothing for an option that was not given.
+template <class T>
+[[nodiscard]] std::optional<T> parse_given(const char* option, const std::string& text) {
+    return text.empty() ? std::nullopt : std::optional(parse_option<T>(option, text));
+}
+
+/// The values of an option that repeats.
+template <class T>
+[[nodiscard]] std::vector<T> parse_each(const char* option, const std::vector<std::string>& words) {
+    std::vector<T> values;
+    for (const std::string& word : words) {
+        values.push_back(parse_option<T>(option, word));
+    }
+    return values;
+}
+
+/// An option with a value that is not empty: an unset variable of a script must not be as good as no option.
+void add_text(CLI::App& command, const char* names, std::string& value, const char* type,
+              const char* description);
+
+/// One that may be given several times.
+void add_texts(CLI::App& command, const char* names, std::vector<std::string>& values, const char* type,
+               const char* description);
 
 [[nodiscard]] int parse_number(const char* option, const std::string& text, int low, int high);
 

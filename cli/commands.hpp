@@ -38,6 +38,11 @@ void add_vm_nic(CLI::App& parent, Session& session);
 // Those of `network` that have a file of their own.
 void add_network_create(CLI::App& parent, Session& session);
 void add_network_set(CLI::App& parent, Session& session);
+void add_network_check(CLI::App& parent, Session& session);
+void add_network_export(CLI::App& parent, Session& session);
+void add_network_invite(CLI::App& parent, Session& session);
+void add_network_join(CLI::App& parent, Session& session);
+void add_network_peer(CLI::App& parent, Session& session);
 
 /// Every command of the program.
 void add_all_commands(CLI::App& program, Session& session);

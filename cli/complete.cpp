@@ -44,13 +44,13 @@ const CLI::App* find_command(const CLI::App& command, const std::string& word) {
 struct Place {
     const CLI::App* command;
     const CLI::Option* awaiting = nullptr; ///< an option whose value comes next
-    std::size_t positionals = 0;           ///< given so far
+    std::vector<std::string> positionals;  ///< given so far
     bool in_guest = false;                 ///< after "--"
     bool in_help = false;                  ///< `command` is the one that help is asked about
 };
 
 Place walk(const CLI::App& program, const std::vector<std::string>& words) {
-    Place place{.command = &program};
+    Place place{.command = &program, .positionals = {}};
     for (const std::string& word : words) {
         if (word == "=") { // bash makes a word of it
             continue;
@@ -67,7 +67,7 @@ Place walk(const CLI::App& program, const std::vector<std::string>& words) {
         } else if (const CLI::App* sub = find_command(*place.command, word)) {
             place.command = sub;
         } else {
-            ++place.positionals;
+            place.positionals.push_back(word);
         }
     }
     return place;
@@ -78,17 +78,17 @@ bool is_placeholder(const std::string& word) {
     return std::ranges::all_of(word, [](char c) { return c >= 'A' && c <= 'Z'; });
 }
 
-/// The values that an option or argument of this type can have.
-std::vector<Candidate> values_of(const std::string& type, const NamesOf& names_of) {
+/// The values that an option or argument of this type can have at this place.
+std::vector<Candidate> values_of(const std::string& type, const Place& place, const NamesOf& names_of) {
     std::vector<Candidate> values;
     if (type == "FILE") {
         values.push_back({files_marker, {}});
-    } else if (type == "VM" || type == "IMAGE" || type == "NETWORK") {
-        for (std::string& name : names_of(type)) {
+    } else if (type == "VM" || type == "IMAGE" || type == "NETWORK" || type == node_type) {
+        for (std::string& name : names_of(type, place.positionals.empty() ? "" : place.positionals.front())) {
             values.push_back({std::move(name), {}});
         }
     } else if (type == nic_type) {
-        values = values_of("NETWORK", names_of);
+        values = values_of("NETWORK", place, names_of);
         values.push_back({std::string(user_network), "QEMU's own, which needs no privilege"});
     } else if (type.find('|') != std::string::npos) {
         for (const std::string& word : CLI::detail::split(type, '|')) {
@@ -125,10 +125,10 @@ std::vector<Candidate> positionals_of(const Place& place, const NamesOf& names_o
     if (positionals.empty()) {
         return {};
     }
-    const bool beyond = place.positionals >= positionals.size();
-    const CLI::Option* option = beyond ? positionals.back() : positionals[place.positionals];
+    const bool beyond = place.positionals.size() >= positionals.size();
+    const CLI::Option* option = beyond ? positionals.back() : positionals[place.positionals.size()];
     return beyond && option->get_expected_max() == 1 ? std::vector<Candidate>{}
-                                                     : values_of(option->get_type_name(), names_of);
+                                                     : values_of(option->get_type_name(), place, names_of);
 }
 
 std::vector<Candidate> everything(const CLI::App& program, const Place& place, const std::string& word,
@@ -137,7 +137,7 @@ std::vector<Candidate> everything(const CLI::App& program, const Place& place, c
         return {};
     }
     if (place.awaiting != nullptr) {
-        return values_of(place.awaiting->get_type_name(), names_of);
+        return values_of(place.awaiting->get_type_name(), place, names_of);
     }
     if (word.starts_with('-')) {
         return options_of(place.in_help ? &program : place.command);
@@ -149,16 +149,28 @@ std::vector<Candidate> everything(const CLI::App& program, const Place& place, c
     return all.empty() && !place.in_help ? positionals_of(place, names_of) : all;
 }
 
-std::vector<std::string> names_from_daemon(Session& session, const std::string& kind) {
+std::vector<std::string> nodes_of(Session& session, const std::string& network) {
+    std::vector<std::string> nodes;
+    const Network shown = session.client().call(NetworkShow{Name::parse(network)});
+    for (const VpnPeer& peer : shown.vpn ? shown.vpn->peers : std::vector<VpnPeer>()) {
+        nodes.push_back(peer.node.to_string());
+    }
+    return nodes;
+}
+
+std::vector<std::string> names_from_daemon(Session& session, const std::string& kind,
+                                           const std::string& network) {
     std::vector<std::string> names;
     try {
         if (kind == "VM") {
             for (const Vm& vm : session.client().call(VmList{})) {
                 names.push_back(vm.name.to_string());
             }
+        } else if (kind == node_type) {
+            names = nodes_of(session, network);
         } else if (kind == "NETWORK") {
-            for (const Network& network : session.client().call(NetworkList{})) {
-                names.push_back(network.name.to_string());
+            for (const Network& one : session.client().call(NetworkList{})) {
+                names.push_back(one.name.to_string());
             }
         } else {
             for (const Image& image : session.client().call(ImageList{})) {
@@ -239,7 +251,9 @@ int complete(const CLI::App& program, Session& session, const std::vector<std::s
     const bool dashes = !words.empty() && words.front() == "--";
     const std::vector<std::string> line(words.begin() + (dashes ? 1 : 0), words.end());
     session.options.socket = socket_on(line);
-    const auto names_of = [&](const std::string& kind) { return names_from_daemon(session, kind); };
+    const auto names_of = [&](const std::string& kind, const std::string& network) {
+        return names_from_daemon(session, kind, network);
+    };
     for (const Candidate& candidate : candidates(program, line, names_of)) {
         session.out().write(candidate.word +
                             (candidate.description.empty() ? "" : "\t" + candidate.description) + '\n');

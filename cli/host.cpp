@@ -1,6 +1,7 @@
 // doctor and version: the host and the two programs.
 #include "lib/host.hpp"
 #include "cli/commands.hpp"
+#include "cli/findings_view.hpp"
 #include "cli/host_checks.hpp"
 #include "cli/terminal.hpp"
 
@@ -11,43 +12,13 @@
 namespace capsul::cli {
 namespace {
 
-Style severity_style(const Finding& finding) {
-    switch (finding.severity) {
-    case Severity::ok:
-        return Style::good;
-    case Severity::warning:
-        return Style::changing;
-    case Severity::failure:
-        return Style::bad;
-    }
-    return Style::plain;
-}
-
 constexpr std::array<Column<Finding>, 4> columns{{
     {"check", [](const Finding& finding) { return finding.check; }},
     {"severity", [](const Finding& finding) { return std::string(to_string(finding.severity)); },
-     Shown::always, false, severity_style},
+     Shown::always, false, [](const Finding& finding) { return severity_style(finding.severity); }},
     {"message", [](const Finding& finding) { return finding.message; }},
     {"hint", [](const Finding& finding) { return finding.hint; }, Shown::wide},
 }};
-
-/// A list that reads like a letter: the mark, what was found, and under it what to do.
-std::string render_findings(const std::vector<Finding>& findings, const OutputOptions& options) {
-    std::size_t width = 0;
-    for (const Finding& finding : findings) {
-        width = std::max(width, finding.check.size());
-    }
-    std::string out;
-    for (const Finding& finding : findings) {
-        const std::string mark = fmt::format("{:<7}", to_string(finding.severity));
-        out += fmt::format("{}  {:<{}}  {}\n", styled(mark, severity_style(finding), options.color),
-                           printable(finding.check), width, printable(finding.message));
-        if (!finding.hint.empty()) {
-            out += fmt::format("{:<{}}hint: {}\n", "", width + 11, printable(finding.hint));
-        }
-    }
-    return out;
-}
 
 /// What the daemon finds; without one, that it does not answer, and what can be seen from here.
 std::vector<Finding> find(Session& session) {

@@ -1,4 +1,4 @@
-// The commands of networks; create and set are in network_create.
+// The commands of networks; those that take more words have files of their own.
 #include "lib/network.hpp"
 #include "cli/commands.hpp"
 #include "cli/network_view.hpp"
@@ -74,6 +74,15 @@ void change_state(Session& session, const std::vector<std::string>& words) {
     print_results<Network>(session, results, words.size() == 1, network_columns());
 }
 
+/// What is left of a VPN elsewhere.
+std::string kept_by_others(const Network& network) {
+    if (!network.spec || !network.vpn || network.vpn->peers.empty()) {
+        return "";
+    }
+    return fmt::format(" here; its other hosts keep {} and its slice until `network peer rm` there",
+                       network.spec->vpn->node.to_string());
+}
+
 struct DeleteFlags {
     std::vector<std::string> names;
     bool yes = false;
@@ -93,7 +102,7 @@ void delete_networks(Session& session, const DeleteFlags& flags) {
     run_for_each<NetworkDelete>(
         session, "network", names, [](const Name& name) { return NetworkDelete{name}; },
         [&](const Name& name, const Network& network) {
-            session.note(subject_of(name) + ": deleted");
+            session.note(subject_of(name) + ": deleted" + kept_by_others(network));
             results.push_back(network);
         });
     print_results<Network>(session, results, flags.names.size() == 1, network_columns());
@@ -187,12 +196,16 @@ void add_reservations(CLI::App& parent, Session& session) {
 } // namespace
 
 void add_network_commands(CLI::App& program, Session& session) {
-    CLI::App& network = add_command(program, "network", "Work with networks, which the NICs of VMs plug into",
-                                    "capsulctl network create lan\n"
-                                    "capsulctl vm create web --image debian-12 --network lan\n"
-                                    "capsulctl network create pub --bridge br0     # beside the host itself\n"
-                                    "capsulctl vm nic add web pub\n"
-                                    "capsulctl network list");
+    CLI::App& network = add_command(
+        program, "network", "Work with networks, which the NICs of VMs plug into",
+        "capsulctl network create lan\n"
+        "capsulctl vm create web --image debian-12 --network lan\n"
+        "capsulctl network create pub --bridge br0     # beside the host itself\n"
+        "capsulctl vm nic add web pub\n"
+        "capsulctl network create mesh --type vpn --address 192.0.2.1\n"
+        "capsulctl network invite mesh                  # prints a code; then, on another host,\n"
+        "capsulctl network join -                       # asks for it; or join by ssh, or by files\n"
+        "capsulctl network list");
     add_network_create(network, session);
     CLI::App& list = add_command(network, "list", "List networks",
                                  "capsulctl network list\n"
@@ -219,6 +232,11 @@ void add_network_commands(CLI::App& program, Session& session) {
                  show_leases),
         lease_columns);
     add_reservations(network, session);
+    add_network_invite(network, session);
+    add_network_export(network, session);
+    add_network_join(network, session);
+    add_network_peer(network, session);
+    add_network_check(network, session);
 }
 
 } // namespace capsul::cli

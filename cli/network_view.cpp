@@ -1,6 +1,7 @@
 #include "cli/network_view.hpp"
 
 #include "cli/targets.hpp"
+#include "cli/vpn_view.hpp"
 
 #include <algorithm>
 #include <array>
@@ -58,15 +59,21 @@ std::string field_text(const Network& network) {
     });
 }
 
-/// Of nat networks: guests on a bridge ask its network.
+/// Of networks whose bridge is capsul's: guests on another ask its network.
 std::string dhcp_text(const Network& network) {
-    if (!network.spec || network.spec->type != NetworkType::nat) {
+    if (!network.spec || network.spec->type == NetworkType::bridge) {
         return "";
     }
     return network.dhcp ? fmt::format("on ({})", to_string(*network.dhcp)) : "off";
 }
 
-constexpr std::array<Column<Network>, 18> columns{{
+/// The column of a field of a VPN's.
+template <auto field>
+std::string vpn_text(const Network& network) {
+    return network.spec && network.spec->vpn ? std::string(((*network.spec->vpn).*field).to_string()) : "";
+}
+
+constexpr std::array<Column<Network>, 22> columns{{
     {"name", [](const Network& network) { return network.name.to_string(); }},
     {"type",
      [](const Network& network) {
@@ -81,6 +88,12 @@ constexpr std::array<Column<Network>, 18> columns{{
      [](const Network& network) {
          return joined(network.vms, [](const Name& name) { return name.to_string(); });
      }},
+    {"peers", peers_text, Shown::filled},
+    {"tunnel",
+     [](const Network& network) { return network.vpn ? std::string(to_string(network.vpn->tunnel)) : ""; },
+     Shown::wide},
+    {"node", vpn_text<&VpnRecord::node>, Shown::wide},
+    {"slice", vpn_text<&VpnRecord::slice>, Shown::wide},
     {"gateway", field_text<&NetworkRecord::gateway>, Shown::wide},
     {"range", field_text<&NetworkRecord::range>, Shown::wide},
     {"gateway6", field_text<&NetworkRecord::gateway6>, Shown::on_request},
@@ -108,7 +121,19 @@ std::string reservations_text(const NetworkRecord& record) {
     return text;
 }
 
+/// Of a VPN: addresses are those of its slice, and its resolver, which is shown among the lines of VPNs, is
+/// the VMs' only DNS server.
+std::vector<Line> vpn_address_lines(const NetworkRecord& record) {
+    return {{"Subnet", optional_text(record.subnet)},
+            {"IPv6 subnet", optional_text(record.subnet6)},
+            {"IPv6 addresses", record.subnet6 ? "made of the NIC's MAC (EUI-64)" : ""},
+            {"Reserved", reservations_text(record)}};
+}
+
 std::vector<Line> address_lines(const NetworkRecord& record) {
+    if (record.vpn) {
+        return vpn_address_lines(record);
+    }
     if (!record.subnet && !record.subnet6) {
         return {{"Addresses", "capsul gives out none: guests ask the network (DHCP)"}};
     }
@@ -122,9 +147,12 @@ std::vector<Line> address_lines(const NetworkRecord& record) {
             {"Reserved", reservations_text(record)}};
 }
 
-std::vector<Line> spec_lines(const Network& network, const NetworkRecord& record) {
+std::vector<Line> spec_lines(const Network& network, const NetworkRecord& record, bool wide) {
     std::vector<Line> lines{{"Bridge", record.bridge.to_string()}};
     std::ranges::move(address_lines(record), std::back_inserter(lines));
+    if (record.vpn) {
+        std::ranges::move(vpn_lines(network, *record.vpn, wide), std::back_inserter(lines));
+    }
     lines.push_back({"Isolated", record.isolate ? "yes: its VMs do not reach each other" : "no"});
     lines.push_back({"Egress", egress_text(record)});
     lines.push_back({"DHCP", dhcp_text(network)});
@@ -149,9 +177,11 @@ std::string render_network(const Network& network, const OutputOptions& options)
         {"VMs", listed(network.vms)},
     };
     if (network.spec) {
-        std::ranges::move(spec_lines(network, *network.spec), std::back_inserter(lines));
+        std::ranges::move(spec_lines(network, *network.spec, options.format == Format::wide),
+                          std::back_inserter(lines));
     }
-    return render_lines(lines, options);
+    const std::string peers = network.vpn ? render_peers(network.vpn->peers, options) : "";
+    return render_lines(lines, options) + (peers.empty() ? "" : "\n" + peers);
 }
 
 void print_networks(Session& session, const std::vector<Network>& networks) {

@@ -78,11 +78,6 @@ std::string carried_text(std::uint64_t bytes, std::uint64_t packets, std::uint64
     return fmt::format("{} in {} packets, {} dropped", human_size(bytes), packets, dropped);
 }
 
-std::vector<Line> carried_lines(const LinkCounters& carried) {
-    return {{"  Received", carried_text(carried.rx_bytes, carried.rx_packets, carried.rx_dropped)},
-            {"  Sent", carried_text(carried.tx_bytes, carried.tx_packets, carried.tx_dropped)}};
-}
-
 } // namespace
 
 std::vector<NicView> nic_views(const Vm& vm) {
@@ -97,6 +92,11 @@ std::vector<NicView> nic_views(const Vm& vm) {
         views.push_back(view);
     }
     return views;
+}
+
+std::vector<Line> carried_lines(const LinkCounters& carried) {
+    return {{"  Received", carried_text(carried.rx_bytes, carried.rx_packets, carried.rx_dropped)},
+            {"  Sent", carried_text(carried.tx_bytes, carried.tx_packets, carried.tx_dropped)}};
 }
 
 std::span<const Column<NicView>> nic_columns() {

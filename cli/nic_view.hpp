@@ -27,6 +27,9 @@ struct NicView : Nic {
 
 [[nodiscard]] std::span<const Column<NicView>> nic_columns();
 
+/// What an interface has carried, as `show` has it in the wide form.
+[[nodiscard]] std::vector<Line> carried_lines(const LinkCounters& carried);
+
 /// The NICs as `vm show` has them; `wide` with what they have carried.
 [[nodiscard]] std::vector<Line> nic_lines(const Vm& vm, bool wide);
 

@@ -188,16 +188,21 @@ Error named(const std::string& subject, const Error& error) {
     return {error.code(), subject + ": " + error.what(), error.hint()};
 }
 
+std::string ask(const std::string& question, std::size_t most) {
+    const std::string text = printable(question) + ' ';
+    static_cast<void>(!::write(STDERR_FILENO, text.data(), text.size()));
+    std::string answer(most, '\0');
+    const ssize_t got = ::read(STDIN_FILENO, answer.data(), answer.size());
+    answer.resize(static_cast<std::size_t>(std::max<ssize_t>(got, 0)));
+    return answer;
+}
+
 bool confirm(const std::string& command, const std::string& question) {
-    if (!is_terminal(STDIN_FILENO) || !is_terminal(STDERR_FILENO)) {
+    if (!can_ask()) {
         throw Error(ErrorCode::invalid, command + ": nobody is at a terminal to be asked",
                     "give --yes to go on unasked");
     }
-    const std::string text = printable(question) + " [y/N] ";
-    static_cast<void>(!::write(STDERR_FILENO, text.data(), text.size()));
-    std::string answer(64, '\0');
-    const ssize_t got = ::read(STDIN_FILENO, answer.data(), answer.size());
-    answer.resize(static_cast<std::size_t>(std::max<ssize_t>(got, 0)));
+    const std::string answer = ask(question + " [y/N]", 64);
     return answer == "y\n" || answer == "Y\n" || answer == "yes\n";
 }
 

@@ -97,6 +97,8 @@ decltype(auto) about(const std::string& subject, const Work& work) {
     }
 }
 
+/// What is typed on the terminal after `question`, with its newline; at most a line of `most` bytes.
+[[nodiscard]] std::string ask(const std::string& question, std::size_t most);
 /// Asks on the terminal; false for anything but yes. Throws Error (invalid), naming `command`, when nobody
 /// can be asked.
 [[nodiscard]] bool confirm(const std::string& command, const std::string& question);

@@ -70,6 +70,10 @@ bool is_terminal(int fd) {
     return ::isatty(fd) == 1;
 }
 
+bool can_ask() {
+    return is_terminal(STDIN_FILENO) && is_terminal(STDERR_FILENO);
+}
+
 bool is_smart_terminal(int fd) {
     return is_terminal(fd) && !environment("TERM").empty() && environment("TERM") != "dumb";
 }

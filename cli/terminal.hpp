@@ -15,6 +15,9 @@ enum class Color { automatic, always, never };
 
 [[nodiscard]] bool is_terminal(int fd);
 
+/// Whether somebody is at a terminal who can be asked.
+[[nodiscard]] bool can_ask();
+
 /// Whether a line on it can be redrawn.
 [[nodiscard]] bool is_smart_terminal(int fd);
 

@@ -46,11 +46,25 @@ std::string meta_data(const Seed& seed) {
     return as_yaml(json);
 }
 
+Json name_servers(const SeedNic& nic) {
+    Json json = Json::object();
+    if (!nic.dns.empty()) {
+        json["addresses"] = encode(nic.dns);
+    }
+    if (!nic.search.empty()) {
+        json["search"] = nic.search;
+    }
+    return json;
+}
+
 /// No dhcp6: a network with IPv6 announces its prefix by router advertisement, and a DHCPv6 client that
 /// waits for an address there would hold up the boot.
 /// Not `routes`: cloud-init 22.4 loses ::/0 among them for systemd-networkd.
 Json ethernet(const SeedNic& nic) {
     Json json{{"match", {{"macaddress", nic.mac.to_string()}}}};
+    if (nic.mtu) {
+        json["mtu"] = *nic.mtu;
+    }
     if (nic.addresses.empty()) {
         json["dhcp4"] = true;
         return json;
@@ -59,8 +73,8 @@ Json ethernet(const SeedNic& nic) {
     for (const IpAddress& gateway : nic.gateways) {
         json[gateway.is_ipv6() ? "gateway6" : "gateway4"] = gateway.to_string();
     }
-    if (!nic.dns.empty()) {
-        json["nameservers"] = {{"addresses", encode(nic.dns)}};
+    if (Json servers = name_servers(nic); !servers.empty()) {
+        json["nameservers"] = std::move(servers);
     }
     return json;
 }

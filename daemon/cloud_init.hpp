@@ -19,6 +19,8 @@ struct SeedNic {
     std::vector<std::string> addresses; ///< with prefix; none: by DHCP
     std::vector<IpAddress> gateways;
     std::vector<IpAddress> dns;
+    std::vector<std::string> search{}; ///< domains that short names are looked up in
+    std::optional<int> mtu{};          ///< as the guest has it by itself when absent
 };
 
 /// What a VM tells its guest.

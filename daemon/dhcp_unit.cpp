@@ -3,7 +3,9 @@
 #include "daemon/unit_file.hpp"
 #include "daemon/unit_sandbox.hpp"
 
+#include <algorithm>
 #include <fmt/format.h>
+#include <iterator>
 #include <vector>
 
 namespace capsul {
@@ -11,22 +13,81 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::vector<std::string> start_command(const NetworkRecord& network, const fs::path& dhcp,
-                                       const fs::path& programs) {
-    std::vector<std::string> argv{(programs / "capsul-dhcp").string(), "--bridge", network.bridge.to_string(),
-                                  "--trunk", network.dhcp_tap->to_string()};
-    const auto add_address = [&](const std::optional<IpAddress>& gateway, const std::optional<Cidr>& subnet) {
-        if (gateway && subnet) {
-            argv.insert(argv.end(),
-                        {"--address", fmt::format("{}/{}", gateway->to_string(), subnet->length())});
-        }
-    };
-    add_address(network.gateway, network.subnet);
-    add_address(network.gateway6, network.subnet6);
-    argv.insert(argv.end(), {"--ro", dhcp.string(), "--", dnsmasq_program, "--keep-in-foreground",
-                             "--conf-file=" + (dhcp / "dnsmasq.conf").string(),
-                             "--dhcp-hostsfile=" + (dhcp / "hosts").string()});
-    return argv;
+using Words = std::vector<std::string>;
+
+void add_address(Words& words, const std::optional<IpAddress>& address, const std::optional<Cidr>& subnet) {
+    if (address && subnet) {
+        words.insert(words.end(),
+                     {"--address", fmt::format("{}/{}", address->to_string(), subnet->length())});
+    }
+}
+
+/// In the name of the bridge.
+Words nat_role(const NetworkRecord& network) {
+    Words words{"--bridge", network.bridge.to_string(), "--trunk", network.dhcp_tap->to_string()};
+    add_address(words, network.gateway, network.subnet);
+    add_address(words, network.gateway6, network.subnet6);
+    return words;
+}
+
+/// A host of its own, with a MAC that no other host's resolver has.
+Words vpn_role(const NetworkRecord& network) {
+    constexpr int longest_frame = 1500; // that capsul-dhcp carries
+    const VpnRecord& vpn = *network.vpn;
+    const IpAddress ip = vpn_resolver_ip(vpn.slice);
+    Words words{"--mac",   Mac::derive(vpn.id, vpn.node.to_string()).to_string(),
+                "--trunk", network.dhcp_tap->to_string(),
+                "--mtu",   fmt::to_string(std::min(vpn.mtu, longest_frame))};
+    add_address(words, ip, network.subnet);
+    if (network.subnet6) {
+        add_address(words, vpn_ip6(*network.subnet6, ip), network.subnet6);
+    }
+    return words;
+}
+
+Words dnsmasq_command(const NetworkRecord& network, const fs::path& folder) {
+    const fs::path dhcp = folder / "dhcp";
+    Words words{dnsmasq_program, "--keep-in-foreground", "--conf-file=" + (dhcp / "dnsmasq.conf").string()};
+    if (network.dhcp) {
+        words.push_back("--dhcp-hostsfile=" + (dhcp / "hosts").string());
+    }
+    if (network.vpn) {
+        words.push_back("--hostsdir=" + (folder / "dns").string());
+    }
+    return words;
+}
+
+std::vector<fs::path> readable_folders(const NetworkRecord& network, const fs::path& folder) {
+    std::vector<fs::path> folders{folder / "dhcp"};
+    if (network.vpn) {
+        folders.push_back(folder / "dns");
+    }
+    return folders;
+}
+
+Words start_command(const NetworkRecord& network, const fs::path& folder, const fs::path& programs) {
+    Words words{(programs / "capsul-dhcp").string()};
+    std::ranges::copy(network.vpn ? vpn_role(network) : nat_role(network), std::back_inserter(words));
+    for (const fs::path& readable : readable_folders(network, folder)) {
+        words.insert(words.end(), {"--ro", readable.string()});
+    }
+    words.emplace_back("--");
+    std::ranges::copy(dnsmasq_command(network, folder), std::back_inserter(words));
+    return words;
+}
+
+struct Purpose {
+    std::string_view comment;
+    std::string_view description;
+    int tasks; ///< dnsmasq has a process for each TCP connection, at most 20
+};
+
+Purpose purpose_of(const NetworkRecord& network) {
+    if (!network.vpn) {
+        return {"DHCP and router advertisements", "DHCP", 8};
+    }
+    return network.dhcp ? Purpose{"Names, DHCP and router advertisements", "Names and DHCP", 32}
+                        : Purpose{"Names", "Names", 32};
 }
 
 // capsul-dhcp refuses the namespaces, and signals to others, to dnsmasq. PrivateUsers= does not get in its
@@ -48,7 +109,7 @@ CoredumpFilter=0
 LimitNOFILE=256
 MemoryMax=64M
 MemorySwapMax=0
-TasksMax=8
+TasksMax={}
 CPUQuota=50%
 OOMPolicy=stop
 OOMScoreAdjust=200
@@ -56,12 +117,17 @@ OOMScoreAdjust=200
 
 } // namespace
 
+bool has_dhcp_unit(const NetworkRecord& network) {
+    return network.dhcp || network.type == NetworkType::vpn;
+}
+
 std::string dhcp_unit(const NetworkRecord& network, const fs::path& folder, const fs::path& programs) {
     const fs::path dhcp = folder / "dhcp";
+    const Purpose purpose = purpose_of(network);
     std::string text = fmt::format(
-        R"(# DHCP and router advertisements of the network {name}, written by capsul. What dnsmasq is told is in {dhcp}.
+        R"(# {purpose} of the network {name}, written by capsul. What dnsmasq is told is in {dhcp}.
 [Unit]
-Description=DHCP of the network {name}
+Description={description} of the network {name}
 Documentation=man:capsulctl-network(1)
 Requires={network}
 After={network}
@@ -88,14 +154,17 @@ LogRateLimitIntervalSec=30s
 LogRateLimitBurst=300
 UMask=0077
 )",
+        fmt::arg("purpose", purpose.comment), fmt::arg("description", purpose.description),
         fmt::arg("name", network.name.to_string()), fmt::arg("dhcp", dhcp.string()),
         fmt::arg("network", network_unit_name(network.name)),
-        fmt::arg("start", quote_exec_line(start_command(network, dhcp, programs))));
-    text += limits;
+        fmt::arg("start", quote_exec_line(start_command(network, folder, programs))));
+    text += fmt::format(limits, purpose.tasks);
     text += nesting_sandbox_lines();
     text += beyond_the_sandbox;
     text += disk_lines(programs, {folder.parent_path().parent_path()}); // VMs and images
-    text += fmt::format("BindReadOnlyPaths={}\n", unit_path(dhcp));
+    for (const fs::path& readable : readable_folders(network, folder)) {
+        text += fmt::format("BindReadOnlyPaths={}\n", unit_path(readable));
+    }
     return seal(std::move(text));
 }
 

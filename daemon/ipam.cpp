@@ -107,6 +107,10 @@ void check_address(const NetworkRecord& network, const IpAddress& ip, const Name
         refuse(ErrorCode::invalid,
                fmt::format("{} is not an address of a host in {}", ip.to_string(), subnet->to_string()));
     }
+    if (network.vpn && !ipv6 && !network.vpn->slice.contains(ip)) {
+        refuse(ErrorCode::invalid, fmt::format("{} is not in this host's slice, {}", ip.to_string(),
+                                               network.vpn->slice.to_string()));
+    }
     if (ip == gateway_of(network, ipv6)) {
         refuse(ErrorCode::invalid, ip.to_string() + " is its gateway");
     }

@@ -135,7 +135,7 @@ void serve(const Paths& paths, const Config& config, const Signals& signals) {
             monitors.unit_changed(*name, unit.active_state);
         }
     });
-    NetworkService networks(paths, programs, store, operations, events, systemd);
+    NetworkService networks(paths, config.vpn, programs, store, operations, events, systemd);
     VmHost host{paths, config, programs, store, images, networks, operations, events, systemd, monitors};
     VmView view(host);
     VmPower power(host, view);
@@ -155,6 +155,10 @@ void serve(const Paths& paths, const Config& config, const Signals& signals) {
             sd_notify(0, "STOPPING=1");
             server.stop();
         }
+    });
+    std::jthread listener([&networks](const std::stop_token& stop) {
+        const std::stop_callback end(stop, [&networks] { networks.stop_hearing(); });
+        networks.hear();
     });
     std::jthread trimmer([&guest](const std::stop_token& stop) { keep_serial_logs_short(guest, stop); });
     sd_notify(0, "READY=1");

@@ -32,6 +32,10 @@ TakenAddresses taken_addresses(Store& store, const NetworkRecord& network) {
     for (const IpAddress& ip : host_addresses()) {
         taken.emplace(ip, Holder("is this host's own"));
     }
+    if (network.vpn) {
+        taken.emplace(vpn_host_ip(network.vpn->slice), Holder("is this host's own"));
+        taken.emplace(vpn_resolver_ip(network.vpn->slice), Holder("is where names are resolved"));
+    }
     for (const NetworkRecord& other : known_networks(store)) {
         if (other.name == network.name || other.bridge != network.bridge) {
             continue;
@@ -58,6 +62,9 @@ std::set<std::string> taken_interfaces(Store& store) {
         names.insert(network.bridge.to_string());
         if (network.dhcp_tap) {
             names.insert(network.dhcp_tap->to_string());
+        }
+        if (network.vpn) {
+            names.insert(network.vpn->trunk.to_string());
         }
     }
     for (const auto& [vm, nic] : plugged_nics(store)) {

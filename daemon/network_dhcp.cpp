@@ -47,8 +47,8 @@ bool has_dnsmasq() {
 }
 
 void require_dhcp(const NetworkRecord& network) {
-    if (network.type != NetworkType::nat) {
-        throw Error(ErrorCode::invalid, "dhcp: is of nat networks only",
+    if (network.type == NetworkType::bridge) {
+        throw Error(ErrorCode::invalid, "dhcp: is of nat and vpn networks only",
                     "on a bridge guests ask the network that the bridge is in");
     }
     if (network.subnet6 && network.subnet6->length() < 64) {
@@ -57,28 +57,39 @@ void require_dhcp(const NetworkRecord& network) {
     }
     if (!has_dnsmasq()) {
         throw Error(ErrorCode::not_capable,
-                    fmt::format("dhcp: dnsmasq is not installed: {} is missing", dnsmasq_program),
+                    fmt::format("{}: dnsmasq is not installed: {} is missing",
+                                network.dhcp ? "dhcp" : "names", dnsmasq_program),
                     "sudo apt install dnsmasq-base");
     }
 }
 
 void NetworkDhcp::write_files(const NetworkRecord& network) {
-    if (!network.dhcp) {
+    if (!has_dhcp_unit(network)) {
         remove_unit(network.name);
         return;
     }
     const std::lock_guard lock(mutex_);
     make_folders(folder(network.name));
+    if (network.vpn) {
+        make_folders(paths_.network(network.name) / "dns");
+    }
     const Written config =
-        refresh_file(folder(network.name) / "dnsmasq.conf", dnsmasq_config(network, guest_dns(network)));
+        refresh_file(folder(network.name) / "dnsmasq.conf",
+                     network.vpn ? resolver_config(network) : dnsmasq_config(network, guest_dns(network)));
     const Written unit = units_.write(dhcp_unit_name(network.name),
                                       dhcp_unit(network, paths_.network(network.name), programs_));
     if (unit == Written::changed) {
         systemd_.reload();
     }
-    const Change hosts = write_hosts(network.name);
+    const Change hosts = network.dhcp ? write_hosts(network.name) : Change::none;
     const bool other = config == Written::changed || unit == Written::changed;
     follow(network.name, other ? Change::all : hosts);
+}
+
+void NetworkDhcp::write_names(const Name& network, const std::string& hosts_file) {
+    const fs::path folder = paths_.network(network) / "dns";
+    make_folders(folder);
+    update_file(folder / "hosts", hosts_file);
 }
 
 void NetworkDhcp::nics_changed(const std::vector<Name>& networks) {
@@ -125,10 +136,12 @@ void NetworkDhcp::start(const Name& network) {
     }
     if (systemd_.start(unit, patience) != JobResult::done) {
         const auto lines = last_words(systemd_.status(unit), 3);
-        throw Error(
-            ErrorCode::internal,
-            about_network(network, fmt::format("its DHCP server does not start: {}", fmt::join(lines, "; "))),
-            "`capsulctl doctor` tells what this host lacks");
+        const auto stored = store_.networks.find(network);
+        const bool only_names = stored && stored->record && !stored->record->dhcp;
+        throw Error(ErrorCode::internal,
+                    about_network(network, fmt::format("its {} server does not start: {}",
+                                                       only_names ? "name" : "DHCP", fmt::join(lines, "; "))),
+                    "`capsulctl doctor` tells what this host lacks");
     }
 }
 

@@ -1,5 +1,5 @@
-// DHCP of networks: the files and the unit of a network's dnsmasq, kept to what the records of networks and
-// VMs say.
+// DHCP of networks, and names of VPNs: the files and the unit of a network's dnsmasq, kept to what the
+// records of networks and VMs say.
 #pragma once
 
 #include "daemon/store.hpp"
@@ -11,7 +11,7 @@
 
 namespace capsul {
 
-/// Refuses what DHCP cannot be had for: invalid (a network of another type than nat, an IPv6 subnet larger
+/// Refuses what DHCP, or a VPN's names, cannot be had for: invalid (a bridge network, an IPv6 subnet larger
 /// than dnsmasq takes), not_capable (dnsmasq is not installed).
 void require_dhcp(const NetworkRecord& network);
 
@@ -25,13 +25,15 @@ class NetworkDhcp {
     NetworkDhcp(const Paths& paths, const fs::path& programs, Store& store, SystemdClient& systemd)
         : paths_(paths), programs_(programs), store_(store), systemd_(systemd), units_(paths) {}
 
-    /// Makes what is on disk match the record, and what runs match that. Without DHCP: removes the unit,
-    /// which must not run.
+    /// Makes what is on disk match the record, and what runs match that. Of a network that has no such unit:
+    /// removes it, which must not run.
     void write_files(const NetworkRecord& network);
     /// Throws Error (internal), with what the unit said, when it does not come up.
     void start(const Name& network);
     void stop(const Name& network);
     void remove_unit(const Name& network);
+    /// The names that a VPN's dnsmasq answers for, see vpn_hosts_file(): those and no others from now on.
+    void write_names(const Name& network, const std::string& hosts_file);
     /// The VMs' NICs on these networks have changed.
     void nics_changed(const std::vector<Name>& networks);
 

@@ -1,8 +1,10 @@
 #include "daemon/network_doctor.hpp"
 
+#include "daemon/dhcp_unit.hpp"
 #include "daemon/net_grants.hpp"
 #include "daemon/netlink.hpp"
 #include "daemon/network_dhcp.hpp"
+#include "daemon/network_vpn.hpp"
 #include "lib/fd.hpp"
 
 #include <algorithm>
@@ -214,8 +216,19 @@ Finding check_dnsmasq(const NetworkRecord& network) {
     if (has_dnsmasq()) {
         return good("net-dhcp", about_network(network.name, "dnsmasq is installed"));
     }
-    return fail("net-dhcp", about_network(network.name, "no DHCP, since dnsmasq is not installed"),
+    return fail("net-dhcp",
+                about_network(network.name, fmt::format("no {}, since dnsmasq is not installed",
+                                                        network.dhcp ? "DHCP" : "names")),
                 "sudo apt install dnsmasq-base");
+}
+
+Finding check_tinc(const NetworkRecord& network) {
+    if (has_tincd()) {
+        return good("net-vpn", about_network(network.name, "tinc is installed"));
+    }
+    return fail("net-vpn",
+                about_network(network.name, "no tunnel to other hosts, since tinc is not installed"),
+                "sudo apt install tinc");
 }
 
 Finding check_bridge(const NetworkRecord& network) {
@@ -250,8 +263,11 @@ std::vector<Finding> examine_networks(const fs::path& helper, const std::string&
         if (network.type == NetworkType::bridge) {
             findings.push_back(check_bridge(network));
         }
-        if (network.dhcp) {
+        if (has_dhcp_unit(network)) {
             findings.push_back(check_dnsmasq(network));
+        }
+        if (network.vpn) {
+            findings.push_back(check_tinc(network));
         }
     }
     return findings;

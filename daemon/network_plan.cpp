@@ -10,7 +10,7 @@
 namespace capsul {
 namespace {
 
-constexpr int subnet_length = 24; ///< of one that capsul chooses
+constexpr int nat_length = 24; ///< of a subnet that capsul chooses
 
 std::string joined(const std::vector<Cidr>& subnets) {
     std::vector<std::string> texts;
@@ -30,6 +30,8 @@ std::optional<std::string> occupant(const Cidr& subnet, const OccupiedNetwork& o
     return std::nullopt;
 }
 
+} // namespace
+
 void check_subnet(const NetworkRecord& network, const Cidr& subnet, const NetGrants& grants,
                   const OccupiedNetwork& occupied) {
     if (std::ranges::none_of(grants.subnets, [&](const Cidr& granted) { return granted.contains(subnet); })) {
@@ -47,28 +49,42 @@ void check_subnet(const NetworkRecord& network, const Cidr& subnet, const NetGra
     }
 }
 
-Cidr free_subnet(const NetworkRecord& network, const NetGrants& grants, const OccupiedNetwork& occupied) {
+/// From the bottom of a grant. For a VPN from its top: its subnet has to be free on its other hosts too,
+/// whose nat networks have theirs from the bottom.
+Cidr free_subnet(const NetworkRecord& network, int wanted_length, const NetGrants& grants,
+                 const OccupiedNetwork& occupied) {
+    constexpr std::uint64_t all_addresses = std::uint64_t{1} << 32U;
+    const bool down = network.type == NetworkType::vpn;
     for (const Cidr& granted : grants.subnets) {
         if (granted.is_ipv6() || granted.length() == 32) { // has no room for a gateway and a VM
             continue;
         }
-        const int length = std::max(granted.length(), subnet_length);
+        const int length = std::max(granted.length(), wanted_length);
         const std::uint64_t size = std::uint64_t{1} << static_cast<unsigned>(32 - length);
-        Cidr subnet = Cidr::around(granted.first(), length);
-        while (true) {
-            if (!occupant(subnet, occupied)) {
-                return subnet;
-            }
-            if (subnet.last() == granted.last()) {
-                break;
-            }
-            subnet = Cidr::around(subnet.first().plus(size), length);
+        Cidr subnet = Cidr::around(down ? granted.last() : granted.first(), length);
+        const Cidr end = Cidr::around(down ? granted.first() : granted.last(), length);
+        while (occupant(subnet, occupied) && subnet != end) {
+            subnet = Cidr::around(subnet.first().plus(down ? all_addresses - size : size), length);
+        }
+        if (!occupant(subnet, occupied)) {
+            return subnet;
         }
     }
     throw Error(ErrorCode::in_use,
                 about_network(network.name, "no subnet is free in " + joined(grants.subnets)),
-                "choose one with --subnet");
+                "choose one with --subnet; an administrator allows more by host-setup.sh --subnet");
 }
+
+void require_own_bridges(const NetworkRecord& network, const NetGrants& grants) {
+    if (!grants.own_bridges || !grants.nat) {
+        throw Error(ErrorCode::denied,
+                    about_network(network.name, fmt::format("{} networks are not allowed to this user",
+                                                            to_string(network.type))),
+                    "an administrator allows them in /etc/capsul/net.policy (net.policy(5))");
+    }
+}
+
+namespace {
 
 constexpr const char* how_to_allow = "an administrator allows it in /etc/capsul/net.policy (net.policy(5), "
                                      "examples/host-setup.sh --guest-ips)";
@@ -174,7 +190,7 @@ void check_subnets(const NetworkRecord& network, const NetworkRecord& other, con
 
 void check_others(const NetworkRecord& network, const std::vector<NetworkRecord>& others) {
     for (const NetworkRecord& other : others) {
-        if (other.type == NetworkType::nat) {
+        if (other.type != NetworkType::bridge) {
             check_subnets(network, other, network.subnet, other.subnet);
             check_subnets(network, other, network.subnet6, other.subnet6);
         } else if (other.bridge == network.bridge) {
@@ -186,15 +202,43 @@ void check_others(const NetworkRecord& network, const std::vector<NetworkRecord>
 
 } // namespace
 
+namespace {
+
+void refuse_for_vpn(const NetworkCreate& call) {
+    const auto refuse = [](const char* field, const char* hint) {
+        throw Error(ErrorCode::invalid, fmt::format("{}: is not of vpn networks", field), hint);
+    };
+    const char* follows = "of a VPN these follow from its subnet and this host's slice (--slice)";
+    if (call.gateway || call.gateway6) {
+        refuse(call.gateway ? "gateway" : "gateway6", follows);
+    }
+    if (call.range || call.range6) {
+        refuse(call.range ? "range" : "range6", follows);
+    }
+    if (call.isolate) {
+        refuse("isolate", "the VMs of a VPN are on one segment, on all of its hosts");
+    }
+    if (!call.dns.empty()) {
+        refuse("dns", vpn_dns_hint);
+    }
+}
+
+} // namespace
+
 NetworkRecord network_record(const NetworkCreate& call) {
     const bool is_bridge = call.type == NetworkType::bridge;
     if (is_bridge != call.bridge.has_value()) {
         throw Error(ErrorCode::invalid, is_bridge
                                             ? "bridge: a network of type bridge needs the bridge's name"
-                                            : "bridge: a nat network has a bridge of its own; leave it out");
+                                            : "bridge: the network has a bridge of its own; leave it out");
     }
-    if (is_bridge && call.egress) {
+    if (call.type != NetworkType::nat && call.egress) {
         throw Error(ErrorCode::invalid, "egress: is of nat networks only");
+    }
+    if (call.type == NetworkType::vpn) {
+        refuse_for_vpn(call);
+    } else if (call.vpn) {
+        throw Error(ErrorCode::invalid, "vpn: is of vpn networks only");
     }
     NetworkRecord network;
     network.name = call.name;
@@ -249,13 +293,9 @@ void require_allowed(const NetworkRecord& network, const NetGrants& grants, cons
 }
 
 void plan_nat(NetworkRecord& network, const NetGrants& grants, const OccupiedNetwork& occupied) {
-    if (!grants.own_bridges || !grants.nat) {
-        throw Error(ErrorCode::denied,
-                    about_network(network.name, "nat networks are not allowed to this user"),
-                    "an administrator allows them in /etc/capsul/net.policy (net.policy(5))");
-    }
+    require_own_bridges(network, grants);
     if (!network.subnet) {
-        network.subnet = free_subnet(network, grants, occupied);
+        network.subnet = free_subnet(network, nat_length, grants, occupied);
     } else {
         check_subnet(network, *network.subnet, grants, occupied);
     }

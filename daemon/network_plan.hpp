@@ -14,6 +14,9 @@
 
 namespace capsul {
 
+/// Of those who would give a VPN other DNS servers.
+inline constexpr const char* vpn_dns_hint = "guests of a VPN ask its resolver";
+
 /// What is taken on this host.
 struct OccupiedNetwork {
     std::set<std::string> interfaces;                  ///< names, in use or promised
@@ -34,6 +37,16 @@ void require_allowed(const NetworkRecord& network, const NetGrants& grants, cons
 /// Completes a `nat` network: a name for its bridge, a free subnet, the gateway. Throws Error: denied,
 /// in_use.
 void plan_nat(NetworkRecord& network, const NetGrants& grants, const OccupiedNetwork& occupied);
+
+/// Refuses (denied) a user who may not make bridges and let guests out of them.
+void require_own_bridges(const NetworkRecord& network, const NetGrants& grants);
+/// Refuses a subnet that is not granted (denied) or in part taken (in_use).
+void check_subnet(const NetworkRecord& network, const Cidr& subnet, const NetGrants& grants,
+                  const OccupiedNetwork& occupied);
+/// One of that length, or as large as a grant is: the first that is free, of a VPN the last. Throws Error
+/// (in_use).
+[[nodiscard]] Cidr free_subnet(const NetworkRecord& network, int wanted_length, const NetGrants& grants,
+                               const OccupiedNetwork& occupied);
 
 /// A name for an interface of capsul's: readable if it fits, unique in any case. `id` is what it is for
 /// ("web-0"), `seed` tells apart what has the same beginning.

@@ -1,5 +1,6 @@
 #include "daemon/network_power.hpp"
 
+#include "daemon/dhcp_unit.hpp"
 #include "daemon/netlink.hpp"
 #include "daemon/network_unit.hpp"
 #include "daemon/network_view.hpp"
@@ -18,7 +19,7 @@ constexpr std::chrono::seconds patience{90}; // more than the units' own limits
 
 /// capsul's own bridge, that is.
 bool is_bridge_gone(const NetworkRecord& network) {
-    return network.type == NetworkType::nat && !find_link(network.bridge.to_string());
+    return network.type != NetworkType::bridge && !find_link(network.bridge.to_string());
 }
 
 } // namespace
@@ -33,6 +34,7 @@ void NetworkPower::write_files(const NetworkRecord& network) const {
         systemd_.reload();
     }
     dhcp_.write_files(network);
+    vpn_.write_files(network);
 }
 
 NetworkRecord NetworkPower::refresh_files(const Name& name) const {
@@ -65,9 +67,10 @@ void NetworkPower::bring_up(const NetworkRecord& network, Progress& progress) co
     } else {
         start(network.name, state);
     }
-    if (network.dhcp) {
+    if (has_dhcp_unit(network)) {
         dhcp_.start(network.name);
     }
+    vpn_.start(network);
     if (network.autostart) {
         units_.set_enabled(unit, true);
     }
@@ -118,7 +121,7 @@ void NetworkPower::repair(const Name& name) const {
 }
 
 void NetworkPower::apply(const NetworkRecord& network) const {
-    if (!network.dhcp) {
+    if (!has_dhcp_unit(network)) {
         dhcp_.stop(network.name);
     }
     {
@@ -143,7 +146,7 @@ void NetworkPower::put_in_force(const NetworkRecord& network) const {
     } else {
         reload_scripts(systemd_, unit, about_network(network.name, "cannot be changed"));
     }
-    if (network.dhcp) {
+    if (has_dhcp_unit(network)) {
         dhcp_.start(network.name);
     }
 }
@@ -161,6 +164,7 @@ void NetworkPower::go_back(const NetworkRecord& before) const {
 }
 
 void NetworkPower::bring_down(const Name& name) const {
+    vpn_.stop(name);
     dhcp_.stop(name);
     const std::string unit = network_unit_name(name);
     try {
@@ -179,8 +183,10 @@ bool NetworkPower::has_links(const Name& name) const {
     if (!stored || !stored->record) {
         return true;
     }
-    const auto& tap = stored->record->dhcp_tap;
-    return find_link(stored->record->bridge.to_string()) || (tap && find_link(tap->to_string()));
+    const NetworkRecord& network = *stored->record;
+    return find_link(network.bridge.to_string()) ||
+           (network.dhcp_tap && find_link(network.dhcp_tap->to_string())) ||
+           (network.vpn && find_link(network.vpn->trunk.to_string()));
 }
 
 void NetworkPower::erase(const Name& name) const {
@@ -188,6 +194,7 @@ void NetworkPower::erase(const Name& name) const {
     store_.networks.forget(name);
     units_.remove(network_unit_name(name));
     dhcp_.remove_unit(name);
+    vpn_.remove_units(name);
     remove_whole(paths_.network(name));
 }
 

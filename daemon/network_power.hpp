@@ -4,6 +4,7 @@
 
 #include "daemon/network_dhcp.hpp"
 #include "daemon/network_script.hpp"
+#include "daemon/network_vpn.hpp"
 #include "daemon/operation_service.hpp"
 #include "daemon/store.hpp"
 #include "daemon/systemd_client.hpp"
@@ -17,8 +18,9 @@ namespace capsul {
 class NetworkPower {
   public:
     /// `helper` is capsul-net.
-    NetworkPower(const Paths& paths, fs::path helper, Store& store, SystemdClient& systemd, NetworkDhcp& dhcp)
-        : paths_(paths), helper_(std::move(helper)), store_(store), systemd_(systemd), dhcp_(dhcp),
+    NetworkPower(const Paths& paths, fs::path helper, Store& store, SystemdClient& systemd, NetworkDhcp& dhcp,
+                 NetworkVpn& vpn)
+        : paths_(paths), helper_(std::move(helper)), store_(store), systemd_(systemd), dhcp_(dhcp), vpn_(vpn),
           units_(paths) {}
 
     /// capsul-net, as scripts call it.
@@ -59,6 +61,7 @@ class NetworkPower {
     Store& store_;
     SystemdClient& systemd_;
     NetworkDhcp& dhcp_;
+    NetworkVpn& vpn_;
     const UserUnits units_;
     /// Held from reading or saving a record until its files are written: the last to change it is not undone.
     mutable std::mutex files_mutex_;

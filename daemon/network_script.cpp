@@ -84,6 +84,31 @@ std::vector<std::string> dhcp_arguments(const NetworkRecord& network) {
                : std::vector<std::string>{"tap-del", tap};
 }
 
+std::string set_up_vpn(const NetworkRecord& network) {
+    const VpnRecord& vpn = *network.vpn;
+    const std::string bridge = network.bridge.to_string();
+    const IpAddress ip = vpn_host_ip(vpn.slice);
+    // Nowhere but to where other hosts tell this one what has changed.
+    std::vector<std::string> egress{"egress", bridge, "list",
+                                    fmt::format("{}/32,tcp,{}", ip.to_string(), vpn_sync_port),
+                                    fmt::format("{}/32,udp,{}", ip.to_string(), vpn_sync_port)};
+    std::vector<std::vector<std::string>> commands{{"bridge-add", bridge},
+                                                   {"addr-add", bridge, bridge_address(ip, *network.subnet)}};
+    if (network.subnet6) {
+        commands.push_back(
+            {"addr-add", bridge, bridge_address(vpn_ip6(*network.subnet6, ip), *network.subnet6)});
+    }
+    commands.push_back(std::move(egress));
+    // Isolated from each other: what answers for names is for this host's guests.
+    commands.push_back({"trunk-add", vpn.trunk.to_string(), bridge, "--isolated"});
+    commands.push_back({"trunk-add", network.dhcp_tap->to_string(), bridge, "--isolated"});
+    std::string text = "set -eu\n";
+    for (const auto& command : commands) {
+        text += helper_line(command) + "\n";
+    }
+    return text;
+}
+
 std::string set_up_nat(const NetworkRecord& network) {
     const std::string bridge = network.bridge.to_string();
     std::string text = "set -eu\n" + helper_line({"bridge-add", bridge}) + "\n";
@@ -142,7 +167,7 @@ std::string network_setup(const NetworkRecord& network, const std::filesystem::p
         return seal(fmt::format("#!/bin/sh\n# Waits for the bridge of the network {}, written by capsul.\n{}",
                                 network.name.to_string(), await_bridge(network.bridge)));
     }
-    return seal(begin + set_up_nat(network));
+    return seal(begin + (network.vpn ? set_up_vpn(network) : set_up_nat(network)));
 }
 
 std::string network_teardown(const NetworkRecord& network, const std::filesystem::path& helper) {
@@ -153,6 +178,9 @@ std::string network_teardown(const NetworkRecord& network, const std::filesystem
                         network.name.to_string()));
     }
     std::vector<std::string> lines;
+    if (network.vpn) {
+        lines.push_back(helper_line({"tap-del", network.vpn->trunk.to_string()}));
+    }
     if (network.dhcp_tap) {
         lines.push_back(helper_line({"tap-del", network.dhcp_tap->to_string()}));
     }

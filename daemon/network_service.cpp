@@ -1,10 +1,12 @@
 #include "daemon/network_service.hpp"
 
+#include "daemon/dhcp_unit.hpp"
 #include "daemon/ipam.hpp"
 #include "daemon/netlink.hpp"
 #include "daemon/network_claims.hpp"
 #include "daemon/network_plan.hpp"
 #include "daemon/network_unit.hpp"
+#include "daemon/peer_unit.hpp"
 
 #include <algorithm>
 #include <exception>
@@ -30,6 +32,15 @@ void choose_dhcp_tap(NetworkRecord& network, const NetGrants& grants, std::set<s
     network.dhcp_tap = interface_name(grants.prefix, network.name.to_string() + "-dhcp", taken);
 }
 
+void refuse_for_type(NetworkType type, const NetworkSet& call) {
+    if (type != NetworkType::nat && call.egress) {
+        throw Error(ErrorCode::invalid, "egress: is of nat networks only");
+    }
+    if (type == NetworkType::vpn && call.dns) {
+        throw Error(ErrorCode::invalid, "dns: is not of vpn networks", vpn_dns_hint);
+    }
+}
+
 TakenAddresses taken_with_nics(Store& store, const NetworkRecord& network) {
     TakenAddresses taken = taken_addresses(store, network);
     const std::set<Name> on_bridge = networks_on(store, network.bridge);
@@ -45,11 +56,13 @@ TakenAddresses taken_with_nics(Store& store, const NetworkRecord& network) {
 
 } // namespace
 
-NetworkService::NetworkService(const Paths& paths, const fs::path& programs, Store& store,
-                               OperationService& operations, EventLog& events, SystemdClient& systemd)
-    : paths_(paths), store_(store), operations_(operations), events_(events), systemd_(systemd),
-      units_(paths), view_(paths, store, systemd), dhcp_(paths, programs, store, systemd),
-      power_(paths, programs / "capsul-net", store, systemd, dhcp_) {}
+NetworkService::NetworkService(const Paths& paths, const VpnConfig& config, const fs::path& programs,
+                               Store& store, OperationService& operations, EventLog& events,
+                               SystemdClient& systemd)
+    : paths_(paths), config_(config), store_(store), operations_(operations), events_(events),
+      systemd_(systemd), units_(paths), dhcp_(paths, programs, store, systemd),
+      vpn_(paths, programs, store, systemd, dhcp_), view_(paths, store, systemd, vpn_),
+      power_(paths, programs / "capsul-net", store, systemd, dhcp_, vpn_) {}
 
 void NetworkService::sweep() {
     std::error_code failure;
@@ -72,7 +85,7 @@ void NetworkService::follow_records() {
     std::vector<Name> up;
     for (const UnitStatus& unit : systemd_.list("capsul-net-*.service")) {
         const auto name = network_of_unit(unit.name);
-        if (name && unit.active_state == "active") {
+        if (name && !is_stopped(unit.active_state)) {
             up.push_back(*name);
         }
     }
@@ -96,53 +109,63 @@ void NetworkService::follow_records() {
     });
 }
 
-/// All actions on networks run one after the other: so two cannot get the same subnet or bridge.
-template <class Work>
-Operation NetworkService::submit(const char* kind, const Name& name, Work work) {
-    return operations_.submit(kind, name.to_string(), "networks",
-                              [work](Progress& progress) { return encode(work(progress)); });
-}
-
 Operation NetworkService::create(const NetworkCreate& call) {
     static_cast<void>(plan(call)); // what is wrong is told at once
-    return operations_.submit("network.create", call.name.to_string(), "networks",
-                              [this, call](Progress& progress) { return make(call, progress); });
+    return operations_.submit(
+        "network.create", call.name.to_string(), "networks",
+        [this, call](Progress& progress) { return encode(make(plan(call), {}, call.start, progress)); });
 }
 
-Json NetworkService::make(const NetworkCreate& call, Progress& progress) {
-    const NetworkRecord network = plan(call);
+/// `book`: what is known of the other hosts of a VPN.
+Network NetworkService::make(NetworkRecord network, const VpnBook& book, bool start, Progress& progress) {
+    const Name name = network.name;
     try {
+        if (network.vpn) {
+            progress.message("making its keys");
+            vpn_.make_keys(network);
+            vpn_.save_book(network, book);
+        }
         power_.write_files(network);
         store_.networks.save(network);
-        if (call.start) {
+        if (start) {
             power_.bring_up(network, progress);
         }
     } catch (...) {
-        power_.undo(call.name);
+        power_.undo(name);
         throw;
     }
-    events_.add("network.created", call.name.to_string());
-    return encode(show(call.name));
+    events_.add("network.created", name.to_string());
+    return show(name);
+}
+
+void NetworkService::require_free(const Name& name) {
+    if (is_user_network(name)) {
+        throw Error(ErrorCode::invalid, "name: 'user' is QEMU's own network, which is always there");
+    }
+    if (store_.networks.exists(name) || fs::exists(paths_.network(name))) {
+        throw Error(ErrorCode::exists, about_network(name, "exists already"),
+                    "choose another name, or delete it with `capsulctl network delete " + name.to_string() +
+                        "`");
+    }
+    for (const auto& unit : {network_unit_name(name), dhcp_unit_name(name), vpn_unit_name(name),
+                             peer_unit_name(name), invite_unit_name(name), check_unit_name(name)}) {
+        units_.require_free(unit);
+    }
 }
 
 NetworkRecord NetworkService::plan(const NetworkCreate& call) {
-    if (is_user_network(call.name)) {
-        throw Error(ErrorCode::invalid, "name: 'user' is QEMU's own network, which is always there");
-    }
-    if (store_.networks.exists(call.name) || fs::exists(paths_.network(call.name))) {
-        throw Error(ErrorCode::exists, about_network(call.name, "exists already"),
-                    "choose another name, or delete it with `capsulctl network delete " +
-                        call.name.to_string() + "`");
-    }
-    units_.require_free(network_unit_name(call.name));
-    units_.require_free(dhcp_unit_name(call.name));
+    require_free(call.name);
     NetworkRecord network = network_record(call);
-    if (network.dhcp) {
+    if (has_dhcp_unit(network)) {
         require_dhcp(network);
     }
     const NetGrants grants = read_net_grants(helper());
     if (network.type == NetworkType::bridge) {
         plan_bridge(network, grants, find_link(network.bridge.to_string()), known_networks(store_));
+    } else if (network.type == NetworkType::vpn) {
+        const VpnWishes wishes = call.vpn.value_or(VpnWishes());
+        require_vpn_programs();
+        plan_vpn(network, wishes, vpn_host(wishes), grants, {taken_interfaces(), taken_subnets(store_)});
     } else {
         const auto interfaces = taken_interfaces();
         plan_nat(network, grants, {interfaces, taken_subnets(store_)});
@@ -160,11 +183,13 @@ void NetworkService::prepare(const Name& name) {
 }
 
 Operation NetworkService::set(const NetworkSet& call) {
-    if (usable(call.name).type != NetworkType::nat && call.egress) {
-        throw Error(ErrorCode::invalid, "egress: is of nat networks only");
-    }
+    const NetworkRecord present = usable(call.name);
+    refuse_for_type(present.type, call);
     if (call.dhcp.value_or(false)) {
-        require_dhcp(usable(call.name));
+        require_dhcp(present);
+    }
+    if (call.slice || call.addresses) {
+        static_cast<void>(usable_vpn(call.name));
     }
     return submit("network.set", call.name, [this, call](Progress&) {
         const NetworkRecord before = usable(call.name);
@@ -172,6 +197,12 @@ Operation NetworkService::set(const NetworkSet& call) {
         network.egress = call.egress.value_or(network.egress);
         network.dns = call.dns.value_or(network.dns);
         network.dhcp = call.dhcp.value_or(network.dhcp);
+        if (call.addresses) {
+            network.vpn->addresses = addresses_of(network, *call.addresses);
+        }
+        if (call.slice) {
+            change_slice(network, *call.slice);
+        }
         if (network.dhcp && !network.dhcp_tap) { // else a program's run for nothing
             choose_dhcp_tap(network, read_net_grants(helper()), taken_interfaces());
         }
@@ -192,6 +223,9 @@ Operation NetworkService::start(const Name& name) {
         const NetworkRecord network = usable(name);
         prepare(name);
         power_.bring_up(network, progress);
+        if (network.vpn) {
+            take_in(name); // what has come while it was stopped
+        }
         events_.add("network.started", name.to_string());
         return show(name);
     });

@@ -1,5 +1,6 @@
 #include "daemon/network_unit.hpp"
 
+#include "daemon/dhcp_unit.hpp"
 #include "daemon/unit_file.hpp"
 #include "lib/vm.hpp"
 
@@ -36,9 +37,24 @@ TasksMax=32
 
 } // namespace
 
+std::vector<std::string> companion_units(const NetworkRecord& network) {
+    std::vector<std::string> units;
+    if (network.vpn) {
+        units.push_back(vpn_unit_name(network.name));
+        units.push_back(peer_unit_name(network.name));
+    }
+    if (has_dhcp_unit(network)) {
+        units.push_back(dhcp_unit_name(network.name));
+    }
+    return units;
+}
+
 std::string network_unit(const NetworkRecord& network, const std::filesystem::path& folder) {
     const std::string& name = network.name.to_string();
-    const std::string dhcp = network.dhcp ? fmt::format("Wants={}\n", dhcp_unit_name(network.name)) : "";
+    std::string wanted;
+    for (const std::string& unit : companion_units(network)) {
+        wanted += fmt::format("Wants={}\n", unit);
+    }
     return seal(fmt::format(R"(# The network {0}, written by capsul. What it does is in {1}.
 [Unit]
 Description=Network {0}
@@ -49,16 +65,20 @@ Wants=capsul-filter.path
 [Install]
 WantedBy=default.target
 )",
-                            name, folder.string(), dhcp, start_limit,
+                            name, folder.string(), wanted, start_limit,
                             service(folder / "setup.sh", folder / "teardown.sh", "capsul-net-" + name,
                                     "CAPSUL_NETWORK=" + name)));
 }
 
-std::string tap_unit(const Name& vm, const std::vector<Name>& networks, const std::filesystem::path& folder) {
+std::string tap_unit(const Name& vm, const std::vector<Name>& networks, const std::vector<Name>& vpns,
+                     const std::filesystem::path& folder) {
     const std::string& name = vm.to_string();
     std::string needs;
     for (const Name& network : networks) {
         needs += fmt::format("Requires={0}\nAfter={0}\n", network_unit_name(network));
+    }
+    for (const Name& vpn : vpns) {
+        needs += fmt::format("Wants={0}\nAfter={0}\n", vpn_unit_name(vpn));
     }
     return seal(fmt::format(R"(# The interfaces of the VM {0}, written by capsul. They come and go with it.
 [Unit]

@@ -13,13 +13,16 @@
 
 namespace capsul {
 
-/// The sealed text of capsul-net-NAME.service; `folder` holds setup.sh and teardown.sh. The unit of its DHCP
-/// server starts with it.
+/// The units that start with a network's and stop with it.
+[[nodiscard]] std::vector<std::string> companion_units(const NetworkRecord& network);
+
+/// The sealed text of capsul-net-NAME.service; `folder` holds setup.sh and teardown.sh.
 [[nodiscard]] std::string network_unit(const NetworkRecord& network, const std::filesystem::path& folder);
 
 /// The sealed text of capsul-tap-VM.service; `folder` holds net-setup.sh and net-teardown.sh. It comes and
-/// goes with the VM's unit, and needs those of its networks.
+/// goes with the VM's unit, and needs those of its networks. Of `vpns` also the tunnels, but does without
+/// them: it would stop, and with it the VM, whenever one of them starts anew.
 [[nodiscard]] std::string tap_unit(const Name& vm, const std::vector<Name>& networks,
-                                   const std::filesystem::path& folder);
+                                   const std::vector<Name>& vpns, const std::filesystem::path& folder);
 
 } // namespace capsul

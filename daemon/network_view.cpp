@@ -1,7 +1,9 @@
 #include "daemon/network_view.hpp"
 
+#include "daemon/dhcp_unit.hpp"
 #include "daemon/journal.hpp"
 #include "daemon/network_script.hpp"
+#include "daemon/network_vpn.hpp"
 #include "lib/fd.hpp"
 
 #include <fmt/format.h>
@@ -89,7 +91,7 @@ NetworkRecord usable_network(Records<NetworkRecord>& networks, const Name& name)
 
 std::vector<Network> NetworkView::list() const {
     std::map<std::string, std::string> active;
-    for (const char* pattern : {"capsul-net-*.service", "capsul-dhcp-*.service"}) {
+    for (const char* pattern : {"capsul-net-*.service", "capsul-dhcp-*.service", "capsul-vpn-*.service"}) {
         for (UnitStatus& unit : systemd_.list(pattern)) {
             active.emplace(std::move(unit.name), std::move(unit.active_state));
         }
@@ -101,9 +103,9 @@ std::vector<Network> NetworkView::list() const {
     auto vms = vms_by_network(store_);
     std::vector<Network> networks;
     for (const auto& stored : store_.networks.list()) {
-        networks.push_back(
-            describe(stored, std::move(vms[stored.name]),
-                     {state(network_unit_name(stored.name)), state(dhcp_unit_name(stored.name))}));
+        networks.push_back(describe(stored, std::move(vms[stored.name]),
+                                    {state(network_unit_name(stored.name)),
+                                     state(dhcp_unit_name(stored.name)), state(vpn_unit_name(stored.name))}));
     }
     return networks;
 }
@@ -115,15 +117,17 @@ Network NetworkView::show(const Name& name) const {
     }
     const std::string unit = network_unit_name(name);
     const ServiceStatus status = systemd_.status(unit);
-    const bool has_dhcp = stored->record && stored->record->dhcp;
+    const bool has_dhcp = stored->record && has_dhcp_unit(*stored->record);
     const ServiceStatus dhcp = has_dhcp ? systemd_.status(dhcp_unit_name(name)) : ServiceStatus{};
-    Network network =
-        describe(*stored, vms_by_network(store_)[name], {status.active_state, dhcp.active_state});
+    const bool has_vpn = stored->record && stored->record->vpn;
+    const ServiceStatus vpn = has_vpn ? systemd_.status(vpn_unit_name(name)) : ServiceStatus{};
+    Network network = describe(*stored, vms_by_network(store_)[name],
+                               {status.active_state, dhcp.active_state, vpn.active_state});
     if (network.state == NetworkState::failed) {
         network.reason = fmt::format("{}", fmt::join(journal_lines(status, 3, 0ms), "; "));
-    } else if (network.dhcp == NetworkState::failed) {
-        network.reason =
-            fmt::format("its DHCP server has failed: {}", fmt::join(journal_lines(dhcp, 3, 0ms), "; "));
+    } else if (dhcp.active_state == "failed") {
+        network.reason = fmt::format("its {} server has failed: {}", network.dhcp ? "DHCP" : "name",
+                                     fmt::join(journal_lines(dhcp, 3, 0ms), "; "));
     }
     return network;
 }
@@ -144,6 +148,12 @@ Network NetworkView::describe(const Stored<NetworkRecord>& stored, std::vector<N
     network.spec = *stored.record;
     if (network.spec->dhcp) {
         network.dhcp = state_of_unit<NetworkState>(states.dhcp);
+    }
+    if (network.spec->vpn) {
+        if (!vpn_.is_inviting(network.name)) {
+            network.spec->vpn->invited.reset();
+        }
+        network.vpn = vpn_.status(*network.spec, state_of_unit<NetworkState>(states.vpn));
     }
     if (!fs::is_regular_file(units_.file(network.unit))) {
         network.state = NetworkState::broken;

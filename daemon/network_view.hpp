@@ -12,6 +12,8 @@
 
 namespace capsul {
 
+class NetworkVpn;
+
 struct PluggedNic {
     Name vm;
     Nic nic;
@@ -34,8 +36,8 @@ struct PluggedNic {
 /// Thread-safe.
 class NetworkView {
   public:
-    NetworkView(const Paths& paths, Store& store, SystemdClient& systemd)
-        : store_(store), systemd_(systemd), units_(paths) {}
+    NetworkView(const Paths& paths, Store& store, SystemdClient& systemd, const NetworkVpn& vpn)
+        : store_(store), systemd_(systemd), units_(paths), vpn_(vpn) {}
 
     /// Two bus calls, however many there are.
     [[nodiscard]] std::vector<Network> list() const;
@@ -48,6 +50,7 @@ class NetworkView {
     struct States {
         std::string network; ///< ActiveState of its unit
         std::string dhcp;    ///< and of its DHCP server's
+        std::string vpn;     ///< and of its tincd's
     };
     [[nodiscard]] Network describe(const Stored<NetworkRecord>& stored, std::vector<Name> vms,
                                    const States& states) const;
@@ -55,6 +58,7 @@ class NetworkView {
     Store& store_;
     SystemdClient& systemd_;
     const UserUnits units_;
+    const NetworkVpn& vpn_;
 };
 
 } // namespace capsul

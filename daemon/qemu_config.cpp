@@ -222,11 +222,15 @@ int tap_descriptor(const Nic& nic) {
 }
 
 QemuOptions nic_device_options(const Nic& nic) {
-    return {{"driver", "virtio-net-pci"},
-            {"netdev", nic_id(nic)},
-            {"bus", fmt::format("port{}", nic.slot)},
-            {"mac", nic.mac.to_string()},
-            {"romfile", ""}};
+    QemuOptions options{{"driver", "virtio-net-pci"},
+                        {"netdev", nic_id(nic)},
+                        {"bus", fmt::format("port{}", nic.slot)},
+                        {"mac", nic.mac.to_string()},
+                        {"romfile", ""}};
+    if (nic.mtu) {
+        options.emplace_back("host_mtu", std::to_string(*nic.mtu)); // the guest's driver asks for it
+    }
+    return options;
 }
 
 /// A machine that can never have a second CPU is emulated without memory barriers (QEMU's tcg_gen_mb and the

@@ -95,6 +95,14 @@ Router make_router(Services s) {
     router.add<NetworkDelete>([s](const NetworkDelete& call) { return s.host.networks.remove(call.name); });
     router.add<NetworkReserve>([s](const NetworkReserve& call) { return s.host.networks.reserve(call); });
     router.add<NetworkRelease>([s](const NetworkRelease& call) { return s.host.networks.release(call); });
+    router.add<NetworkJoin>([s](const NetworkJoin& call) { return s.host.networks.join(call); });
+    router.add<NetworkExport>([s](const NetworkExport& call) { return s.host.networks.export_vpn(call); });
+    router.add<NetworkPeerAdd>([s](const NetworkPeerAdd& call) { return s.host.networks.add_peer(call); });
+    router.add<NetworkPeerRemove>(
+        [s](const NetworkPeerRemove& call) { return s.host.networks.remove_peer(call); });
+    router.add<NetworkInvite>([s](const NetworkInvite& call) { return s.host.networks.invite(call); });
+    router.add<NetworkCheck>([s](const NetworkCheck& call) { return s.host.networks.check(call); });
+    router.add<NetworkPeerSync>([s](const NetworkPeerSync& call) { return s.host.networks.sync(call); });
 
     router.add<VmList>([s](const VmList& call) { return s.view.list(call); });
     router.add<VmShow>([s](const VmShow& call) { return s.view.show(call.name); });

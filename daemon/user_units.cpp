@@ -11,6 +11,16 @@
 
 namespace capsul {
 
+bool update_file(const fs::path& file, const std::string& wanted) {
+    std::error_code missing;
+    if (fs::file_size(file, missing) == wanted.size() && !missing &&
+        read_file(file, wanted.size()) == wanted) {
+        return false;
+    }
+    replace_file(file, wanted);
+    return true;
+}
+
 bool remove_whole(const fs::path& path) {
     std::error_code failure;
     const auto removed = fs::remove_all(path, failure);

@@ -19,6 +19,9 @@ enum class Written {
 /// Brings a sealed file of capsul's up to date. Throws Error (wrong_state) when it is no regular file.
 Written refresh_file(const fs::path& file, const std::string& wanted, unsigned mode = 0600);
 
+/// Replaces a file unless it says so already; true when that was a change. Durable.
+bool update_file(const fs::path& file, const std::string& wanted);
+
 /// Removes a file, or a folder with all that is in it; false when it is not there.
 bool remove_whole(const fs::path& path);
 

@@ -8,6 +8,7 @@
 #include "daemon/network_unit.hpp"
 #include "daemon/script_unit.hpp"
 #include "daemon/user_units.hpp"
+#include "daemon/vpn_names.hpp"
 
 #include <algorithm>
 #include <fmt/format.h>
@@ -119,10 +120,31 @@ TapNames tap_names(const VmRecord& vm, NetworkService& networks, const OtherVms&
     return names;
 }
 
+/// On a vpn it follows from the MAC: so no two hosts give out the same.
+std::optional<IpAddress> choose_eui64(const NetworkRecord& network, const NicSpec& wanted, const Nic& nic) {
+    if (!network.subnet6) {
+        if (wanted.ip6) {
+            throw Error(ErrorCode::invalid, about_network(network.name, "has no IPv6 subnet"));
+        }
+        return std::nullopt;
+    }
+    const IpAddress ip6 = eui64_address(*network.subnet6, nic.mac);
+    if (wanted.ip6 && *wanted.ip6 != ip6) {
+        throw Error(ErrorCode::invalid,
+                    about_network(network.name,
+                                  fmt::format("{} follows from no MAC of this VM's; with {} it has {}",
+                                              wanted.ip6->to_string(), nic.mac.to_string(), ip6.to_string())),
+                    "leave the IPv6 address out, or choose it with mac=");
+    }
+    return ip6;
+}
+
 void fill_tap(Nic& nic, const VmRecord& vm, const NicSpec& wanted, const NetworkRecord& network,
               const TakenAddresses& taken, TapNames& names) {
     nic.ip = choose_address(network, wanted.ip, false, vm.name, taken);
-    nic.ip6 = choose_address(network, wanted.ip6, true, vm.name, taken);
+    nic.ip6 = network.vpn ? choose_eui64(network, wanted, nic)
+                          : choose_address(network, wanted.ip6, true, vm.name, taken);
+    nic.mtu = network.vpn ? std::optional(network.vpn->mtu) : std::nullopt;
     for (const auto& ip : {nic.ip, nic.ip6}) {
         if (ip && network.type == NetworkType::bridge) {
             require_allowed(network, names.grants, *ip);
@@ -189,7 +211,13 @@ SeedNic seed_nic(NetworkService& networks, const Nic& nic) {
             seed.gateways.push_back(*gateway);
         }
     }
-    seed.dns = guest_dns(network);
+    if (network.vpn) {
+        seed.dns = {vpn_resolver_ip(network.vpn->slice)};
+        seed.search = {vpn_domain(network.name)};
+        seed.mtu = network.vpn->mtu;
+    } else {
+        seed.dns = guest_dns(network);
+    }
     return seed;
 }
 
@@ -223,6 +251,12 @@ std::vector<std::string> protections_of(const Nic& nic, const Link& link,
         words.emplace_back("isolated");
     }
     return words;
+}
+
+std::vector<Name> vpns_of(const VmRecord& vm, const NetworkService& networks) {
+    std::vector<Name> names = networks_of(vm);
+    std::erase_if(names, [&](const Name& name) { return !networks.usable(name).vpn; });
+    return names;
 }
 
 /// Whether one of these TAPs, or of its record's, is left on the host; of one without a record nobody knows.
@@ -310,7 +344,8 @@ void write_tap_files(const VmHost& host, const VmRecord& vm, const std::vector<I
     }
     refresh_file(folder / "net-setup.sh", tap_setup(vm.name, taps, gone, host.networks.helper()), 0700);
     refresh_file(folder / "net-teardown.sh", tap_teardown(vm.name, taps, gone, host.networks.helper()), 0700);
-    if (host.units().write(unit, tap_unit(vm.name, networks_of(vm), folder)) == Written::changed) {
+    const std::string text = tap_unit(vm.name, networks_of(vm), vpns_of(vm, host.networks), folder);
+    if (host.units().write(unit, text) == Written::changed) {
         host.systemd.reload();
     }
 }

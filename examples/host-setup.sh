@@ -6,8 +6,8 @@ PATH=$PATH:/usr/sbin:/sbin
 
 user=${SUDO_USER:-capsul}
 prefix=
-subnet=
-subnet6=
+subnets=
+subnets6=
 bridge=
 uplink=
 guest_ips=
@@ -15,16 +15,18 @@ dry_run=
 
 usage() {
 	cat <<-USAGE
-		usage: host-setup.sh [--user USER] [--prefix PREFIX] [--subnet CIDR] [--subnet6 CIDR]
+		usage: host-setup.sh [--user USER] [--prefix PREFIX] [--subnet CIDR]... [--subnet6 CIDR]...
 		                     [--bridge NAME [--uplink INTERFACE] [--guest-ips CIDR]...] [--dry-run]
 
 		Lets USER (default: who called sudo, else "capsul") make networks for VMs, as root, once capsul is installed:
 		the group and capability of capsul-net, USER's lines in /etc/capsul/net.policy, forwarding, the packet filter
-		(capsul-nft.service), and linger. Lines that USER has already stay, but for those that an option is about.
+		(capsul-nft.service), and linger. Lines that USER has already stay, but for those that --prefix and --guest-ips give anew.
 
 		  --prefix PREFIX      how the names of USER's interfaces begin: cap, letters or digits, a hyphen
 		                       (default: cap-, or the first free of capa-, capb- ...)
-		  --subnet, --subnet6  where USER's nat networks get their subnets (default: 10.80.0.0/16, fd80:ca95::/48)
+		  --subnet, --subnet6  where USER's nat and vpn networks get their subnets, beside those that USER has; may be given
+		                       again. A VPN's has to be allowed on each of its hosts. (A new user's default: 10.80.0.0/16,
+		                       fd80:ca95::/48)
 		  --bridge NAME        lets USER plug VMs into this bridge; makes it if it is not there
 		  --uplink INTERFACE   the network card that becomes a port of a new bridge, which gets the card's MAC address and
 		                       asks for its addresses by DHCP. Without: a bridge without a port
@@ -83,8 +85,8 @@ while [ $# -gt 0 ]; do
 	case $1 in
 	--user) user=$2 ;;
 	--prefix) prefix=$2 ;;
-	--subnet) subnet=$2 ;;
-	--subnet6) subnet6=$2 ;;
+	--subnet) subnets="$subnets $2" ;;
+	--subnet6) subnets6="$subnets6 $2" ;;
 	--bridge) bridge=$2 ;;
 	--uplink) uplink=$2 ;;
 	--guest-ips) guest_ips="$guest_ips $2" ;;
@@ -141,8 +143,9 @@ free_prefix() {
 wanted_lines() {
 	[ -z "$prefix" ] || echo "prefix $prefix"
 	has_lines || printf '%s\n' 'bridge own 64' 'tap own 1000'
-	[ -z "$subnet" ] || echo "subnet own $subnet"
-	[ -z "$subnet6" ] || echo "subnet own $subnet6"
+	for subnet in $subnets $subnets6; do
+		echo "subnet own $subnet"
+	done
 	has_lines || echo 'nat own'
 	[ -z "$bridge" ] || echo "tap $bridge 1000"
 	for ips in $guest_ips; do
@@ -152,9 +155,9 @@ wanted_lines() {
 
 new_policy() {
 	present_policy | awk -v uid="$uid" -v wanted="$(wanted_lines)" '
-		# What of which there is one, or which an option gives as a whole.
+		# What of which there is one, or which an option gives as a whole. Subnets are only ever added.
 		function subject(kind, what, value) {
-			return kind == "subnet" ? kind (value ~ /:/ ? 6 : 4) : kind == "prefix" ? kind : kind " " what
+			return kind == "subnet" ? kind " " value : kind == "prefix" ? kind : kind " " what
 		}
 		BEGIN {
 			count = split(wanted, lines, "\n")
@@ -176,8 +179,10 @@ new_policy() {
 		{ print }
 		END {
 			for (i = 1; i <= count; i++)
-				if (!(lines[i] in have))
+				if (!(lines[i] in have)) {
 					print uid " " lines[i]
+					have[lines[i]]
+				}
 		}'
 }
 
@@ -193,8 +198,8 @@ complaint=$(check_policy $policy)
 if ! has_lines; then
 	prefix=${prefix:-$(free_prefix)}
 	[ -n "$prefix" ] || fail "every prefix from cap- to capz- is taken: choose one with --prefix"
-	subnet=${subnet:-10.80.0.0/16}
-	subnet6=${subnet6:-fd80:ca95::/48}
+	subnets=${subnets:-10.80.0.0/16}
+	subnets6=${subnets6:-fd80:ca95::/48}
 fi
 draft=$(mktemp)
 trap 'rm -f "$draft"' EXIT

@@ -42,6 +42,8 @@ void check_ranges(const Config& config, const std::string& where) {
     };
     bounded("vm.ssh_port_last", config.vm.ssh_port_last, 65535);
     bounded("vm.ssh_port_first", config.vm.ssh_port_first, config.vm.ssh_port_last);
+    bounded("vpn.port_last", config.vpn.port_last, 65535);
+    bounded("vpn.port_first", config.vpn.port_first, config.vpn.port_last);
     bounded("server.threads", config.server.threads, 64);
     bounded("server.connections", config.server.connections, 4096);
     bounded("server.connections_per_user", config.server.connections_per_user, 4096);

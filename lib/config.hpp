@@ -45,14 +45,24 @@ struct ImageConfig {
     static constexpr auto fields() { return field_list(optional("max_size", &ImageConfig::max_size)); }
 };
 
+struct VpnConfig {
+    std::uint16_t port_first = 11655; ///< the range from which VPNs get the port that others reach them at
+    std::uint16_t port_last = 11754;
+    static constexpr auto fields() {
+        return field_list(optional("port_first", &VpnConfig::port_first),
+                          optional("port_last", &VpnConfig::port_last));
+    }
+};
+
 struct Config {
     ServerConfig server;
     VmConfig vm;
     ImageConfig image;
+    VpnConfig vpn;
 
     static constexpr auto fields() {
         return field_list(optional("server", &Config::server), optional("vm", &Config::vm),
-                          optional("image", &Config::image));
+                          optional("image", &Config::image), optional("vpn", &Config::vpn));
     }
 };
 

@@ -61,7 +61,11 @@ Mac Mac::parse(std::string_view text) {
 }
 
 Mac Mac::derive(const Uuid& vm, unsigned index) {
-    const std::uint64_t hash = fnv1a(fmt::format("{}/{}", vm.to_string(), index));
+    return derive(vm, std::to_string(index));
+}
+
+Mac Mac::derive(const Uuid& of, std::string_view which) {
+    const std::uint64_t hash = fnv1a(fmt::format("{}/{}", of.to_string(), which));
     return Mac(fmt::format("02:{:02x}:{:02x}:{:02x}:{:02x}:{:02x}", (hash >> 32) & 0xff, (hash >> 24) & 0xff,
                            (hash >> 16) & 0xff, (hash >> 8) & 0xff, hash & 0xff));
 }

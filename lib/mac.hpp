@@ -28,6 +28,8 @@ class Mac {
     [[nodiscard]] static Mac parse(std::string_view text);
     /// The address of a VM's NIC number `index`: the same for the same arguments.
     [[nodiscard]] static Mac derive(const Uuid& vm, unsigned index);
+    /// Of one of many things that share an identifier: the same for the same arguments.
+    [[nodiscard]] static Mac derive(const Uuid& of, std::string_view which);
     [[nodiscard]] const std::string& to_string() const noexcept { return text_; }
     auto operator<=>(const Mac&) const = default;
 

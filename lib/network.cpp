@@ -6,17 +6,12 @@
 #include <charconv>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <net/if.h>
 
 namespace capsul {
 namespace {
 
 bool is_letter(char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
-
-bool is_interface_character(char c) {
-    return is_letter(c) || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.';
 }
 
 [[noreturn]] void refuse_rule(std::string_view text, const char* why) {
@@ -91,18 +86,6 @@ void set_once(std::optional<T>& field, T value, std::string_view text) {
 }
 
 } // namespace
-
-InterfaceName InterfaceName::parse(std::string_view text) {
-    if (text.empty() || text.size() >= IFNAMSIZ || !is_letter(text.front()) ||
-        !std::ranges::all_of(text, is_interface_character)) {
-        throw Error(ErrorCode::invalid,
-                    fmt::format("'{}' is not the name of a network interface", text.substr(0, 64)),
-                    "`ip link` shows those there are");
-    }
-    InterfaceName name;
-    name.text_ = text;
-    return name;
-}
 
 EgressRule EgressRule::parse(std::string_view text) {
     EgressRule rule;
@@ -222,6 +205,14 @@ std::string network_unit_name(const Name& name) {
 
 std::string dhcp_unit_name(const Name& name) {
     return fmt::format("capsul-dhcp-{}.service", name.to_string());
+}
+
+std::string vpn_unit_name(const Name& name) {
+    return fmt::format("capsul-vpn-{}.service", name.to_string());
+}
+
+std::string peer_unit_name(const Name& name) {
+    return fmt::format("capsul-peer-{}.service", name.to_string());
 }
 
 std::optional<Name> network_of_unit(std::string_view unit) {

@@ -2,10 +2,12 @@
 #pragma once
 
 #include "lib/cidr.hpp"
+#include "lib/interface_name.hpp"
 #include "lib/mac.hpp"
 #include "lib/name.hpp"
 #include "lib/route.hpp"
 #include "lib/size.hpp"
+#include "lib/vpn.hpp"
 
 #include <array>
 #include <cstdint>
@@ -17,13 +19,14 @@
 namespace capsul {
 
 /// `bridge`: an administrator's bridge, for addresses of the network that the host itself is in. `nat`: a
-/// bridge and a subnet of capsul's own, behind the host's address. QEMU's own user-mode network has no
-/// record: its name is `user`, and it needs no privilege.
-enum class NetworkType { bridge, nat };
+/// bridge and a subnet of capsul's own, behind the host's address. `vpn`: a bridge of capsul's own, joined to
+/// those of other hosts by tinc. QEMU's own user-mode network has no record: its name is `user`, and it needs
+/// no privilege.
+enum class NetworkType { bridge, nat, vpn };
 template <>
 struct EnumWords<NetworkType> {
-    static constexpr std::array<std::pair<NetworkType, std::string_view>, 2> words{
-        {{NetworkType::bridge, "bridge"}, {NetworkType::nat, "nat"}}};
+    static constexpr std::array<std::pair<NetworkType, std::string_view>, 3> words{
+        {{NetworkType::bridge, "bridge"}, {NetworkType::nat, "nat"}, {NetworkType::vpn, "vpn"}}};
 };
 
 enum class NetworkState { stopped, starting, running, stopping, failed, broken };
@@ -36,20 +39,6 @@ struct EnumWords<NetworkState> {
          {NetworkState::stopping, "stopping"},
          {NetworkState::failed, "failed"},
          {NetworkState::broken, "broken"}}};
-};
-
-/// The name of a network interface: 1 to 15 characters (IFNAMSIZ, netdevice(7)), a letter first, then
-/// letters, digits, ".", "_" and "-".
-class InterfaceName {
-  public:
-    InterfaceName() = default;
-    /// Throws Error (invalid).
-    [[nodiscard]] static InterfaceName parse(std::string_view text);
-    [[nodiscard]] const std::string& to_string() const noexcept { return text_; }
-    auto operator<=>(const InterfaceName&) const = default;
-
-  private:
-    std::string text_;
 };
 
 /// A place outside that guests may reach: "192.0.2.0/24", "192.0.2.7:443/tcp",
@@ -108,7 +97,7 @@ struct NetworkRecord {
     Name name;
     NetworkType type = NetworkType::nat;
     Timestamp created;
-    InterfaceName bridge; ///< nat: made by capsul
+    InterfaceName bridge; ///< nat, vpn: made by capsul
     std::optional<Cidr> subnet;
     std::optional<Cidr> subnet6;
     std::optional<IpAddress> gateway; ///< nat: the bridge's own address
@@ -119,10 +108,11 @@ struct NetworkRecord {
     bool isolate = false;       ///< VMs of this network do not reach each other
     Egress egress;              ///< nat only
     bool autostart = true;      ///< whether `start` also enables the unit
-    bool dhcp = false;          ///< nat only: addresses are told by DHCP and router advertisements too
+    bool dhcp = false;          ///< nat, vpn: addresses are told by DHCP and router advertisements too
     /// By which DHCP is on the bridge; chosen when it is first switched on.
     std::optional<InterfaceName> dhcp_tap;
     std::vector<Reservation> reservations;
+    std::optional<VpnRecord> vpn; ///< vpn only, and always there
 
     static constexpr auto fields() {
         return field_list(
@@ -135,7 +125,41 @@ struct NetworkRecord {
             optional("isolate", &NetworkRecord::isolate), optional("egress", &NetworkRecord::egress),
             optional("autostart", &NetworkRecord::autostart), optional("dhcp", &NetworkRecord::dhcp),
             optional("dhcp_tap", &NetworkRecord::dhcp_tap),
-            optional("reservations", &NetworkRecord::reservations));
+            optional("reservations", &NetworkRecord::reservations), optional("vpn", &NetworkRecord::vpn));
+    }
+};
+
+/// What an interface has carried.
+struct LinkCounters {
+    std::uint64_t rx_bytes = 0;
+    std::uint64_t rx_packets = 0;
+    std::uint64_t rx_dropped = 0;
+    std::uint64_t tx_bytes = 0;
+    std::uint64_t tx_packets = 0;
+    std::uint64_t tx_dropped = 0;
+
+    static constexpr auto fields() {
+        return field_list(
+            required("rx_bytes", &LinkCounters::rx_bytes), required("rx_packets", &LinkCounters::rx_packets),
+            required("rx_dropped", &LinkCounters::rx_dropped), required("tx_bytes", &LinkCounters::tx_bytes),
+            required("tx_packets", &LinkCounters::tx_packets),
+            required("tx_dropped", &LinkCounters::tx_dropped));
+    }
+};
+
+/// A vpn network's own: its tunnel and the other hosts.
+struct VpnStatus {
+    NetworkState tunnel = NetworkState::stopped; ///< of tincd
+    IpAddress ip;                                ///< this host's own on the VPN
+    std::optional<IpAddress> ip6;
+    IpAddress resolver;                   ///< answers for VM.NETWORK.capsul
+    std::optional<LinkCounters> counters; ///< of the tunnel as the host sees it: rx is what came from others
+    std::vector<VpnPeer> peers;
+
+    static constexpr auto fields() {
+        return field_list(required("tunnel", &VpnStatus::tunnel), required("ip", &VpnStatus::ip),
+                          optional("ip6", &VpnStatus::ip6), required("resolver", &VpnStatus::resolver),
+                          optional("counters", &VpnStatus::counters), required("peers", &VpnStatus::peers));
     }
 };
 
@@ -148,13 +172,15 @@ struct Network {
     std::string unit;
     std::vector<Name> vms;            ///< with a NIC on it
     std::optional<NetworkState> dhcp; ///< of its DHCP server, where it has one
+    std::optional<VpnStatus> vpn;
     std::optional<NetworkRecord> spec;
 
     static constexpr auto fields() {
         return field_list(required("name", &Network::name), required("state", &Network::state),
                           optional("reason", &Network::reason), required("enabled", &Network::enabled),
                           required("unit", &Network::unit), required("vms", &Network::vms),
-                          optional("dhcp", &Network::dhcp), optional("spec", &Network::spec));
+                          optional("dhcp", &Network::dhcp), optional("vpn", &Network::vpn),
+                          optional("spec", &Network::spec));
     }
 };
 
@@ -182,31 +208,14 @@ struct Nic {
     std::optional<InterfaceName> tap; ///< none on `user`
     std::optional<IpAddress> ip;      ///< none where the network gives it out itself
     std::optional<IpAddress> ip6;
+    std::optional<int> mtu; ///< smaller than Ethernet's: of a vpn, bytes
 
     static constexpr auto fields() {
         return field_list(required("slot", &Nic::slot), required("network", &Nic::network),
                           required("mac", &Nic::mac), optional("tap", &Nic::tap), optional("ip", &Nic::ip),
-                          optional("ip6", &Nic::ip6));
+                          optional("ip6", &Nic::ip6), optional("mtu", &Nic::mtu));
     }
     auto operator<=>(const Nic&) const = default;
-};
-
-/// What an interface has carried.
-struct LinkCounters {
-    std::uint64_t rx_bytes = 0;
-    std::uint64_t rx_packets = 0;
-    std::uint64_t rx_dropped = 0;
-    std::uint64_t tx_bytes = 0;
-    std::uint64_t tx_packets = 0;
-    std::uint64_t tx_dropped = 0;
-
-    static constexpr auto fields() {
-        return field_list(
-            required("rx_bytes", &LinkCounters::rx_bytes), required("rx_packets", &LinkCounters::rx_packets),
-            required("rx_dropped", &LinkCounters::rx_dropped), required("tx_bytes", &LinkCounters::tx_bytes),
-            required("tx_packets", &LinkCounters::tx_packets),
-            required("tx_dropped", &LinkCounters::tx_dropped));
-    }
 };
 
 /// A NIC's interface on the host, as it is now.
@@ -265,6 +274,7 @@ struct NetworkCreate {
     bool isolate = false;
     std::optional<Egress> egress;
     bool dhcp = false;
+    std::optional<VpnWishes> vpn; ///< vpn only
     bool start = true;
     bool autostart = true;
     using Result = Network;
@@ -277,8 +287,8 @@ struct NetworkCreate {
             optional("gateway6", &NetworkCreate::gateway6), optional("range", &NetworkCreate::range),
             optional("range6", &NetworkCreate::range6), optional("dns", &NetworkCreate::dns),
             optional("isolate", &NetworkCreate::isolate), optional("egress", &NetworkCreate::egress),
-            optional("dhcp", &NetworkCreate::dhcp), optional("start", &NetworkCreate::start),
-            optional("autostart", &NetworkCreate::autostart));
+            optional("dhcp", &NetworkCreate::dhcp), optional("vpn", &NetworkCreate::vpn),
+            optional("start", &NetworkCreate::start), optional("autostart", &NetworkCreate::autostart));
     }
 };
 
@@ -288,11 +298,15 @@ struct NetworkSet {
     std::optional<Egress> egress;              ///< holds at once
     std::optional<std::vector<IpAddress>> dns; ///< for VMs that are made from now on, and who asks by DHCP
     std::optional<bool> dhcp;                  ///< holds at once
+    std::optional<Cidr> slice;                 ///< vpn only; refused while VMs have addresses outside of it
+    std::optional<std::vector<VpnAddressWish>> addresses; ///< vpn only: where others reach this host
     using Result = Network;
     static constexpr Route route{Method::post, "/v1/networks/{name}", Answer::operation};
     static constexpr auto fields() {
         return field_list(required("name", &NetworkSet::name), optional("egress", &NetworkSet::egress),
-                          optional("dns", &NetworkSet::dns), optional("dhcp", &NetworkSet::dhcp));
+                          optional("dns", &NetworkSet::dns), optional("dhcp", &NetworkSet::dhcp),
+                          optional("slice", &NetworkSet::slice),
+                          optional("addresses", &NetworkSet::addresses));
     }
 };
 
@@ -367,5 +381,11 @@ inline constexpr std::string_view user_network = "user";
 
 /// "capsul-dhcp-NAME.service".
 [[nodiscard]] std::string dhcp_unit_name(const Name& name);
+
+/// "capsul-vpn-NAME.service": tincd.
+[[nodiscard]] std::string vpn_unit_name(const Name& name);
+
+/// "capsul-peer-NAME.service": tells other hosts what has changed.
+[[nodiscard]] std::string peer_unit_name(const Name& name);
 
 } // namespace capsul

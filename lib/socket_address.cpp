@@ -2,6 +2,7 @@
 
 #include "lib/error.hpp"
 
+#include <algorithm>
 #include <arpa/inet.h>
 #include <cerrno>
 #include <cstring>
@@ -25,6 +26,11 @@ SocketAddress::SocketAddress(const std::string& address, std::uint16_t port) {
         std::memcpy(&storage_, &v4, sizeof v4);
         size_ = sizeof v4;
     }
+}
+
+SocketAddress::SocketAddress(const sockaddr& address, socklen_t size)
+    : size_(std::min(size, socklen_t{buffer_size})) {
+    std::memcpy(&storage_, &address, size_);
 }
 
 SocketAddress SocketAddress::of_socket(int fd) {

@@ -13,6 +13,8 @@ class SocketAddress {
     SocketAddress() = default;
     /// `address` is IPv4 or IPv6, in text, and is valid.
     SocketAddress(const std::string& address, std::uint16_t port);
+    /// As the system has it.
+    SocketAddress(const sockaddr& address, socklen_t size);
     /// What the socket is bound to. Throws Error.
     [[nodiscard]] static SocketAddress of_socket(int fd);
 

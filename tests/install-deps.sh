@@ -9,7 +9,7 @@ packages_of() {
 			libsystemd-dev libtomlplusplus-dev libfmt-dev libsmartcols-dev libarchive-dev libssl-dev libyaml-dev \
 			libnl-3-dev libseccomp-dev
 		;;
-	run) echo qemu-system-x86 qemu-utils openssh-client nftables libcap2-bin dnsmasq-base ;;
+	run) echo qemu-system-x86 qemu-utils openssh-client nftables libcap2-bin dnsmasq-base tinc ;;
 	image) echo mmdebstrap e2fsprogs uidmap ;;
 	host)
 		echo systemd-container systemd-sysv libpam-systemd dbus-user-session iproute2 util-linux bsdutils mount \
@@ -18,7 +18,7 @@ packages_of() {
 	test)
 		# Debian's plain clang (14) cannot read libstdc++ 12's <ranges> and coroutines.
 		echo libgtest-dev libgmock-dev clang-format clang-tidy-19 clang-19 libclang-rt-19-dev shellcheck mandoc python3-pytest python3-pytest-xdist xorriso curl jq \
-			iputils-ping
+			iputils-ping openssh-server iperf3
 		;;
 	bench) echo iperf3 ;;
 	*) return 1 ;;
@@ -50,15 +50,29 @@ missing_of() {
 	printf '%s\n' "$@" | grep --invert-match --line-regexp --fixed-strings --regexp="$installed" || true
 }
 
-# Where systemd does not run, a package may start its service by its init script: not on a machine that only builds.
-# Debian's switch for that is a file; if there is none, there is one for as long as apt runs.
+# No service of a package's is started, now or at the next boot: on a machine that only builds and tests, nobody waits for
+# a server of ssh. Debian's switch for that is a file; if there is none, there is one for as long as apt runs. Where systemd
+# runs, what a package brings beside a server may need to be started: so there, the servers alone are kept down.
+servers=(ssh tinc)
+
 keep_services_down() {
-	local policy=/usr/sbin/policy-rc.d
-	if [ -d /run/systemd/system ] || [ -e $policy ]; then
+	local policy=/usr/sbin/policy-rc.d kept='*'
+	[ ! -d /run/systemd/system ] || kept=$(printf '%s|' "${servers[@]/%/*}")
+	if [ -e $policy ]; then
 		return
 	fi
 	trap 'as_root rm -f '$policy EXIT
-	printf '#!/bin/sh\nexit 101\n' | as_root sh -c "cat >$policy && chmod 0755 $policy"
+	printf '#!/bin/sh\ncase %s in %s) exit 101 ;; esac\n' "\$1" "${kept%|}" | as_root sh -c "cat >$policy && chmod 0755 $policy"
+}
+
+# Of those that have been installed just now: a server that was here before is somebody's.
+disable_new_servers() {
+	local server
+	for server in "${servers[@]}"; do
+		case " $* " in
+		*" $server "* | *" open$server-server "*) as_root systemctl --quiet disable "$server.service" ;;
+		esac
+	done
 }
 
 as_root() {
@@ -105,3 +119,4 @@ echo "installing ${missing[*]}" >&2
 keep_services_down
 apt update
 apt install --yes --no-install-recommends "${missing[@]}"
+disable_new_servers "${missing[@]}"

@@ -35,4 +35,20 @@ inline NetworkRecord bridge_network(const std::string& name, const std::string& 
     return network;
 }
 
+/// As the host host_a has it, without keys.
+inline NetworkRecord vpn_network(const std::string& name, const std::string& subnet,
+                                 const std::string& subnet6, const std::string& slice) {
+    NetworkRecord network = nat_network(name, subnet, subnet6);
+    network.type = NetworkType::vpn;
+    network.gateway.reset();
+    network.gateway6.reset();
+    network.dhcp_tap = InterfaceName::parse("cap-" + name + "-dhcp");
+    network.vpn.emplace();
+    network.vpn->id = Uuid::parse("0c7e2f10-5f0b-4e6c-8d7f-2b9f3e1d5a77");
+    network.vpn->node = NodeName::parse("host_a");
+    network.vpn->mtu = 1400;
+    network.vpn->slice = Cidr::parse(slice);
+    return network;
+}
+
 } // namespace capsul::test

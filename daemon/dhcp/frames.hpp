@@ -6,16 +6,12 @@
 // 2131, 4.4.5).
 #pragma once
 
-#include "daemon/dhcp/addresses.hpp"
+#include "daemon/dhcp/packet.hpp"
 
 #include <optional>
-#include <span>
 #include <vector>
 
 namespace capsul::dhcp {
-
-/// An Ethernet frame, as long as it is said to be by whoever read it.
-using Frame = std::span<const std::uint8_t>;
 
 /// As guests see it.
 struct Server {

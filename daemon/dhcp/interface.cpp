@@ -107,6 +107,12 @@ void set_mac(const Kernel& kernel, int index, const Mac& mac) {
     kernel.run(message, "the server's interface");
 }
 
+void set_mtu(const Kernel& kernel, int index, unsigned mtu) {
+    Message message(RTM_SETLINK, 0, header_of(index));
+    message.put(IFLA_MTU, [&] { message.add(std::uint32_t{mtu}); });
+    kernel.run(message, "the server's interface");
+}
+
 /// Its own choice of a link-local address may not be the bridge's.
 void choose_no_address(const Kernel& kernel, int index) {
     Message message(RTM_SETLINK, 0, header_of(index));
@@ -143,13 +149,17 @@ void add_address(const Kernel& kernel, int index, const Prefix& prefix) {
 
 } // namespace
 
-void set_up_interface(const std::string& name, const Mac& mac, const std::vector<Prefix>& addresses) {
+void set_up_interface(const std::string& name, const Mac& mac, unsigned mtu,
+                      const std::vector<Prefix>& addresses) {
     const int index = static_cast<int>(::if_nametoindex(name.c_str()));
     if (index == 0) {
         fail(errno, name);
     }
     const Kernel kernel;
     set_mac(kernel, index, mac);
+    if (mtu != 0) {
+        set_mtu(kernel, index, mtu);
+    }
     choose_no_address(kernel, index);
     for (const Prefix& prefix : addresses) {
         add_address(kernel, index, prefix);

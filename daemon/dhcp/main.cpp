@@ -1,11 +1,13 @@
-// capsul-dhcp: ExecStart of the DHCP unit of a network. Runs a DHCP server in a network namespace of its own,
-// and carries to it what the guests of a bridge ask. Without privilege, and never without the sandbox of its
-// unit.
+// capsul-dhcp: ExecStart of the unit of a network's DHCP and names. Runs a server in a network namespace of
+// its own, and carries to it what the guests of a bridge ask. Without privilege, and never without the
+// sandbox of its unit.
 #include "daemon/dhcp/bridge.hpp"
+#include "daemon/dhcp/frames.hpp"
 #include "daemon/dhcp/interface.hpp"
 #include "daemon/dhcp/options.hpp"
 #include "daemon/dhcp/own_network.hpp"
 #include "daemon/dhcp/relay.hpp"
+#include "daemon/dhcp/station.hpp"
 #include "daemon/launcher/last_words.hpp"
 #include "daemon/launcher/sandbox.hpp"
 
@@ -84,6 +86,42 @@ std::vector<Prefix> addresses_of(const Server& server, const Options& options) {
     return addresses;
 }
 
+/// Who the server is, and what passes to it and from it.
+struct Role {
+    Mac mac{};
+    std::vector<Prefix> addresses;
+    Passage passage;
+    Ports ports;
+};
+
+/// It stands for the host, and its guests ask it by DHCP.
+Role end_of_bridge(const Options& options) {
+    const Server server = look_at_bridge(options);
+    Passage passage{[server](Frame frame) { return is_request(frame, server); },
+                    [server](Frame frame) { return is_answer(frame, server); },
+                    [server](Frame frame) { return introduction(frame, server); }};
+    const Ports ports{server.ip4 ? server4 : std::uint16_t{0},
+                      server.link_local ? server6 : std::uint16_t{0}};
+    return {server.mac, addresses_of(server, options), std::move(passage), ports};
+}
+
+/// It stands for itself, and is asked for names.
+Role host_of_its_own(const Options& options) {
+    constexpr std::uint16_t names = 53;
+    Station station{*options.mac, options.addresses};
+    Ports ports;
+    for (const Prefix& prefix : options.addresses) {
+        (prefix.family == AF_INET6 ? ports.ip6 : ports.ip4) = names;
+    }
+    if (ports.ip6 != 0) {
+        station.addresses.push_back(link_local_of(station.mac));
+    }
+    Passage passage{[station](Frame frame) { return is_for(frame, station); },
+                    [station](Frame frame) { return is_from(frame, station); },
+                    [](Frame) { return std::vector<std::uint8_t>{}; }};
+    return {station.mac, station.addresses, std::move(passage), ports};
+}
+
 sigset_t block_signals() {
     sigset_t signals;
     sigemptyset(&signals);
@@ -100,13 +138,13 @@ int run(const Options& options) {
     }
     const sigset_t signals = block_signals();
     Tap trunk(options.trunk);
-    const Server server = look_at_bridge(options);
+    const Role role = options.mac ? host_of_its_own(options) : end_of_bridge(options);
     enter_own_network();
     Tap own(own_name);
-    set_up_interface(own_name, server.mac, addresses_of(server, options));
+    set_up_interface(own_name, role.mac, options.mtu, role.addresses);
     const ServerProcess process(options.command, options.read_only, signals);
     drop_capabilities();
-    return relay(trunk, own, server, process, signals, tell_ready);
+    return relay(trunk, own, role.passage, role.ports, process, signals, tell_ready);
 }
 
 int run_or_explain(const std::vector<std::string>& words) {

@@ -31,6 +31,33 @@ Prefix parse_prefix(const std::string& text) {
     return prefix;
 }
 
+/// Six pairs of digits with colons between them, of one interface.
+Mac parse_mac(const std::string& text) {
+    Mac mac{};
+    bool good = text.size() == mac.size() * 3 - 1;
+    for (std::size_t i = 0; good && i < mac.size(); ++i) {
+        const char* const digits = text.data() + i * 3;
+        const auto [end, error] = std::from_chars(digits, digits + 2, mac[i], 16);
+        good = error == std::errc{} && end == digits + 2 && (i == 0 || digits[-1] == ':');
+    }
+    if (!good || (mac[0] & 1U) != 0) {
+        throw std::invalid_argument(
+            "--mac takes the MAC of one interface, such as 02:00:00:00:00:01, not \"" + text + "\"");
+    }
+    return mac;
+}
+
+unsigned parse_mtu(const std::string& text) {
+    constexpr unsigned least = 576;
+    constexpr unsigned most = 1500; // what a frame here has room for
+    unsigned mtu = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), mtu);
+    if (error != std::errc{} || end != text.data() + text.size() || mtu < least || mtu > most) {
+        throw std::invalid_argument("--mtu takes a number from 576 to 1500, not \"" + text + "\"");
+    }
+    return mtu;
+}
+
 void add_address(Options& options, const std::string& text) {
     const Prefix prefix = parse_prefix(text);
     if (std::ranges::find(options.addresses, prefix.family, &Prefix::family) != options.addresses.end()) {
@@ -42,6 +69,10 @@ void add_address(Options& options, const std::string& text) {
 void take(Options& options, const std::string& option, const std::string& value) {
     if (option == "--bridge") {
         options.bridge = parse_interface(value);
+    } else if (option == "--mac") {
+        options.mac = parse_mac(value);
+    } else if (option == "--mtu") {
+        options.mtu = parse_mtu(value);
     } else if (option == "--trunk") {
         options.trunk = parse_interface(value);
     } else if (option == "--address") {
@@ -65,8 +96,11 @@ Options parse_options(const std::vector<std::string>& words) {
         }
         take(options, option, *word);
     }
-    if (options.bridge.empty() || options.trunk.empty() || options.addresses.empty()) {
-        throw std::invalid_argument("--bridge, --trunk and --address are needed");
+    if (options.trunk.empty() || options.addresses.empty()) {
+        throw std::invalid_argument("--trunk and --address are needed");
+    }
+    if (options.bridge.empty() != options.mac.has_value()) {
+        throw std::invalid_argument("either --bridge or --mac is needed");
     }
     if (separator == words.end() || separator + 1 == words.end() || !(separator + 1)->starts_with('/')) {
         throw std::invalid_argument("after -- comes the absolute path of a program");

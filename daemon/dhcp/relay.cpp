@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cerrno>
+#include <cstdio>
 #include <fstream>
 #include <poll.h>
 #include <string>
@@ -15,20 +16,20 @@ namespace {
 
 constexpr int look_again = 20; // ms
 
-void bring_request(Tap& trunk, const Tap& own, const Server& server) {
+void bring_in(Tap& trunk, const Tap& own, const Passage& passage) {
     const Frame frame = trunk.read();
-    if (!is_request(frame, server)) {
+    if (!passage.lets_in(frame)) {
         return;
     }
-    if (const auto question = introduction(frame, server); !question.empty()) {
-        own.write(question);
+    if (const auto first = passage.introduction(frame); !first.empty()) {
+        own.write(first);
     }
     own.write(frame);
 }
 
-void bring_answer(Tap& own, const Tap& trunk, const Server& server) {
+void bring_out(Tap& own, const Tap& trunk, const Passage& passage) {
     const Frame frame = own.read();
-    if (is_answer(frame, server)) {
+    if (passage.lets_out(frame)) {
         trunk.write(frame);
     }
 }
@@ -41,26 +42,28 @@ void pass_on_signal(int fd, const ServerProcess& process) {
 }
 
 /// A socket bound to the port, of any address: "67: 00000000:0043 00000000:0000 07 ..." (proc_pid_net(5)).
-bool is_bound(const char* file, const char* port) {
+bool is_bound(const char* file, std::uint16_t port) {
+    std::array<char, 8> wanted{};
+    std::snprintf(wanted.data(), wanted.size(), ":%04X ", port);
     std::ifstream lines(file);
     for (std::string line; std::getline(lines, line);) {
-        if (line.find(std::string(":") + port + " ") != std::string::npos) {
+        if (line.find(wanted.data()) != std::string::npos) {
             return true;
         }
     }
     return false;
 }
 
-/// On the port of each family that it serves. Of this network namespace, where nobody else listens.
-bool listens(const Server& server) {
-    return (!server.ip4 || is_bound("/proc/self/net/udp", "0043")) &&
-           (!server.link_local || is_bound("/proc/self/net/udp6", "0223"));
+/// In this network namespace, where nobody else does.
+bool listens(Ports ports) {
+    return (ports.ip4 == 0 || is_bound("/proc/self/net/udp", ports.ip4)) &&
+           (ports.ip6 == 0 || is_bound("/proc/self/net/udp6", ports.ip6));
 }
 
 } // namespace
 
-int relay(Tap& trunk, Tap& own, const Server& server, const ServerProcess& process, const sigset_t& signals,
-          const std::function<void()>& ready) {
+int relay(Tap& trunk, Tap& own, const Passage& passage, Ports ports, const ServerProcess& process,
+          const sigset_t& signals, const std::function<void()>& ready) {
     const int signal_fd = ::signalfd(-1, &signals, SFD_CLOEXEC);
     if (signal_fd < 0) {
         fail(errno, "signals");
@@ -76,12 +79,12 @@ int relay(Tap& trunk, Tap& own, const Server& server, const ServerProcess& proce
             pass_on_signal(signal_fd, process);
         }
         if (events[2].revents != 0) {
-            bring_request(trunk, own, server);
+            bring_in(trunk, own, passage);
         }
         if (events[3].revents != 0) {
-            bring_answer(own, trunk, server);
+            bring_out(own, trunk, passage);
         }
-        if (!is_ready && listens(server)) {
+        if (!is_ready && listens(ports)) {
             is_ready = true;
             ready();
         }

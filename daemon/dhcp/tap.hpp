@@ -1,7 +1,7 @@
 // The end of a TAP at which a program reads and writes frames.
 #pragma once
 
-#include "daemon/dhcp/frames.hpp"
+#include "daemon/dhcp/packet.hpp"
 
 #include <array>
 #include <string>

@@ -74,11 +74,10 @@ class CallFilter {
 };
 
 /// The owner of a TAP may do these without privilege, and so take another VM's place on the bridge, or give
-/// its own TAP to another user; and attach to all TAPs of its user. QEMU needs none of them: it gets its own
-/// TAPs attached.
+/// its own TAP to another user. No program needs any of them.
 void refuse_tap_settings(CallFilter& filter) {
-    filter.refuse_commands(SCMP_SYS(ioctl), {TUNSETIFF, SIOCSIFHWADDR, TUNSETOWNER, TUNSETGROUP,
-                                             TUNSETPERSIST, TUNSETLINK, TUNSETTXFILTER, TUNSETCARRIER});
+    filter.refuse_commands(SCMP_SYS(ioctl), {SIOCSIFHWADDR, TUNSETOWNER, TUNSETGROUP, TUNSETPERSIST,
+                                             TUNSETLINK, TUNSETTXFILTER, TUNSETCARRIER});
 }
 
 void refuse_terminal_input(CallFilter& filter) {
@@ -130,6 +129,10 @@ void refuse_unix_addresses(CallFilter& filter) {
 void filter_calls(const Options& options) {
     CallFilter filter;
     refuse_tap_settings(filter);
+    if (!options.tun) {
+        filter.refuse_commands(SCMP_SYS(ioctl),
+                               {TUNSETIFF}); // to any TAP of its user; QEMU gets its own attached
+    }
     refuse_terminal_input(filter);
     refuse_signals_to_others(filter);
     refuse_limits_of_others(filter);

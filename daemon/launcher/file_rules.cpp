@@ -132,6 +132,11 @@ void confine_files(const Options& options) {
     for (const std::string& path : options.read_only) {
         rules.allow(path, read_access);
     }
+    if (options.tun) {
+        rules.allow("/dev/net/tun", device_access);
+        rules.allow("/tmp",
+                    write_access | LANDLOCK_ACCESS_FS_MAKE_REG); // tincd insists on a file with its number
+    }
     for (const std::string& path : options.writable) {
         rules.allow(path, write_access);
     }

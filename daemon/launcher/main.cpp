@@ -1,5 +1,6 @@
-// capsul-run: ExecStart of every VM unit. Looks from inside whether the sandbox of the unit is there, narrows
-// it, and becomes QEMU. Without privilege, and it never goes on without a sandbox.
+// capsul-run: ExecStart of every VM's unit and of every VPN's. Looks from inside whether the sandbox of the
+// unit is there, narrows it, and becomes QEMU or tincd. Without privilege, and it never goes on without a
+// sandbox.
 #include "daemon/launcher/become.hpp"
 #include "daemon/launcher/call_filter.hpp"
 #include "daemon/launcher/file_rules.hpp"
@@ -70,9 +71,9 @@ int run(const Options& options) {
     if (const auto missing = missing_directives(options); !missing.empty()) {
         std::fprintf(
             stderr,
-            "capsul-run: QEMU is not started without its sandbox; not in force: %s (a drop-in of the unit "
+            "capsul-run: %s is not started without its sandbox; not in force: %s (a drop-in of the unit "
             "may have switched it off: systemctl --user cat)\n",
-            joined(missing).c_str());
+            options.tun ? "tincd" : "QEMU", joined(missing).c_str());
         return no_sandbox;
     }
     drop_inheritance();

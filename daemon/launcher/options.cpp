@@ -58,8 +58,8 @@ Options parse_options(const std::vector<std::string>& words) {
     Options options;
     const auto separator = std::ranges::find(words, "--");
     for (auto word = words.begin(); word != separator; ++word) {
-        if (*word == "--check") {
-            options.check = true;
+        if (*word == "--check" || *word == "--tun") {
+            (*word == "--check" ? options.check : options.tun) = true;
             continue;
         }
         const std::string& option = *word;

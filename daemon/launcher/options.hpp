@@ -9,12 +9,13 @@ namespace capsul::launcher {
 constexpr const char* usage = R"(usage: capsul-run [OPTION]... -- PROGRAM [ARGUMENT]...
        capsul-run [OPTION]... --check
 
-Runs PROGRAM, the QEMU of a VM, if the sandbox of the VM's unit is there, and narrows that sandbox.
+Runs PROGRAM, the QEMU of a VM or the tincd of a VPN, if the sandbox of its unit is there, and narrows that sandbox.
 
   --ro PATH    a file or folder it may read
   --rw PATH    a file or folder it may read and write
-  --net user   it may use internet sockets (user-mode networking)
+  --net user   it may use internet sockets
   --tap FD=TAP it gets this descriptor of a TAP interface, and attaches to no other
+  --tun        it may attach to TAP interfaces itself
   --check      runs nothing, tells what of the sandbox is missing here, and what the kernel can add to it
 Options may be repeated. Exit status: 2 wrong usage, 78 the sandbox is not there, 1 another failure.
 )";
@@ -25,12 +26,13 @@ struct Tap {
     std::string name;
 };
 
-/// What QEMU is started with and what it may use.
+/// What a program is started with and what it may use.
 struct Options {
     std::vector<std::string> read_only;
     std::vector<std::string> writable;
     bool internet = false;
     std::vector<Tap> taps;
+    bool tun = false;
     /// It makes a network namespace and sets it up, before it runs a program that makes none (capsul-dhcp).
     bool own_network = false;
     bool check = false;

@@ -7,7 +7,7 @@ namespace {
 
 constexpr const char* usage =
     "usage: capsul-net tap-add NAME BRIDGE MAC [--isolated] [--ip ADDRESS]... [--any-ip] | "
-    "trunk-add NAME BRIDGE [--no-learning] | tap-del NAME | "
+    "trunk-add NAME BRIDGE [--no-learning] [--isolated] | tap-del NAME | "
     "bridge-add NAME | bridge-del NAME | addr-add BRIDGE ADDRESS/LENGTH | "
     "egress BRIDGE [--isolated] none|full|dns-icmp|list [ITEM]... | list | check-policy [FILE]";
 
@@ -173,7 +173,7 @@ struct Verb {
 
 constexpr std::array<Verb, 9> verbs{{
     {"tap-add", Operation::tap_add, 3, 3, true, true, parse_tap_add},
-    {"trunk-add", Operation::trunk_add, 2, 2, false, false, parse_trunk_add},
+    {"trunk-add", Operation::trunk_add, 2, 2, true, false, parse_trunk_add},
     {"tap-del", Operation::tap_del, 1, 1, false, false, parse_name},
     {"bridge-add", Operation::bridge_add, 1, 1, false, false, parse_name},
     {"bridge-del", Operation::bridge_del, 1, 1, false, false, parse_name},

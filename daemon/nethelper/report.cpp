@@ -93,7 +93,7 @@ void print_tap(Facts& facts, const Link& tap) {
         print(" locked=%s isolated=%s", yes_or_no(tap.locked), yes_or_no(tap.isolated));
         print_ips(facts, tap.name, *mac);
     } else if (!tap.locked) {
-        print(" learning=%s", yes_or_no(tap.learning));
+        print(" isolated=%s learning=%s", yes_or_no(tap.isolated), yes_or_no(tap.learning));
     }
     print("\n");
 }

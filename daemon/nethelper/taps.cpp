@@ -309,7 +309,7 @@ void add_trunk(const Caller& caller, Links& links, Sets& sets, const Arguments& 
     Plug plug;
     plug.name = arguments.name;
     plug.bridge = own_bridge(caller, links, arguments.bridge);
-    plug.port = {false, false, arguments.learning};
+    plug.port = {false, arguments.isolated, arguments.learning};
     if (::getrandom(plug.mac.data(), plug.mac.size(), 0) != static_cast<ssize_t>(plug.mac.size())) {
         die_errno(errno, "no random address can be made");
     }

@@ -20,10 +20,11 @@ IMAGES = Path(os.environ.get("CAPSUL_TEST_IMAGES", "/var/tmp/capsul-test-images"
 class BenchHost:
     """capsul in a host, for alice, who may make networks."""
 
-    def __init__(self, host):
+    def __init__(self, host, *setup):
+        """`setup`: more options of host-setup.sh."""
         self.host = host
         self.root(["cp", "--remove-destination", "-rT", "/srv/capsul-stage", "/"])
-        self.root(["/srv/capsul-examples/host-setup.sh", "--user", "alice"])
+        self.root(["/srv/capsul-examples/host-setup.sh", "--user", "alice", *setup])
         self.root("systemctl restart user@$(id -u alice).service")  # alice is in the group from now on
         self.alice("systemctl --user daemon-reload && systemctl --user enable --now capsuld.socket")
 

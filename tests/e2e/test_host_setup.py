@@ -32,6 +32,9 @@ class Administrator:
     def of_alice(self):
         return [line.split()[1:] for line in self.policy().splitlines() if line.split()[0] == self.uid]
 
+    def subnets(self):
+        return [line[2] for line in self.of_alice() if line[0] == "subnet"]
+
 
 @pytest.fixture(scope="module")
 def machine(lab, host_binds):
@@ -80,11 +83,26 @@ def test_lines_that_no_option_is_about_stay(administrator):
 def test_an_option_replaces_what_it_is_about(administrator):
     administrator.set_up("--bridge", "br0", "--guest-ips", "203.0.113.16/28")
     administrator.set_up("--bridge", "br1", "--guest-ips", "198.51.100.0/28")
-    administrator.set_up("--bridge", "br0", "--guest-ips", "203.0.113.32/28", "--subnet", "172.20.0.0/16")
+    administrator.set_up("--bridge", "br0", "--guest-ips", "203.0.113.32/28")
     lines = administrator.of_alice()
-    assert [line[2] for line in lines if line[0] == "subnet"] == ["fd80:ca95::/48", "172.20.0.0/16"]
     assert sorted(line[1:] for line in lines if line[0] in ("tap", "ip")) == [
         ["br0", "1000"], ["br0", "203.0.113.32/28"], ["br1", "1000"], ["br1", "198.51.100.0/28"], ["own", "1000"]]
+
+
+def test_subnets_are_added_to_those_that_there_are(administrator):
+    """Else a grant for a VPN would take away that of the nat networks."""
+    administrator.set_up()
+    mesh = ("--subnet", "10.90.0.0/16", "--subnet6", "fd90:1::/64")
+    administrator.set_up(*mesh, "--subnet", "172.20.0.0/16", "--subnet", "172.20.0.0/16")
+    wanted = ["10.80.0.0/16", "fd80:ca95::/48", "10.90.0.0/16", "172.20.0.0/16", "fd90:1::/64"]
+    assert administrator.subnets() == wanted
+    assert "write" not in administrator.set_up(*mesh).stdout
+    assert administrator.subnets() == wanted
+
+
+def test_a_new_user_gets_the_subnets_that_were_asked_for_instead_of_the_usual(administrator):
+    administrator.set_up("--subnet", "10.90.0.0/16", "--subnet", "172.20.0.0/16")
+    assert administrator.subnets() == ["10.90.0.0/16", "172.20.0.0/16", "fd80:ca95::/48"]
 
 
 @pytest.mark.parametrize("theirs", ["4242\tprefix\tcap-\n", "4242 prefix capa\n4243 prefix cap-\n"])

@@ -105,7 +105,7 @@ def socket_of(uid):
 
 
 @pytest.mark.parametrize("words, told", [
-    (["bad", "--bridge", "br0", "--dhcp"], "dhcp: is of nat networks only"),
+    (["bad", "--bridge", "br0", "--dhcp"], "dhcp: is of nat and vpn networks only"),
     (["bad", "--subnet6", "fd80:ca95:0:100::/56", "--dhcp"], "dhcp: needs an IPv6 subnet of /64 or smaller"),
 ])
 def test_refused_where_it_cannot_be(capsul, words, told):

@@ -189,7 +189,7 @@ def test_a_trunk_learns(net):
     port = net.link("cap-v1")["linkinfo"]["info_slave_data"]
     assert port["learning"] and port["flood"] and not port["locked"] and not port["isolated"]
     assert net.elements() == {"trunks": ["cap-v1"]}
-    assert net.list()[1] == "trunk cap-v1 bridge=cap-n1 learning=yes"
+    assert net.list()[1] == "trunk cap-v1 bridge=cap-n1 isolated=no learning=yes"
 
 
 def test_a_trunk_may_be_one_that_does_not_learn(net):
@@ -199,7 +199,17 @@ def test_a_trunk_may_be_one_that_does_not_learn(net):
         net.helper("trunk-add", "cap-v1", "cap-n1", "--no-learning")
     port = net.link("cap-v1")["linkinfo"]["info_slave_data"]
     assert not port["learning"] and not port["flood"] and not port["locked"] and not port["isolated"]
-    assert net.list()[1] == "trunk cap-v1 bridge=cap-n1 learning=no"
+    assert net.list()[1] == "trunk cap-v1 bridge=cap-n1 isolated=no learning=no"
+
+
+def test_a_trunk_may_be_isolated(net):
+    net.helper("bridge-add", "cap-n1")
+    net.helper("trunk-add", "cap-v1", "cap-n1")
+    for _ in range(2):
+        net.helper("trunk-add", "cap-v1", "cap-n1", "--isolated")
+    port = net.link("cap-v1")["linkinfo"]["info_slave_data"]
+    assert port["isolated"] and port["learning"] and port["flood"] and not port["locked"]
+    assert net.list()[1] == "trunk cap-v1 bridge=cap-n1 isolated=yes learning=yes"
 
 
 def test_a_tap_again_is_exactly_so(net):

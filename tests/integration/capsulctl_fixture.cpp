@@ -88,7 +88,7 @@ Capsulctl::Capsulctl(const MadeUpDaemon& daemon, const std::vector<std::string>&
     argv.insert(argv.end(), words.begin(), words.end());
     std::vector<std::string> environment{"CAPSUL_SOCKET=" + daemon.socket().string(),
                                          "HOME=" + daemon.folder().string(), "TERM=xterm",
-                                         "PATH=/usr/bin:/bin"};
+                                         "PATH=" + daemon.programs().string() + ":/usr/bin:/bin"};
     const std::vector<char*> argv_pointers = pointers(argv);
     const std::vector<char*> environment_pointers = pointers(environment);
     Ends in = make_pipe();

@@ -52,6 +52,8 @@ class MadeUpDaemon {
     /// Serves from now on.
     void serve();
     [[nodiscard]] std::filesystem::path folder() const { return folder_.path(); }
+    /// In it, programs that capsulctl finds before those of the system.
+    [[nodiscard]] std::filesystem::path programs() const { return folder_.path() / "bin"; }
     [[nodiscard]] std::filesystem::path socket() const { return folder_.path() / "s"; }
 
   private:

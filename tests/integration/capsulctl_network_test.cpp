@@ -104,7 +104,7 @@ TEST(NetworkCreate, SendsWhatTheOptionsSay) {
     EXPECT_EQ(asked.last(), Json::parse(R"({"name": "lan", "type": "nat", "bridge": null,
         "subnet": "10.80.0.0/24", "subnet6": "fd00::/64", "gateway": "10.80.0.254", "gateway6": "fd00::fe",
         "range": "10.80.0.9-10.80.0.20", "range6": "fd00::9-fd00::20", "dns": ["9.9.9.9", "2620:fe::fe"],
-        "isolate": true, "egress": "192.0.2.0/24", "dhcp": true, "start": false, "autostart": false})"));
+        "isolate": true, "egress": "192.0.2.0/24", "dhcp": true, "vpn": null, "start": false, "autostart": false})"));
     EXPECT_EQ(outcome.err, "network lan: created\n");
     EXPECT_THAT(outcome.out, HasSubstr("cap-lan"));
 }
@@ -134,6 +134,13 @@ TEST(NetworkCreate, AsksNothingOfTheDaemonWhenTheLineIsWrong) {
     for (const Words& options : std::vector<Words>{{"--type", "vlan"},
                                                    {"--type", "bridge"},
                                                    {"--type", "nat", "--bridge", "br0"},
+                                                   {"--bridge", "br0", "--type", "vpn"},
+                                                   {"--node", "host_a"},
+                                                   {"--slice", "10.80.0.0/28", "--type", "nat"},
+                                                   {"--node", "host-a", "--type", "vpn"},
+                                                   {"--address", "192.0.2.1:0", "--type", "vpn"},
+                                                   {"--port", "0", "--type", "vpn"},
+                                                   {"--mtu", "65536", "--type", "vpn"},
                                                    {"--bridge", "a-name-that-is-too-long"},
                                                    {"--subnet", "10.80.0.1/24"},
                                                    {"--subnet", "10.80.0.0"},
@@ -156,6 +163,27 @@ TEST(NetworkCreate, AsksNothingOfTheDaemonWhenTheLineIsWrong) {
     }
     EXPECT_EQ(run_capsulctl(daemon, {"network", "create", "Lan"}).code, 2);
     EXPECT_EQ(daemon.calls, 0);
+}
+
+TEST(NetworkCreate, SendsWhatIsWishedOfAVpn) {
+    Asked asked; // before the daemon, whose threads use it until it has ended
+    MadeUpDaemon daemon;
+    daemon.add_work<NetworkCreate>([&](const NetworkCreate& call) {
+        asked.note(call);
+        return made_up_network("mesh");
+    });
+    daemon.serve();
+    run_capsulctl(daemon, {"network", "create", "mesh", "--type", "vpn"});
+    EXPECT_EQ(asked.last().at("vpn"),
+              Json::parse(R"({"node": null, "addresses": [], "port": null, "mtu": null,
+        "slice": null})"));
+    run_capsulctl(daemon, {"network", "create", "mesh", "--type", "vpn", "--node", "host_a", "--address",
+                           "192.0.2.1", "--address", "[2001:db8::1]:7", "--port", "11700", "--mtu", "1300",
+                           "--slice", "10.90.0.0/22", "--dhcp"});
+    EXPECT_EQ(asked.last().at("type"), "vpn");
+    EXPECT_EQ(asked.last().at("dhcp"), true);
+    EXPECT_EQ(asked.last().at("vpn"), Json::parse(R"({"node": "host_a",
+        "addresses": ["192.0.2.1", "[2001:db8::1]:7"], "port": 11700, "mtu": 1300, "slice": "10.90.0.0/22"})"));
 }
 
 TEST(NetworkCreate, TellsTheWordsThatEgressKnows) {
@@ -185,6 +213,14 @@ TEST(NetworkCreate, ExcusesNoOtherFailureOfOneThatMayExist) {
     EXPECT_EQ(outcome.err, "capsulctl: network lan: 10.80.0.0/24 overlaps with a route of this host\n");
 }
 
+/// NetworkSet of lan with nothing but this.
+Json change_of_lan(const char* key, const Json& value) {
+    Json call = Json::parse(R"({"name": "lan", "egress": null, "dns": null, "dhcp": null, "slice": null,
+        "addresses": null})");
+    call[key] = value;
+    return call;
+}
+
 TEST(NetworkSet, SendsOnlyWhatIsToChange) {
     Asked asked; // before the daemon, whose threads use it until it has ended
     MadeUpDaemon daemon;
@@ -196,14 +232,19 @@ TEST(NetworkSet, SendsOnlyWhatIsToChange) {
     const Outcome told = run_capsulctl(daemon, {"network", "set", "lan", "--egress", "none"});
     EXPECT_EQ(told.err, "network lan: changed\n");
     EXPECT_EQ(told.out, "");
-    EXPECT_EQ(asked.last(), Json::parse(R"({"name": "lan", "egress": "none", "dns": null, "dhcp": null})"));
+    EXPECT_EQ(asked.last(), change_of_lan("egress", "none"));
     run_capsulctl(daemon, {"network", "set", "lan", "--dns", "9.9.9.9"});
-    EXPECT_EQ(asked.last(),
-              Json::parse(R"({"name": "lan", "egress": null, "dns": ["9.9.9.9"], "dhcp": null})"));
+    EXPECT_EQ(asked.last(), change_of_lan("dns", {"9.9.9.9"}));
     run_capsulctl(daemon, {"network", "set", "lan", "--host-dns"});
-    EXPECT_EQ(asked.last(), Json::parse(R"({"name": "lan", "egress": null, "dns": [], "dhcp": null})"));
+    EXPECT_EQ(asked.last(), change_of_lan("dns", Json::array()));
     run_capsulctl(daemon, {"network", "set", "lan", "--dhcp", "off"});
-    EXPECT_EQ(asked.last(), Json::parse(R"({"name": "lan", "egress": null, "dns": null, "dhcp": false})"));
+    EXPECT_EQ(asked.last(), change_of_lan("dhcp", false));
+    run_capsulctl(daemon, {"network", "set", "lan", "--slice", "10.90.8.0/22"});
+    EXPECT_EQ(asked.last(), change_of_lan("slice", "10.90.8.0/22"));
+    run_capsulctl(daemon, {"network", "set", "lan", "--address", "192.0.2.1", "--address", "h.example:7"});
+    EXPECT_EQ(asked.last(), change_of_lan("addresses", {"192.0.2.1", "h.example:7"}));
+    run_capsulctl(daemon, {"network", "set", "lan", "--no-address"});
+    EXPECT_EQ(asked.last(), change_of_lan("addresses", Json::array()));
     const int calls = daemon.calls;
     for (const Words& options : std::vector<Words>{{},
                                                    {"--egress", ""},
@@ -211,6 +252,10 @@ TEST(NetworkSet, SendsOnlyWhatIsToChange) {
                                                    {"--dns", "x"},
                                                    {"--dhcp", ""},
                                                    {"--dhcp", "yes"},
+                                                   {"--slice", "10.90.8.1/22"},
+                                                   {"--address", ""},
+                                                   {"--address", "a b"},
+                                                   {"--address", "192.0.2.1", "--no-address"},
                                                    {"--dns", "9.9.9.9", "--host-dns"}}) {
         Words words{"network", "set", "lan"};
         words.insert(words.end(), options.begin(), options.end());

@@ -68,10 +68,8 @@ struct Daemon {
                           monitors.unit_changed(*name, unit.active_state);
                       }
                   }),
-          networks(paths, programs, store, operations, events, systemd), host{paths,      config, programs,
-                                                                              store,      images, networks,
-                                                                              operations, events, systemd,
-                                                                              monitors},
+          networks(paths, config.vpn, programs, store, operations, events, systemd),
+          host{paths, config, programs, store, images, networks, operations, events, systemd, monitors},
           view(host), power(host, view), guest(host, view), vms(host, view, power),
           machine(paths, systemd, networks), router(make_router({host, view, power, guest, vms, machine})) {}
 

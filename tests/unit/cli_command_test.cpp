@@ -124,8 +124,9 @@ TEST(Help, ShowsHowACommandIsUsed) {
 std::vector<std::string> completions(const std::vector<std::string>& words) {
     const Program program;
     std::vector<std::string> found;
-    const auto names_of = [](const std::string& kind) {
+    const auto names_of = [](const std::string& kind, const std::string& network) {
         return kind == "VM"        ? std::vector<std::string>{"web", "db"}
+               : kind == "NODE"    ? std::vector<std::string>{network + "_a", network + "_b"}
                : kind == "NETWORK" ? std::vector<std::string>{"lan", "pub"}
                                    : std::vector<std::string>{"debian-12"};
     };
@@ -169,6 +170,15 @@ TEST(Complete, OffersNames) {
     EXPECT_EQ(completions({"network", "reserve", "pub", "10.80.0.9", "--for", "w"}), Words{"web"});
 }
 
+TEST(Complete, OffersTheOtherHostsOfTheVpnThatIsNamed) {
+    EXPECT_EQ(completions({"network", "peer", "rm", ""}), (Words{"lan", "pub"}));
+    EXPECT_EQ(completions({"network", "peer", "rm", "lan", ""}), (Words{"lan_a", "lan_b"}));
+    EXPECT_EQ(completions({"network", "peer", "delete", "--yes", "pub", "pub_a", "pub_b"}), Words{"pub_b"});
+    EXPECT_EQ(completions({"network", "peer", "add", "lan", ""}), Words{files_marker});
+    EXPECT_EQ(completions({"network", "join", "--file", ""}), Words{files_marker});
+    EXPECT_EQ(completions({"network", "join", ""}), Words{});
+}
+
 TEST(Complete, OffersQemusOwnNetworkForNicsOnly) {
     EXPECT_EQ(completions({"vm", "create", "x", "--network", ""}), (Words{"lan", "pub", "user"}));
     EXPECT_EQ(completions({"launch", "--network=l"}), Words{"--network=lan"});
@@ -183,7 +193,7 @@ TEST(Complete, OffersOptionsAndTheirValues) {
     EXPECT_EQ(completions({"vm", "wait", "web", "--for", "c"}), Words{"cloud-init"});
     EXPECT_EQ(completions({"vm", "list", "-o", "js"}), (Words{"json", "jsonl"}));
     EXPECT_EQ(completions({"-o", "json", "vm", "li"}), Words{"list"});
-    EXPECT_EQ(completions({"network", "create", "x", "--type", ""}), (Words{"nat", "bridge"}));
+    EXPECT_EQ(completions({"network", "create", "x", "--type", ""}), (Words{"nat", "bridge", "vpn"}));
     EXPECT_EQ(completions({"network", "create", "x", "--egress", ""}), (Words{"full", "none", "dns-icmp"}));
     EXPECT_EQ(completions({"network", "set", "x", "--dhcp", ""}), (Words{"on", "off"}));
 }

@@ -72,10 +72,10 @@ TEST(NetworkView, ListsIpv6WhereThereIsAny) {
 
 TEST(NetworkView, TellsNoEgressOfABridgeThatIsNotCapsuls) {
     EXPECT_EQ(table({bridge_network(), nat_network()}, Format::csv),
-              "name,type,state,bridge,subnet,subnet6,vms,gateway,range,dns,isolate,egress,dhcp,boot,unit,"
-              "reason\n"
-              "pub,bridge,stopped,br0,,,,,,,no,,,no,capsul-net-pub.service,\n"
-              "lan,nat,running,cap-lan,10.80.0.0/24,,\"db,web\",10.80.0.1,,,yes,dns-icmp,off,yes,"
+              "name,type,state,bridge,subnet,subnet6,vms,peers,tunnel,node,slice,gateway,range,dns,isolate,"
+              "egress,dhcp,boot,unit,reason\n"
+              "pub,bridge,stopped,br0,,,,,,,,,,,no,,,no,capsul-net-pub.service,\n"
+              "lan,nat,running,cap-lan,10.80.0.0/24,,\"db,web\",,,,,10.80.0.1,,,yes,dns-icmp,off,yes,"
               "capsul-net-lan.service,\n");
 }
 

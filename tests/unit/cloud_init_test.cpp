@@ -75,6 +75,17 @@ TEST(CloudInit, TellsAGuestItsAddresses) {
     EXPECT_FALSE(nic.contains("dhcp4"));
 }
 
+TEST(CloudInit, TellsAGuestOfAVpnItsDomainAndMtu) {
+    Seed seed = small_seed();
+    seed.nics = {{Mac::parse("02:00:00:00:00:02"),
+                  {"10.90.0.3/16", "fd90::ff:fe00:2/64"},
+                  {},
+                  {IpAddress::parse("10.90.0.2"), IpAddress::parse("fd90::a5a:2")},
+                  {"lab.capsul"},
+                  1400}};
+    expect_golden("cloud_init/vpn.txt", seed_files(seed).at("network-config"));
+}
+
 TEST(CloudInit, LeavesUserDataUntouched) {
     Seed seed = full_seed();
     seed.user_data = "#!/bin/sh\r\necho \xff\n";

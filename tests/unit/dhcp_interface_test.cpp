@@ -44,7 +44,7 @@ bool sets_up_without_ipv6() {
     const Tap tap(name);
     const int any = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     const bool prepared = take_ipv6_away(any);
-    set_up_interface(name, {2, 0, 0, 0, 0, 1}, {Prefix{AF_INET, {10, 80, 0, 1}, 24}});
+    set_up_interface(name, {2, 0, 0, 0, 0, 1}, 0, {Prefix{AF_INET, {10, 80, 0, 1}, 24}});
     return prepared && has_address(any, "10.80.0.1");
 }
 

@@ -30,6 +30,42 @@ TEST(DhcpOptions, TakesAWholeLine) {
     EXPECT_EQ(options.command, (Words{"/usr/sbin/dnsmasq", "--test"}));
 }
 
+TEST(DhcpOptions, TakesAHostOfItsOwn) {
+    Words words = with(0, "--mac");
+    words[1] = "02:00:00:00:fF:01";
+    words.insert(words.begin() + 2, {"--mtu", "1400"});
+    const Options options = parse_options(words);
+    EXPECT_EQ(options.mac, (Mac{2, 0, 0, 0, 0xff, 1}));
+    EXPECT_EQ(options.bridge, "");
+    EXPECT_EQ(options.mtu, 1400U);
+    EXPECT_FALSE(parse_options(good).mac);
+    EXPECT_EQ(parse_options(good).mtu, 0U);
+}
+
+TEST(DhcpOptions, RefusesWhatIsNoMac) {
+    for (const char* mac :
+         {"", "02:00:00:00:00", "02:00:00:00:00:1", "02:00:00:00:00:001", "02-00-00-00-00-01",
+          "02:00:00:00:00:0g", "03:00:00:00:00:01", "ff:ff:ff:ff:ff:ff", " 2:00:00:00:00:01"}) {
+        Words words = with(0, "--mac");
+        words[1] = mac;
+        EXPECT_THROW(static_cast<void>(parse_options(words)), std::invalid_argument) << mac;
+    }
+}
+
+TEST(DhcpOptions, RefusesWhatIsNoMtu) {
+    for (const char* mtu : {"", "0", "575", "1501", "-1", "1400x", "99999999999"}) {
+        Words words = good;
+        words.insert(words.begin(), {"--mtu", mtu});
+        EXPECT_THROW(static_cast<void>(parse_options(words)), std::invalid_argument) << mtu;
+    }
+}
+
+TEST(DhcpOptions, RefusesBothABridgeAndAMac) {
+    Words words = good;
+    words.insert(words.begin(), {"--mac", "02:00:00:00:00:01"});
+    EXPECT_THROW(static_cast<void>(parse_options(words)), std::invalid_argument);
+}
+
 TEST(DhcpOptions, RefusesWhatIsNoAddress) {
     for (const char* address : {"", "10.80.0.1", "10.80.0.1/", "10.80.0.1/33", "10.80.0.1/+8", "10.80.0.1/8x",
                                 "10.80.0/24", "fd80::1/129", "fd80::1%lo/64", "x/24", "/24"}) {

@@ -20,6 +20,20 @@ NetworkRecord lan() {
     return network;
 }
 
+NetworkRecord lab() {
+    return test::vpn_network("lab", "10.90.0.0/20", "fd90::/64", "10.90.4.0/26");
+}
+
+NetworkRecord with_dhcp(NetworkRecord network) {
+    network.dhcp = true;
+    return network;
+}
+
+NetworkRecord without_ipv6(NetworkRecord network) {
+    network.subnet6.reset();
+    return network;
+}
+
 std::vector<IpAddress> servers(const std::vector<std::string>& texts) {
     std::vector<IpAddress> result;
     for (const std::string& text : texts) {
@@ -59,21 +73,40 @@ TEST(DnsmasqConfig, SaysNothingOfAFamilyThatTheNetworkDoesNotHave) {
     EXPECT_EQ(text.find("dns-server"), std::string::npos);
 }
 
+void expect_understood(const std::string& config) {
+    const test::TemporaryFolder folder;
+    const std::filesystem::path file = folder / "dnsmasq.conf";
+    replace_file(file, config);
+    const ProcessResult result =
+        run_process({dnsmasq_program, "--test", "--conf-file=" + file.string()}, std::chrono::seconds(10));
+    EXPECT_EQ(result.status, 0) << result.err << config;
+}
+
 TEST(DnsmasqConfig, IsUnderstoodByDnsmasq) {
     if (!std::filesystem::exists(dnsmasq_program)) {
         GTEST_SKIP() << "dnsmasq is not installed";
     }
-    const test::TemporaryFolder folder;
-    const std::filesystem::path file = folder / "dnsmasq.conf";
     NetworkRecord small = lan();
     small.subnet = Cidr::parse("10.80.0.0/30");
     small.subnet6 = Cidr::parse("fd80::/126");
     for (const NetworkRecord& network : {lan(), small}) {
-        replace_file(file, dnsmasq_config(network, servers({"192.0.2.53", "2001:db8::53"})));
-        const ProcessResult result = run_process({dnsmasq_program, "--test", "--conf-file=" + file.string()},
-                                                 std::chrono::seconds(10));
-        EXPECT_EQ(result.status, 0) << result.err;
+        expect_understood(dnsmasq_config(network, servers({"192.0.2.53", "2001:db8::53"})));
     }
+    for (const NetworkRecord& network :
+         {lab(), with_dhcp(lab()), without_ipv6(lab()), with_dhcp(without_ipv6(lab()))}) {
+        expect_understood(resolver_config(network));
+    }
+}
+
+TEST(ResolverConfig, IsAsGolden) {
+    expect_golden("resolver.conf", resolver_config(lab()));
+    expect_golden("resolver-dhcp.conf", resolver_config(with_dhcp(lab())));
+}
+
+TEST(ResolverConfig, SaysNothingOfAFamilyThatTheNetworkDoesNotHave) {
+    const std::string text = resolver_config(with_dhcp(without_ipv6(lab())));
+    EXPECT_EQ(text.find("IPv6"), std::string::npos);
+    EXPECT_EQ(text.find("fd90"), std::string::npos);
 }
 
 TEST(DnsmasqHosts, IsALineForEachNic) {
@@ -108,6 +141,35 @@ TEST(DhcpUnit, IsAsGolden) {
     only4.gateway6.reset();
     expect_golden("capsul-dhcp-office.service",
                   dhcp_unit(only4, "/srv/capsul/networks/office", "/opt/capsul/libexec"));
+}
+
+TEST(DhcpUnit, OfAVpnIsAsGolden) {
+    expect_golden(
+        "capsul-dhcp-lab.service",
+        dhcp_unit(with_dhcp(lab()), "/home/alice/.local/share/capsul/networks/lab", "/usr/libexec/capsul"));
+    NetworkRecord only_names = without_ipv6(lab());
+    only_names.name = Name::parse("names");
+    only_names.vpn->mtu = 8900;
+    expect_golden("capsul-dhcp-names.service",
+                  dhcp_unit(only_names, "/srv/capsul/networks/names", "/opt/capsul/libexec"));
+}
+
+TEST(DhcpUnit, EveryHostsResolverHasItsOwnMac) {
+    NetworkRecord other = lab();
+    other.vpn->node = NodeName::parse("host_b");
+    const auto text = [](const NetworkRecord& network) {
+        return dhcp_unit(network, "/srv/lab", "/usr/libexec");
+    };
+    EXPECT_NE(text(lab()), text(other));
+    EXPECT_EQ(text(lab()), text(lab()));
+}
+
+TEST(DhcpUnit, IsThereForDhcpAndForNames) {
+    NetworkRecord network = lan();
+    EXPECT_TRUE(has_dhcp_unit(network));
+    network.dhcp = false;
+    EXPECT_FALSE(has_dhcp_unit(network));
+    EXPECT_TRUE(has_dhcp_unit(lab()));
 }
 
 } // namespace

@@ -62,6 +62,8 @@ TEST(NetArguments, TakesTheRest) {
     EXPECT_EQ(parse_line("trunk-add cap-v1 cap-n1").arguments->operation, Operation::trunk_add);
     EXPECT_TRUE(parse_line("trunk-add cap-v1 cap-n1").arguments->learning);
     EXPECT_FALSE(parse_line("trunk-add --no-learning cap-v1 cap-n1").arguments->learning);
+    EXPECT_FALSE(parse_line("trunk-add cap-v1 cap-n1").arguments->isolated);
+    EXPECT_TRUE(parse_line("trunk-add cap-v1 cap-n1 --isolated").arguments->isolated);
     EXPECT_EQ(parse_line("tap-del cap-t1").arguments->operation, Operation::tap_del);
     EXPECT_EQ(parse_line("bridge-add cap-n1").arguments->operation, Operation::bridge_add);
     EXPECT_EQ(parse_line("bridge-del cap-n1").arguments->operation, Operation::bridge_del);
@@ -84,7 +86,7 @@ TEST(NetArguments, RefusesWrongNumbersOfWords) {
 
 TEST(NetArguments, RefusesOptionsOfOtherVerbs) {
     for (const char* line :
-         {"trunk-add cap-a cap-b --isolated", "tap-del cap-a --isolated", "egress cap-a full --ip 10.0.0.1",
+         {"trunk-add cap-a cap-b --any-ip", "tap-del cap-a --isolated", "egress cap-a full --ip 10.0.0.1",
           "tap-add cap-a br0 02:00:00:00:00:01 --no-learning", "tap-del cap-a --no-learning",
           "bridge-add cap-a --no-learning", "tap-add cap-a br0 02:00:00:00:00:01 --ip",
           "tap-add cap-a br0 02:00:00:00:00:01 --isolate", "tap-add cap-a br0 02:00:00:00:00:01 --",

@@ -78,7 +78,7 @@ TEST(NetworkUnit, IsAsGolden) {
     expect_golden("capsul-net-office.service", network_unit(network, "/home/alice/networks/office"));
     expect_golden(
         "capsul-tap-web.service",
-        tap_unit(Name::parse("web"), {Name::parse("lan"), Name::parse("public")}, "/home/alice/vms/web"));
+        tap_unit(Name::parse("web"), {Name::parse("lan"), Name::parse("public")}, {}, "/home/alice/vms/web"));
 }
 
 } // namespace

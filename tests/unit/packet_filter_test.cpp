@@ -10,7 +10,7 @@ TEST(PacketFilter, IsKnownFromWhatTheHelperLists) {
         "bridge cap-lan addresses=10.80.0.1/24 egress=full isolated=no\n"
         "tap cap-a bridge=cap-lan mac=02:00:00:00:00:01 locked=yes isolated=no ips=10.80.0.2\n"
         "tap cap-b bridge=cap-lan mac=02:00:00:00:00:02 locked=yes isolated=no ips=-\n"
-        "trunk cap-t bridge=cap-lan learning=no\n");
+        "trunk cap-t bridge=cap-lan isolated=no learning=no\n");
     EXPECT_EQ(facts.bridges.at("cap-lan"), "full no");
     EXPECT_EQ(facts.ips_of("cap-a"), "10.80.0.2");
     EXPECT_EQ(facts.ips_of("cap-b"), "-");

@@ -56,9 +56,14 @@ MadeUpDaemon::MadeUpDaemon() {
 }
 
 MadeUpDaemon::~MadeUpDaemon() {
+    stop();
+}
+
+void MadeUpDaemon::stop() {
     if (server_) {
         server_->stop();
         thread_.join();
+        server_.reset();
     }
 }
 

@@ -51,6 +51,8 @@ class MadeUpDaemon {
 
     /// Serves from now on.
     void serve();
+    /// Serves no more. Whoever adds members to this that its answers use calls it before they go.
+    void stop();
     [[nodiscard]] std::filesystem::path folder() const { return folder_.path(); }
     /// In it, programs that capsulctl finds before those of the system.
     [[nodiscard]] std::filesystem::path programs() const { return folder_.path() / "bin"; }

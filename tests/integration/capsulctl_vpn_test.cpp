@@ -82,6 +82,10 @@ class JoiningHost : public MadeUpDaemon {
         ssh("case \"$command\" in *export*) cat \"$HOME/offer\" ;; *) cat >\"$HOME/told\" ;; esac");
     }
 
+    JoiningHost(const JoiningHost&) = delete;
+    JoiningHost& operator=(const JoiningHost&) = delete;
+    ~JoiningHost() { stop(); }
+
     /// What ssh does; it notes its arguments, a line each.
     void ssh(const std::string& script) const {
         fs::create_directories(programs());

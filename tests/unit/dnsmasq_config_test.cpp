@@ -148,10 +148,10 @@ TEST(DhcpUnit, OfAVpnIsAsGolden) {
         "capsul-dhcp-lab.service",
         dhcp_unit(with_dhcp(lab()), "/home/alice/.local/share/capsul/networks/lab", "/usr/libexec/capsul"));
     NetworkRecord only_names = without_ipv6(lab());
-    only_names.name = Name::parse("names");
+    only_names.name = Name::parse("public");
     only_names.vpn->mtu = 8900;
-    expect_golden("capsul-dhcp-names.service",
-                  dhcp_unit(only_names, "/srv/capsul/networks/names", "/opt/capsul/libexec"));
+    expect_golden("capsul-dhcp-public.service",
+                  dhcp_unit(only_names, "/srv/capsul/networks/public", "/opt/capsul/libexec"));
 }
 
 TEST(DhcpUnit, EveryHostsResolverHasItsOwnMac) {

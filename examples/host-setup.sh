@@ -1,5 +1,5 @@
 #!/bin/sh
-# The one-time root part of bridge and nat networks: see --help. To run it again does no harm.
+# The one-time root part of bridge, nat and vpn networks: see --help. To run it again does no harm.
 set -eu
 # Debian gives ordinary users no sbin.
 PATH=$PATH:/usr/sbin:/sbin

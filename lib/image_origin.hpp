@@ -1,0 +1,36 @@
+// Where an image comes from, and how well that is known.
+#pragma once
+
+#include "lib/json.hpp"
+
+#include <array>
+#include <optional>
+#include <string>
+
+namespace capsul {
+
+/// How a file was found to be the one that its publisher meant, the weakest first.
+enum class Verification { none, checksum, signature };
+template <>
+struct EnumWords<Verification> {
+    static constexpr std::array<std::pair<Verification, std::string_view>, 3> words{
+        {{Verification::none, "none"},
+         {Verification::checksum, "checksum"},
+         {Verification::signature, "signature"}}};
+};
+
+/// Of an image that was downloaded.
+struct ImageOrigin {
+    std::string url;
+    std::optional<std::string> source; ///< the catalogue's source that told of it
+    std::string version;               ///< as the source calls it, or the day on which it was published
+    Verification verified = Verification::none;
+
+    static constexpr auto fields() {
+        return field_list(required("url", &ImageOrigin::url), optional("source", &ImageOrigin::source),
+                          required("version", &ImageOrigin::version),
+                          required("verified", &ImageOrigin::verified));
+    }
+};
+
+} // namespace capsul

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "lib/json.hpp"
+#include "lib/name.hpp"
 
 #include <array>
 #include <optional>
@@ -25,11 +26,13 @@ struct ImageOrigin {
     std::optional<std::string> source; ///< the catalogue's source that told of it
     std::string version;               ///< as the source calls it, or the day on which it was published
     Verification verified = Verification::none;
+    std::optional<Name> entry; ///< what the source calls it
 
     static constexpr auto fields() {
         return field_list(required("url", &ImageOrigin::url), optional("source", &ImageOrigin::source),
                           required("version", &ImageOrigin::version),
-                          required("verified", &ImageOrigin::verified));
+                          required("verified", &ImageOrigin::verified),
+                          optional("entry", &ImageOrigin::entry));
     }
 };
 

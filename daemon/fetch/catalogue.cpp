@@ -1,0 +1,120 @@
+#include "daemon/fetch/catalogue.hpp"
+
+#include "daemon/catalogue/reader.hpp"
+#include "daemon/digest.hpp"
+#include "daemon/fetch/documents.hpp"
+#include "lib/fd.hpp"
+#include "lib/json.hpp"
+
+#include <map>
+#include <utility>
+#include <vector>
+
+namespace capsul::fetch {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// A document that a source wants.
+struct Wanted {
+    const ImageSource* source;
+    CatalogueDocument document;
+};
+
+/// The same from one time to the next, so that what has not changed is not sent again.
+Name id_of(const CatalogueDocument& document) {
+    return Name::parse("d-" + sha256_hex(dump_json(encode(document))).substr(0, 40));
+}
+
+DocumentRequest request_for(const CatalogueDocument& document) {
+    DocumentRequest request;
+    request.id = id_of(document);
+    request.url = document.url;
+    request.max_bytes = Bytes(document.max_bytes);
+    if (document.is_signed() && document.signature) {
+        request.signature =
+            DetachedSignature{*document.signature, HostPath::parse(document.keyring->to_string())};
+    } else if (document.is_signed()) {
+        request.clearsigned_by = HostPath::parse(document.keyring->to_string());
+    }
+    return request;
+}
+
+CatalogueStep problem(const Wanted& wanted, const FetchError& error) {
+    CatalogueStep step;
+    step.problems.push_back({wanted.source->name, error.message, error.hint});
+    return step;
+}
+
+/// Sources, document by document.
+class Reading {
+  public:
+    Reading(const fs::path& folder, const CatalogueRequest& request) : folder_(folder), request_(request) {}
+
+    Catalogue run() {
+        Catalogue catalogue = empty_catalogue(request_.sources);
+        std::vector<Wanted> round;
+        for (const ImageSource& source : request_.sources) {
+            want(round, source, documents_of(source, request_.architectures));
+        }
+        while (!round.empty()) {
+            std::vector<Wanted> next;
+            const auto outcomes = get(round);
+            for (const Wanted& wanted : round) {
+                CatalogueStep step = read(wanted, outcomes.at(id_of(wanted.document)));
+                want(next, *wanted.source, std::exchange(step.documents, {}));
+                add_step(catalogue, std::move(step));
+            }
+            round = std::move(next);
+        }
+        catalogue.fetched = Timestamp::now();
+        return catalogue;
+    }
+
+  private:
+    static void want(std::vector<Wanted>& round, const ImageSource& source,
+                     std::vector<CatalogueDocument> documents) {
+        for (CatalogueDocument& document : documents) {
+            round.push_back({&source, std::move(document)});
+        }
+    }
+
+    /// Two sources may want the same: it is got once.
+    std::map<Name, DocumentOutcome> get(const std::vector<Wanted>& round) {
+        std::map<Name, DocumentRequest> requests;
+        for (const Wanted& wanted : round) {
+            requests.try_emplace(id_of(wanted.document), request_for(wanted.document));
+        }
+        DocumentsRequest all{{}, request_.proxy, request_.patience};
+        for (auto& [id, request] : requests) {
+            all.documents.push_back(std::move(request));
+        }
+        std::map<Name, DocumentOutcome> outcomes;
+        for (DocumentOutcome& outcome : fetch_documents(folder_, all).documents) {
+            const Name id = outcome.id;
+            outcomes.insert_or_assign(id, std::move(outcome));
+        }
+        return outcomes;
+    }
+
+    [[nodiscard]] CatalogueStep read(const Wanted& wanted, const DocumentOutcome& outcome) const {
+        if (outcome.error) {
+            return problem(wanted, *outcome.error);
+        }
+        const fs::path file = folder_ / fetched_documents_folder / outcome.id.to_string();
+        return read_document(
+            *wanted.source, request_.architectures,
+            {wanted.document, read_file(file, wanted.document.max_bytes), outcome.file->last_modified});
+    }
+
+    const fs::path& folder_;
+    const CatalogueRequest& request_;
+};
+
+} // namespace
+
+Catalogue fetch_catalogue(const fs::path& folder, const CatalogueRequest& request) {
+    return Reading(folder, request).run();
+}
+
+} // namespace capsul::fetch

@@ -1,0 +1,242 @@
+#include "daemon/image_pull.hpp"
+
+#include "daemon/digest.hpp"
+#include "lib/catalogue_search.hpp"
+
+#include <algorithm>
+#include <fmt/format.h>
+
+namespace capsul {
+namespace {
+
+bool is_url(std::string_view text) {
+    return text.find("://") != std::string_view::npos;
+}
+
+/// The same for whoever wants the same file: their downloads are one.
+Name fetch_id(const Url& url, const std::optional<Checksum>& checksum) {
+    const std::string about = url.to_string() + " " + (checksum ? checksum->to_string() : "");
+    return Name::parse("disk-" + sha256_hex(about).substr(0, 32));
+}
+
+std::string queue_of(const Name& fetch) {
+    return "fetch/" + fetch.to_string();
+}
+
+void take_checksum(DiskRequest& request, const Checksum& checksum) {
+    if (checksum.algorithm() == Checksum::Algorithm::sha256) {
+        request.sha256 = Sha256::parse(checksum.hex());
+    } else {
+        request.sha512 = Sha512::parse(checksum.hex());
+    }
+}
+
+/// What is said of a file that its own signature vouches for, or its checksum, which may be signed.
+Verification verified(const CatalogueEntry& entry, const FetchedFile& file) {
+    if (file.verified == Verification::checksum) {
+        return std::max(entry.verification, Verification::checksum);
+    }
+    return file.verified;
+}
+
+void require(Verification wanted, Verification offered, const std::string& what) {
+    if (offered < wanted) {
+        throw Error(ErrorCode::verification,
+                    fmt::format("{}: can be verified by {} at best, not by {}", what, to_string(offered),
+                                to_string(wanted)),
+                    "--verify says what is enough");
+    }
+}
+
+void require_some(const CatalogueEntry& entry) {
+    if (entry.verification == Verification::none) {
+        throw Error(ErrorCode::verification,
+                    fmt::format("{}: its source has neither a signature nor a checksum for it",
+                                entry.name.to_string()),
+                    "--verify none takes it all the same");
+    }
+}
+
+/// The image that a file of a URL becomes, when nobody says: its name without what tells the format.
+Name name_of(const Url& url) {
+    std::string stem(url.file_name());
+    for (const std::string_view ending : {".xz", ".zst", ".gz", ".bz2", ".tar", ".qcow2", ".img", ".raw", ".vmdk",
+                                          ".ova"}) {
+        if (stem.ends_with(ending)) {
+            stem.resize(stem.size() - ending.size());
+        }
+    }
+    try {
+        return catalogue_name(stem);
+    } catch (const Error&) {
+        throw Error(ErrorCode::invalid, fmt::format("no name for an image can be made of '{}'", stem),
+                    "--as NAME says what to call it");
+    }
+}
+
+std::string version_of(const FetchedFile& file) {
+    return ImageVersion::of_day(file.last_modified.value_or(Timestamp::now())).to_string();
+}
+
+void check_url_pull(const ImagePull& call) {
+    static_cast<void>(Url::parse(call.image));
+    if (!call.checksum && !call.unverified) {
+        throw Error(ErrorCode::invalid, "a download by URL has nothing to verify it by",
+                    "give --sha256 or --sha512, as the publisher tells it; without: --insecure-no-checksum");
+    }
+    if (call.verification == Verification::signature) {
+        throw Error(ErrorCode::invalid, "verification: a download by URL has no signature",
+                    "a source in capsuld.toml(5) can have one");
+    }
+}
+
+void check_entry_pull(const ImagePull& call) {
+    if (call.checksum || call.unverified) {
+        throw Error(ErrorCode::invalid, "a checksum goes with a URL: the catalogue has its own");
+    }
+}
+
+/// The image of an alias, and where it is from. Throws Error.
+ImageRecord updatable(Store& store, const Name& alias) {
+    const auto stored = store.aliases.find(alias);
+    if (!stored) {
+        throw store.images.exists(alias)
+            ? Error(ErrorCode::wrong_state, fmt::format("image {}: is no alias", alias.to_string()),
+                    "only an alias can be moved to a newer image: `capsulctl image list`")
+            : Error(ErrorCode::not_found, fmt::format("image {}: does not exist", alias.to_string()),
+                    "`capsulctl image list` shows those there are");
+    }
+    const ImageRecord image = store.images.load(store.aliases.load(alias).image);
+    if (!image.origin || !image.origin->source || !image.origin->entry) {
+        throw Error(ErrorCode::wrong_state,
+                    fmt::format("image {}: {} is not from a source of the catalogue", alias.to_string(),
+                                image.name.to_string()),
+                    "`capsulctl image pull` gets one that is");
+    }
+    return image;
+}
+
+} // namespace
+
+Operation ImagePullService::search(const ImageSearch& call) {
+    return operations_.submit("image.search", call.word, "", [this, call](Progress& progress) {
+        Catalogue found = catalogue_.get(call.refresh ? std::chrono::seconds(0) : ImageCatalogue::fresh, progress);
+        found.entries = capsul::search(found, call.word);
+        return encode(found);
+    });
+}
+
+Operation ImagePullService::pull(const ImagePull& call) {
+    if (is_url(call.image)) {
+        check_url_pull(call);
+        return operations_.submit("image.pull", call.image, queue_of(fetch_id(Url::parse(call.image), call.checksum)),
+                                  [this, call](Progress& progress) { return encode(pull_url(call, progress)); });
+    }
+    check_entry_pull(call);
+    return operations_.submit("image.pull", call.image, "pull/" + call.image, [this, call](Progress& progress) {
+        const Catalogue catalogue = catalogue_.get(ImageCatalogue::fresh, progress);
+        const CatalogueEntry& entry = find_entry(catalogue, call.image, host_architecture());
+        return encode(pull_entry(entry, call.as.value_or(entry.name), call.verification, progress));
+    });
+}
+
+Operation ImagePullService::update(const ImageUpdate& call) {
+    static_cast<void>(updatable(store_, call.name)); // what is wrong is told at once
+    return operations_.submit("image.update", call.name.to_string(), "pull/" + call.name.to_string(),
+                              [this, call](Progress& progress) { return encode(run_update(call.name, progress)); });
+}
+
+DiskRequest ImagePullService::request_for(const CatalogueEntry& entry) const {
+    DiskRequest request;
+    request.url = entry.url;
+    request.size = entry.size;
+    request.max_size = config_.max_size;
+    if (entry.checksum) {
+        take_checksum(request, *entry.checksum);
+    }
+    const auto keyring = catalogue_.keyring(entry.source);
+    if (entry.signature && keyring) {
+        request.signature = DetachedSignature{*entry.signature, HostPath::parse(keyring->to_string())};
+    }
+    return request;
+}
+
+Image ImagePullService::pull_entry(const CatalogueEntry& entry, const Name& alias, std::optional<Verification> wanted,
+                                   Progress& progress) {
+    if (wanted) {
+        require(*wanted, entry.verification, entry.name.to_string());
+    } else {
+        require_some(entry);
+    }
+    const Name name = dated_name(entry);
+    const Name fetch = fetch_id(entry.url, entry.checksum);
+    const Turns::Turn turn = turns_.take(fetch.to_string());
+    if (has(name, entry)) {
+        return images_.point(alias, name);
+    }
+    const FetchedFile file = fetcher_.disk(fetch, request_for(entry), progress);
+    ImageOrigin origin{entry.url.to_string(), entry.source.to_string(), entry.version.to_string(), verified(entry, file),
+                       entry.name};
+    return make(fetch, file, name, std::move(origin), alias, progress);
+}
+
+bool ImagePullService::has(const Name& name, const CatalogueEntry& entry) {
+    if (!store_.images.exists(name)) {
+        return false;
+    }
+    try {
+        const ImageRecord record = images_.usable(name);
+        return record.origin && record.origin->source == entry.source.to_string() &&
+               record.origin->version == entry.version.to_string();
+    } catch (const Error&) {
+        return false; // broken: what is downloaded mends it
+    }
+}
+
+Image ImagePullService::pull_url(const ImagePull& call, Progress& progress) {
+    const Url url = Url::parse(call.image);
+    const Name name = call.as ? *call.as : name_of(url);
+    const Name fetch = fetch_id(url, call.checksum);
+    const Turns::Turn turn = turns_.take(fetch.to_string());
+    DiskRequest request;
+    request.url = url;
+    request.max_size = config_.max_size;
+    if (call.checksum) {
+        take_checksum(request, *call.checksum);
+    }
+    const FetchedFile file = fetcher_.disk(fetch, request, progress);
+    return make(fetch, file, name, {url.to_string(), {}, version_of(file), file.verified, {}}, {}, progress);
+}
+
+Image ImagePullService::make(const Name& fetch, const FetchedFile& file, const Name& name, ImageOrigin origin,
+                             std::optional<Name> alias, Progress& progress) {
+    const fs::path disk = fetcher_.folder(fetch) / fetched_disk_file;
+    Image image = images_.make({.name = name,
+                                .disk = {TemporaryFile(disk), Digest::parse("sha256:" + file.sha256)},
+                                .kernel = {},
+                                .initrd = {},
+                                .cmdline = {},
+                                .origin = std::move(origin),
+                                .alias = std::move(alias)},
+                               progress);
+    fetcher_.forget(fetch);
+    return image;
+}
+
+ImageUpdated ImagePullService::run_update(const Name& alias, Progress& progress) {
+    const ImageRecord before = updatable(store_, alias);
+    const Catalogue catalogue = catalogue_.get(std::chrono::seconds(0), progress);
+    const auto found = std::ranges::find_if(catalogue.entries, [&](const CatalogueEntry& entry) {
+        return entry.source.to_string() == *before.origin->source && entry.name == *before.origin->entry &&
+               entry.architecture == host_architecture();
+    });
+    if (found == catalogue.entries.end()) {
+        throw Error(ErrorCode::not_found,
+                    fmt::format("image {}: its source {} no longer has {}", alias.to_string(), *before.origin->source,
+                                before.origin->entry->to_string()),
+                    "`capsulctl image search` shows what there is");
+    }
+    return {alias, before.name, pull_entry(*found, alias, before.origin->verified, progress)};
+}
+
+} // namespace capsul

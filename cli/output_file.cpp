@@ -86,10 +86,8 @@ void OutputFile::throw_exists() const {
 }
 
 void OutputFile::finish() {
-    if (::ftruncate(fd_.get(), static_cast<off_t>(size_)) !=
-            0 || // a hole at the end is not in the length yet
-        ::fchmod(fd_.get(), usual_permissions()) != 0 ||
-        ::fsync(fd_.get()) != 0) {
+    writer_->finish();
+    if (::fchmod(fd_.get(), usual_permissions()) != 0 || ::fsync(fd_.get()) != 0) {
         throw_errno(errno, file_.string());
     }
     move_into_place();

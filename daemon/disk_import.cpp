@@ -58,8 +58,8 @@ ToolLimits unpacking_limits(std::uint64_t size, Bytes max_size) {
             .file_bytes = max_size.count()};
 }
 
-TemporaryFile unpack(const SandboxedTool& tool, Package package, TemporaryFile file, Bytes max_size,
-                     Progress& progress) {
+TemporaryFile unpack_disk(const SandboxedTool& tool, Package package, TemporaryFile file, Bytes max_size,
+                          Progress& progress) {
     progress.message("unpacking the disk");
     const ToolFolder folder(tool.paths());
     const ToolRun run{{(tool.programs() / "capsul-unpack").string(),
@@ -86,7 +86,7 @@ TemporaryFile unpack(const SandboxedTool& tool, Package package, TemporaryFile f
 ImportedDisk import_disk(const SandboxedTool& tool, TemporaryFile file, Bytes max_size, Progress& progress) {
     const QemuImg qemu_img(tool, [&progress] { return progress.cancelled(); });
     if (const auto package = package_of(file.path())) {
-        file = unpack(tool, *package, std::move(file), max_size, progress);
+        file = unpack_disk(tool, *package, std::move(file), max_size, progress);
     }
     progress.message("checking the disk");
     const CheckedDisk checked = check_disk_file(qemu_img, file.path(), max_size);

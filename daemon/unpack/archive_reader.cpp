@@ -22,6 +22,7 @@ ArchiveReader::ArchiveReader(const std::filesystem::path& file, Kind kind)
         archive_read_support_format_tar(reader_.get());
     } else {
         archive_read_support_format_raw(reader_.get());
+        archive_read_support_format_empty(reader_.get());
         archive_read_support_filter_gzip(reader_.get());
         archive_read_support_filter_bzip2(reader_.get());
         archive_read_support_filter_xz(reader_.get());

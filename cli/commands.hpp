@@ -35,6 +35,9 @@ void add_vm_console(CLI::App& parent, Session& session);
 void add_vm_logs(CLI::App& parent, Session& session);
 void add_vm_nic(CLI::App& parent, Session& session);
 
+// Of `image`.
+void add_image_export(CLI::App& parent, Session& session);
+
 // Those of `network` that have a file of their own.
 void add_network_create(CLI::App& parent, Session& session);
 void add_network_set(CLI::App& parent, Session& session);

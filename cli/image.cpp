@@ -1,4 +1,4 @@
-// The commands of images: import, list, show, rm.
+// The commands of images: import, list, show, rm; export has a file of its own.
 #include "lib/image.hpp"
 #include "cli/commands.hpp"
 #include "cli/input_file.hpp"
@@ -215,12 +215,14 @@ void remove(Session& session, const std::vector<std::string>& words, bool ignore
 }
 
 void add_import(CLI::App& parent, Session& session) {
-    CLI::App& command = add_command(parent, "import", "Make an image from a qcow2 or raw disk",
-                                    "capsulctl image import debian-12 debian-12-genericcloud-amd64.qcow2 "
-                                    "--sha512 \"$(cut -d' ' -f1 SHA512)\"\n"
-                                    "zstdcat disk.raw.zst | capsulctl image import lab -\n"
-                                    "capsulctl image import tiny root.qcow2 --kernel vmlinuz --initrd "
-                                    "initrd.img --cmdline 'root=LABEL=root'");
+    CLI::App& command =
+        add_command(parent, "import", "Make an image from a disk, also a compressed one or an OVA",
+                    "capsulctl image import debian-12 debian-12-genericcloud-amd64.qcow2 "
+                    "--sha512 \"$(cut -d' ' -f1 SHA512)\"\n"
+                    "capsulctl image import lab disk.raw.zst\n"
+                    "capsulctl image import appliance appliance.ova\n"
+                    "capsulctl image import tiny root.qcow2 --kernel vmlinuz --initrd "
+                    "initrd.img --cmdline 'root=LABEL=root'");
     auto flags = std::make_shared<ImportFlags>();
     command.add_option("NAME", flags->name, "What to call it")->required()->type_name("NEW");
     command.add_option("FILE", flags->file, "The disk, - for stdin")->required()->type_name("FILE");
@@ -266,6 +268,7 @@ void add_image_commands(CLI::App& program, Session& session) {
                                   "capsulctl image import debian-12 debian-12-genericcloud-amd64.qcow2\n"
                                   "capsulctl image list");
     add_import(image, session);
+    add_image_export(image, session);
     CLI::App& list = add_command(image, "list", "List images",
                                  "capsulctl image list\n"
                                  "capsulctl image list --json | jq -r '.[] | select(.vms == []) | .name'");

@@ -1,33 +1,22 @@
 // What another host needs to join a VPN: network export, network invite.
 #include "cli/bundle_file.hpp"
 #include "cli/commands.hpp"
+#include "cli/output_file.hpp"
 #include "cli/vpn_options.hpp"
 #include "lib/fd.hpp"
 #include "lib/vpn_calls.hpp"
 
-#include <filesystem>
 #include <fmt/format.h>
 #include <memory>
 
 namespace capsul::cli {
 namespace {
 
-namespace fs = std::filesystem;
-
 struct ExportFlags {
     std::string name;
     std::string node;
     std::string file = "-";
 };
-
-/// What is there and no file, as /dev/null, must not be replaced by one.
-void refuse_special(const fs::path& file) {
-    const fs::file_status status = fs::status(file);
-    if (fs::exists(status) && !fs::is_regular_file(status)) {
-        throw Error(ErrorCode::invalid, fmt::format("FILE: {}: is not a regular file", file.string()),
-                    "- is standard output");
-    }
-}
 
 void export_network(Session& session, const ExportFlags& flags) {
     const NetworkExport call{Name::parse(flags.name), parse_given<NodeName>("--for", flags.node)};

@@ -13,7 +13,7 @@ void Hash::Free::operator()(evp_md_ctx_st* context) const noexcept {
 }
 
 Hash::Hash(Kind kind) : context_(EVP_MD_CTX_new()) {
-    const EVP_MD* type = kind == Kind::sha256 ? EVP_sha256() : EVP_sha512();
+    const EVP_MD* type = kind == Kind::sha1 ? EVP_sha1() : kind == Kind::sha256 ? EVP_sha256() : EVP_sha512();
     if (!context_ || EVP_DigestInit_ex(context_.get(), type, nullptr) != 1) {
         throw Error(ErrorCode::internal, "no digest from OpenSSL");
     }

@@ -12,7 +12,7 @@ namespace capsul {
 /// A running digest.
 class Hash {
   public:
-    enum class Kind { sha256, sha512 };
+    enum class Kind { sha1, sha256, sha512 }; ///< SHA-1 tells damage only
     explicit Hash(Kind kind);
     void add(std::string_view data);
     /// Lower-case hexadecimal; call once.

@@ -167,6 +167,13 @@ ResponseHead stream_head(const std::string& content_type) {
     return head;
 }
 
+ResponseHead download_head(std::uint64_t size) {
+    ResponseHead head = head_of(http::status::ok);
+    head.set(http::field::content_type, "application/octet-stream");
+    head.content_length(size);
+    return head;
+}
+
 ResponseHead tunnel_head() {
     ResponseHead head = head_of(http::status::switching_protocols);
     head.set(http::field::connection, "Upgrade");

@@ -39,6 +39,7 @@ struct Asked {
 
 [[nodiscard]] ResponseHead continue_head();
 [[nodiscard]] ResponseHead stream_head(const std::string& content_type);
+[[nodiscard]] ResponseHead download_head(std::uint64_t size);
 [[nodiscard]] ResponseHead tunnel_head();
 
 } // namespace capsul

@@ -87,6 +87,7 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
     Awaitable<void> send_head(ResponseHead& head);
     Awaitable<void> send_chunk(const std::string& piece, std::size_t size);
 
+    Awaitable<bool> send_download(DownloadResponse& response, bool keep);
     Awaitable<bool> send_stream(StreamResponse& response, bool keep);
     Awaitable<ErrorNumber> pump_source();
     Awaitable<void> relay(TunnelResponse& response);

@@ -1,13 +1,12 @@
 #include "daemon/image_check.hpp"
 
-#include "daemon/process.hpp"
 #include "daemon/qcow2_header.hpp"
+#include "daemon/vmdk_header.hpp"
 #include "lib/error.hpp"
 #include "lib/fd.hpp"
 #include "lib/json.hpp"
 
 #include <algorithm>
-#include <charconv>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
@@ -66,37 +65,18 @@ Excerpt read_excerpt(const fs::path& file) {
             .end = read_at(fd.get(), size - end_length, end_length, file)};
 }
 
-/// What qemu-img may use on a file of `size` bytes: enough for an honest one.
-ProcessLimits limits_for(std::uint64_t size, std::uint64_t output) {
-    return {.memory_bytes = std::uint64_t{1} << 30U,
-            .cpu_seconds = 60 + size / (64U << 20U),
-            .file_bytes = output};
-}
-
-std::chrono::seconds time_for(std::uint64_t size) {
-    return std::chrono::seconds(120 + size / (16U << 20U)); // a slow disk reads 16 MiB a second
-}
-
-/// The first line that a program complained with, fit for a message: it may quote the hostile file.
-std::string complaint(const ProcessResult& result) {
-    std::string line = result.err.substr(0, std::min(result.err.find('\n'), std::size_t{300}));
-    std::ranges::replace_if(
-        line, [](char c) { return c < ' ' || c > '~'; }, '?');
-    return line.empty() ? fmt::format("qemu-img ended with status {}", result.status) : line;
-}
-
 [[noreturn]] void refuse_damaged(const std::string& why) {
     throw Error(ErrorCode::verification, "the qcow2 file is damaged: " + why,
                 "fetch it again, and give its checksum with --sha256 or --sha512");
 }
 
+constexpr const char* program = "qemu-img";
+
 /// A second opinion, from the program that will use the file, on what the header says.
-void cross_check(const fs::path& file, std::uint64_t file_size, const Qcow2Header& header) {
-    const ProcessResult result =
-        run_process({"qemu-img", "info", "-f", "qcow2", "--output=json", file.string()}, time_for(0),
-                    limits_for(file_size, 0));
+void cross_check(const QemuImg& qemu_img, const fs::path& file, const Qcow2Header& header) {
+    const ProcessResult result = qemu_img.info({ImageFormat::qcow2, file});
     if (result.status != 0) {
-        refuse_damaged(complaint(result));
+        refuse_damaged(complaint(program, result));
     }
     const Json info = parse_json(result.out);
     const Json details = info.value("/format-specific/data"_json_pointer, Json::object());
@@ -110,29 +90,73 @@ void cross_check(const fs::path& file, std::uint64_t file_size, const Qcow2Heade
 }
 
 /// Whether every cluster that the file refers to lies in it, and its reference counts are right.
-void check_clusters(const fs::path& file, std::uint64_t file_size) {
+void check_clusters(const QemuImg& qemu_img, const fs::path& file, std::uint64_t file_size) {
     constexpr int clean = 0;
     constexpr int leaks_only = 3; // clusters that are counted but not used: harmless in a whole file
-    const ProcessResult result =
-        run_process({"qemu-img", "check", "-f", "qcow2", "--output=json", file.string()}, time_for(file_size),
-                    limits_for(file_size, 0));
+    const ProcessResult result = qemu_img.check({ImageFormat::qcow2, file});
     if (result.status != clean && result.status != leaks_only) {
-        refuse_damaged(complaint(result));
+        refuse_damaged(complaint(program, result));
     }
     const Json report = parse_json(result.out);
     if (report.value("corruptions", 0) != 0 || report.value("check-errors", 0) != 0) {
-        refuse_damaged(complaint(result));
+        refuse_damaged(complaint(program, result));
     }
     if (result.status == leaks_only && file_size < report.value("image-end-offset", std::uint64_t{0})) {
         refuse_damaged("its end is missing");
     }
 }
 
-CheckedDisk check_qcow2(const fs::path& file, const Excerpt& excerpt, Bytes max_size) {
+CheckedDisk check_qcow2(const QemuImg& qemu_img, const fs::path& file, const Excerpt& excerpt,
+                        Bytes max_size) {
     const Qcow2Header header = check_qcow2_header(excerpt.start, excerpt.size, max_size.count());
-    cross_check(file, excerpt.size, header);
-    check_clusters(file, excerpt.size);
+    cross_check(qemu_img, file, header);
+    check_clusters(qemu_img, file, excerpt.size);
     return {ImageFormat::qcow2, Bytes(header.virtual_size)};
+}
+
+void refuse_above(std::uint64_t size, Bytes max_size) {
+    if (size > max_size.count()) {
+        throw Error(ErrorCode::too_large,
+                    fmt::format("the disk has {}, more than the {} allowed", human_size(size),
+                                human_size(max_size.count())),
+                    "max_size under [image] in capsuld.toml is the limit");
+    }
+}
+
+/// One that is made on top of another has its type, 4, in its footer (Microsoft's "Virtual Hard Disk Image
+/// Format Specification"), of which a growing disk has a copy at its start.
+void refuse_differencing_vhd(const Excerpt& excerpt) {
+    constexpr std::size_t type_offset = 63; // the last byte of four
+    const std::string& footer = excerpt.start.starts_with("conectix") ? excerpt.start : excerpt.end;
+    if (footer.size() > type_offset && footer[type_offset] == 4) {
+        throw Error(ErrorCode::invalid, "the VHD disk has only what differs from another disk",
+                    "make it whole where the other one is");
+    }
+}
+
+/// One of a format that is converted. qemu-img sees no other file, whatever this one says.
+CheckedDisk check_foreign(const QemuImg& qemu_img, ImageFormat format, const fs::path& file,
+                          const Excerpt& excerpt, Bytes max_size) {
+    if (format == ImageFormat::vmdk) {
+        check_vmdk_header(excerpt.start, max_size.count());
+    } else if (format == ImageFormat::vhd) {
+        refuse_differencing_vhd(excerpt);
+    }
+    const ProcessResult result = qemu_img.info({format, file});
+    if (result.status != 0) {
+        throw Error(ErrorCode::verification,
+                    fmt::format("the {} file is damaged, or of a kind that qemu-img does not know: {}",
+                                qemu_driver(format), complaint(program, result)),
+                    "fetch it again, or convert it where it was made: qemu-img convert -O qcow2 FILE "
+                    "image.qcow2");
+    }
+    const Json info = parse_json(result.out);
+    if (info.value("encrypted", false)) {
+        throw Error(ErrorCode::invalid, fmt::format("the {} file is encrypted", qemu_driver(format)));
+    }
+    const auto size = info.value("virtual-size", std::uint64_t{0});
+    refuse_above(size, max_size);
+    return {format, Bytes(size)};
 }
 
 CheckedDisk check_raw(const Excerpt& excerpt, Bytes max_size) {
@@ -141,12 +165,7 @@ CheckedDisk check_raw(const Excerpt& excerpt, Bytes max_size) {
                     "give a qcow2 or raw disk image");
     }
     const std::uint64_t size = (excerpt.size + sector - 1) / sector * sector;
-    if (size > max_size.count()) {
-        throw Error(ErrorCode::too_large,
-                    fmt::format("the disk has {}, more than the {} allowed", human_size(size),
-                                human_size(max_size.count())),
-                    "max_size under [image] in capsuld.toml is the limit");
-    }
+    refuse_above(size, max_size);
     return {ImageFormat::raw, Bytes(size)};
 }
 
@@ -159,26 +178,39 @@ Excerpt read_boot_file(const fs::path& file, const char* what, std::uint64_t lar
     return excerpt;
 }
 
-/// qemu-img -p writes "    (12.50/100%)" over and over.
-std::optional<int> last_percent(std::string_view text) {
-    const auto begin = text.rfind('(');
-    int percent = 0;
-    if (begin == std::string_view::npos ||
-        std::from_chars(text.data() + begin + 1, text.data() + text.size(), percent).ec != std::errc{}) {
-        return std::nullopt;
-    }
-    return percent;
-}
-
 } // namespace
 
-CheckedDisk check_disk_file(const fs::path& file, Bytes max_size) {
+std::optional<Package> package_of(const fs::path& file) {
     const Excerpt excerpt = read_excerpt(file);
     if (excerpt.size == 0) {
-        throw Error(ErrorCode::invalid, "the disk file is empty", "give a qcow2 or raw disk image");
+        throw Error(ErrorCode::invalid, "the disk file is empty", "give a disk image");
+    }
+    return recognise_package(excerpt.start);
+}
+
+CheckedDisk check_disk_file(const QemuImg& qemu_img, const fs::path& file, Bytes max_size) {
+    const Excerpt excerpt = read_excerpt(file);
+    if (excerpt.size == 0) {
+        throw Error(ErrorCode::invalid, "the disk file is empty", "give a disk image");
     }
     const ImageFormat format = recognise_image(excerpt.start, excerpt.end);
-    return format == ImageFormat::qcow2 ? check_qcow2(file, excerpt, max_size) : check_raw(excerpt, max_size);
+    switch (format) {
+    case ImageFormat::qcow2:
+        return check_qcow2(qemu_img, file, excerpt, max_size);
+    case ImageFormat::raw:
+        return check_raw(excerpt, max_size);
+    default:
+        return check_foreign(qemu_img, format, file, excerpt, max_size);
+    }
+}
+
+void check_converted_disk(const fs::path& file, Bytes size) {
+    const Excerpt excerpt = read_excerpt(file);
+    const Qcow2Header header = check_qcow2_header(excerpt.start, excerpt.size, size.count());
+    if (header.virtual_size != size.count()) {
+        throw Error(ErrorCode::verification, fmt::format("the disk has {} after it was converted, and not {}",
+                                                         human_size(header.virtual_size), size.to_string()));
+    }
 }
 
 void check_kernel_file(const fs::path& file) {
@@ -187,28 +219,6 @@ void check_kernel_file(const fs::path& file) {
 
 void check_initrd_file(const fs::path& file) {
     check_initrd(read_boot_file(file, "initrd", largest_initrd).start);
-}
-
-void convert_raw_disk(const fs::path& source, const fs::path& target,
-                      const std::function<void(int)>& on_percent) {
-    const std::uint64_t size = read_excerpt(source).size;
-    const std::uint64_t most = size + size / 64 + (std::uint64_t{16} << 20U); // with qcow2's own tables
-    const ProcessResult result = run_process(
-        {"qemu-img", "convert", "-p", "-f", "raw", "-O", "qcow2", source.string(), target.string()},
-        time_for(size), limits_for(size, most), [&](std::string_view piece) {
-            if (const auto percent = last_percent(piece)) {
-                on_percent(*percent);
-            }
-        });
-    if (result.status == 0) {
-        return;
-    }
-    if (result.err.find("No space left on device") != std::string::npos) {
-        throw Error(ErrorCode::no_space,
-                    "converting to qcow2: no space left on the disk of " + target.string(),
-                    "free some space there, or remove images that are not needed");
-    }
-    throw Error(ErrorCode::internal, "converting to qcow2: " + complaint(result));
 }
 
 } // namespace capsul

@@ -29,12 +29,6 @@ constexpr std::string_view convert = "qemu-img convert -O qcow2 FILE image.qcow2
 
 constexpr std::array other_disks{
     Magic{0, "QFI\xfb\0\0\0\1"sv, "a qcow (version 1) disk", convert},
-    Magic{0, "KDMV"sv, "a VMDK disk", convert},
-    Magic{0, "COWD"sv, "a VMDK disk", convert},
-    Magic{0, "# Disk DescriptorFile"sv, "a VMDK descriptor", convert},
-    Magic{0x40, "\x7f\x10\xda\xbe"sv, "a VDI disk", convert},
-    Magic{0, "vhdxfile"sv, "a VHDX disk", convert},
-    Magic{0, "conectix"sv, "a VHD disk", convert},
     Magic{0, "QED\0"sv, "a QED disk", convert},
     Magic{0, "WithoutFreeSpace"sv, "a Parallels disk", convert},
     Magic{0, "WithouFreSpacExt"sv, "a Parallels disk", convert},
@@ -44,7 +38,8 @@ constexpr std::array other_disks{
           "qemu-img convert, with the key, to a plain qcow2"},
 };
 
-constexpr std::array archives{
+/// Those that capsul unpacks itself.
+constexpr std::array compressed{
     Magic{0, "\x1f\x8b\x08"sv, "compressed with gzip", "gunzip FILE"},
     Magic{0,
           "\xfd"
@@ -52,15 +47,36 @@ constexpr std::array archives{
           "compressed with xz", "unxz FILE"},
     Magic{0, "\x28\xb5\x2f\xfd"sv, "compressed with zstd", "unzstd FILE"},
     Magic{0, "BZh"sv, "compressed with bzip2", "bunzip2 FILE"},
+};
+
+constexpr Magic tar{257, "ustar"sv, "a tar archive", "tar -xf FILE"};
+
+constexpr std::array other_archives{
     Magic{0, "\x04\x22\x4d\x18"sv, "compressed with lz4", "unlz4 FILE"},
     Magic{0, "LZIP"sv, "compressed with lzip", "lzip -d FILE"},
     Magic{0, "PK\3\4"sv, "a zip archive", "unzip FILE"},
     Magic{0, "7z\xbc\xaf\x27\x1c"sv, "a 7-Zip archive", "bsdtar -xf FILE"},
-    Magic{257, "ustar"sv, "a tar archive", "tar -xf FILE"},
+    tar,
+};
+
+/// Disks of these formats are converted.
+struct KnownDisk {
+    std::size_t offset;
+    std::string_view bytes;
+    ImageFormat format;
+};
+
+constexpr std::array known_disks{
+    KnownDisk{0, "QFI\xfb"sv, ImageFormat::qcow2},
+    KnownDisk{0, "KDMV"sv, ImageFormat::vmdk},
+    KnownDisk{0, "COWD"sv, ImageFormat::vmdk},
+    KnownDisk{0, "# Disk DescriptorFile"sv, ImageFormat::vmdk},
+    KnownDisk{0x40, "\x7f\x10\xda\xbe"sv, ImageFormat::vdi},
+    KnownDisk{0, "vhdxfile"sv, ImageFormat::vhdx},
+    KnownDisk{0, "conectix"sv, ImageFormat::vhd},
 };
 
 constexpr std::array disk_trailers{
-    Magic{0, "conectix"sv, "a VHD disk", convert},
     Magic{0, "koly"sv, "an Apple disk image", convert},
 };
 
@@ -79,7 +95,7 @@ void refuse_any_of(std::string_view bytes, const auto& magics, std::string_view 
     for (const Magic& magic : magics) {
         if (matches(bytes, magic)) {
             throw Error(ErrorCode::invalid,
-                        fmt::format("the file is {}, not a qcow2 or raw disk", magic.format),
+                        fmt::format("the file is {}, not a disk that capsul takes", magic.format),
                         fmt::format("{}: {}", advice, magic.tool));
         }
     }
@@ -87,11 +103,44 @@ void refuse_any_of(std::string_view bytes, const auto& magics, std::string_view 
 
 } // namespace
 
+const char* qemu_driver(ImageFormat format) {
+    switch (format) {
+    case ImageFormat::qcow2:
+        return "qcow2";
+    case ImageFormat::vmdk:
+        return "vmdk";
+    case ImageFormat::vdi:
+        return "vdi";
+    case ImageFormat::vhd:
+        return "vpc";
+    case ImageFormat::vhdx:
+        return "vhdx";
+    case ImageFormat::raw:
+        break;
+    }
+    return "raw";
+}
+
+std::optional<Package> recognise_package(std::string_view start) {
+    if (matches(start, tar)) {
+        return Package::tar;
+    }
+    const bool is_compressed =
+        std::ranges::any_of(compressed, [&](const Magic& magic) { return matches(start, magic); });
+    return is_compressed ? std::optional(Package::compressed) : std::nullopt;
+}
+
 ImageFormat recognise_image(std::string_view start, std::string_view end) {
     refuse_any_of(start, other_disks, "convert it first");
-    refuse_any_of(start, archives, "unpack it first and import the disk that is in it");
-    if (start.starts_with("QFI\xfb"sv)) {
-        return ImageFormat::qcow2;
+    refuse_any_of(start, compressed, "unpack it first and import the disk that is in it");
+    refuse_any_of(start, other_archives, "unpack it first and import the disk that is in it");
+    for (const KnownDisk& known : known_disks) {
+        if (start.size() >= known.offset && start.substr(known.offset).starts_with(known.bytes)) {
+            return known.format;
+        }
+    }
+    if (end.starts_with("conectix"sv)) {
+        return ImageFormat::vhd; // of fixed size
     }
     refuse_any_of(end, disk_trailers, "convert it first");
     return ImageFormat::raw;

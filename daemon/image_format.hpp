@@ -2,18 +2,31 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string_view>
 
 namespace capsul {
 
-enum class ImageFormat { qcow2, raw };
+enum class ImageFormat { qcow2, raw, vmdk, vdi, vhd, vhdx };
+
+/// As QEMU calls it.
+[[nodiscard]] const char* qemu_driver(ImageFormat format);
+
+/// What a disk may come in.
+enum class Package {
+    compressed, ///< by gzip, bzip2, xz or zstd
+    tar,        ///< which may be an OVA
+};
 
 /// How many bytes of a file's start and end the functions below want (fewer when the file is shorter).
 constexpr std::size_t format_start_bytes = std::size_t{64} * 1024;
 constexpr std::size_t format_end_bytes = 512;
 
-/// qcow2 by its magic; raw when it is nothing known. Throws Error (invalid) for another disk format and for a
-/// compressed file or an archive, with a hint how to make a usable image of it.
+/// Nothing when it is none of those.
+[[nodiscard]] std::optional<Package> recognise_package(std::string_view start);
+
+/// By its magic; raw when it is nothing known. Throws Error (invalid) for a disk format that capsul does not
+/// take, for a compressed file and for an archive, with a hint how to make a usable image of it.
 [[nodiscard]] ImageFormat recognise_image(std::string_view start, std::string_view end);
 
 /// Throws Error (invalid) unless it looks like a Linux bzImage or an ELF kernel.

@@ -1,5 +1,8 @@
 #include "daemon/image_service.hpp"
 
+#include "daemon/disk_export.hpp"
+#include "daemon/disk_import.hpp"
+#include "daemon/download_file.hpp"
 #include "daemon/image_check.hpp"
 #include "daemon/image_files.hpp"
 #include "daemon/upload_file.hpp"
@@ -93,11 +96,14 @@ struct ImageService::Uploads {
     }
 };
 
-ImageService::ImageService(const Paths& paths, const ImageConfig& config, Store& store,
-                           OperationService& operations, EventLog& events)
-    : paths_(paths), config_(config), store_(store), operations_(operations), events_(events) {}
+ImageService::ImageService(const Paths& paths, const ImageConfig& config, const SandboxedTool& tool,
+                           Store& store, OperationService& operations, EventLog& events)
+    : paths_(paths), config_(config), tool_(tool), store_(store), operations_(operations), events_(events) {}
 
 void ImageService::sweep() {
+    tool_.sweep();
+    remove_whole(paths_.downloads());
+    make_folders(paths_.downloads());
     make_folders(paths_.images());
     make_folders(paths_.uploads());
     clear_uploads(paths_.uploads());
@@ -123,7 +129,7 @@ Image ImageService::show(const Name& name) {
 
 UploadResponse ImageService::upload(const UploadFile& call) {
     make_folders(paths_.uploads());
-    expire_uploads(paths_.uploads(), upload_life);
+    expire();
     auto file = std::make_shared<IncomingFile>(paths_.uploads(), call, config_.max_size);
     return {.write = [file](std::string_view piece) { file->write(piece); },
             .finish = [file] { return encode(file->finish()); }};
@@ -152,7 +158,6 @@ Json ImageService::run_import(const ImageImport& call, Uploads& uploads, Progres
     if (is_imported(record)) {
         return encode(show(call.name));
     }
-    progress.message("checking the disk");
     record.size = check_files(uploads, progress);
     progress.message("writing to disk");
     try {
@@ -167,22 +172,15 @@ Json ImageService::run_import(const ImageImport& call, Uploads& uploads, Progres
 }
 
 Bytes ImageService::check_files(Uploads& uploads, Progress& progress) {
-    const fs::path disk = uploads.disk->file.path();
-    const CheckedDisk checked = check_disk_file(disk, config_.max_size);
     if (uploads.kernel) {
         check_kernel_file(uploads.kernel->file.path());
     }
     if (uploads.initrd) {
         check_initrd_file(uploads.initrd->file.path());
     }
-    if (checked.format == ImageFormat::raw) {
-        progress.message("converting the disk to qcow2");
-        check_free_space(paths_.uploads(), disk_usage(disk).value_or(0), "converting the disk");
-        TemporaryFile converted(disk.string() + ".qcow2.claimed");
-        convert_raw_disk(disk, converted.path(), [&](int percent) { progress.percent(percent); });
-        uploads.disk->file = std::move(converted);
-    }
-    return checked.size;
+    ImportedDisk disk = import_disk(tool_, std::move(uploads.disk->file), config_.max_size, progress);
+    uploads.disk->file = std::move(disk.file);
+    return disk.size;
 }
 
 void ImageService::put_in_place(ImageRecord& record, Uploads& uploads) {
@@ -218,6 +216,34 @@ bool ImageService::is_imported(const ImageRecord& wanted) {
                                 wanted.name.to_string()));
     }
     return missing_files(*stored->record).empty();
+}
+
+void ImageService::expire() const {
+    expire_uploads(paths_.uploads(), upload_life);
+    expire_downloads(paths_.downloads(), upload_life);
+}
+
+Operation ImageService::export_disk(const ImageExport& call) {
+    check_export(call);
+    static_cast<void>(usable(call.name));
+    return operations_.submit("image.export", call.name.to_string(), {},
+                              [this, call](Progress& progress) { return run_export(call, progress); });
+}
+
+/// Beside all else, since it changes nothing; of a link, so that the image may be removed meanwhile.
+Json ImageService::run_export(const ImageExport& call, Progress& progress) {
+    OutgoingFile file(paths_.downloads());
+    const ImageRecord record = [&] {
+        const HeldImage held = hold(call.name);
+        fs::create_hard_link(disk_path(held.record.digest), file.source());
+        return held.record;
+    }();
+    write_export(tool_, call, record, file, progress);
+    return encode(file.finish());
+}
+
+DownloadResponse ImageService::download(const Uuid& id) {
+    return claim_download(paths_.downloads(), id);
 }
 
 Operation ImageService::remove(const Name& name) {

@@ -4,6 +4,7 @@
 #include "daemon/event_log.hpp"
 #include "daemon/operation_service.hpp"
 #include "daemon/router.hpp"
+#include "daemon/sandboxed_tool.hpp"
 #include "daemon/store.hpp"
 #include "lib/config.hpp"
 #include "lib/image.hpp"
@@ -22,8 +23,8 @@ struct HeldImage {
 /// Thread-safe.
 class ImageService {
   public:
-    ImageService(const Paths& paths, const ImageConfig& config, Store& store, OperationService& operations,
-                 EventLog& events);
+    ImageService(const Paths& paths, const ImageConfig& config, const SandboxedTool& tool, Store& store,
+                 OperationService& operations, EventLog& events);
 
     /// Removes what a crash left: uploads, and files no record names. Called once, before anything else.
     void sweep();
@@ -33,6 +34,11 @@ class ImageService {
     [[nodiscard]] UploadResponse upload(const UploadFile& call);
     Operation import(const ImageImport& call);
     Operation remove(const Name& name);
+    /// Makes a file of it, for download().
+    Operation export_disk(const ImageExport& call);
+    [[nodiscard]] DownloadResponse download(const Uuid& id);
+    /// Removes what nobody has fetched or used in time.
+    void expire() const;
 
     /// The record of an image that a VM can be made from. Throws Error: not_found (with a hint of what images
     /// there are), wrong_state when it is broken, verification. Never waits.
@@ -48,6 +54,7 @@ class ImageService {
     struct Uploads;
     Json run_remove(const Name& name, Progress& progress);
     Json run_import(const ImageImport& call, Uploads& uploads, Progress& progress);
+    Json run_export(const ImageExport& call, Progress& progress);
     /// The size of the disk, which is qcow2 afterwards.
     Bytes check_files(Uploads& uploads, Progress& progress);
     void put_in_place(ImageRecord& record, Uploads& uploads);
@@ -60,6 +67,7 @@ class ImageService {
 
     const Paths& paths_;
     const ImageConfig& config_;
+    const SandboxedTool& tool_;
     Store& store_;
     OperationService& operations_;
     EventLog& events_;

@@ -92,8 +92,8 @@ void log_event(const std::string& type, const std::string& target) {
                     "CAPSUL_EVENT=%s", type.c_str(), nullptr);
 }
 
-/// Every half minute, until told to stop.
-void keep_serial_logs_short(const VmGuest& guest, const std::stop_token& stop) {
+/// Every half minute, until told to stop: serial logs are kept short, and what nobody has fetched goes.
+void tidy_up(const VmGuest& guest, const ImageService& images, const std::stop_token& stop) {
     std::mutex mutex;
     std::condition_variable_any never;
     std::unique_lock lock(mutex);
@@ -107,6 +107,7 @@ void keep_serial_logs_short(const VmGuest& guest, const std::stop_token& stop) {
         } catch (const Error& error) {
             sd_journal_print(4, "serial logs: %s", error.what());
         }
+        images.expire();
     }
 }
 
@@ -128,13 +129,14 @@ void serve(const Paths& paths, const Config& config, const Signals& signals) {
     EventLog events(paths.state, log_event);
     OperationService operations;
     const fs::path programs = fs::read_symlink("/proc/self/exe").parent_path();
-    ImageService images(paths, config.image, store, operations, events);
     VmMonitors monitors(paths, events);
     SystemdClient systemd(paths.systemd_socket(), "capsul-vm-*.service", [&](const UnitStatus& unit) {
         if (const auto name = vm_of_unit(unit.name)) {
             monitors.unit_changed(*name, unit.active_state);
         }
     });
+    const SandboxedTool tool(paths, programs, systemd);
+    ImageService images(paths, config.image, tool, store, operations, events);
     NetworkService networks(paths, config.vpn, programs, store, operations, events, systemd);
     VmHost host{paths, config, programs, store, images, networks, operations, events, systemd, monitors};
     VmView view(host);
@@ -160,7 +162,7 @@ void serve(const Paths& paths, const Config& config, const Signals& signals) {
         const std::stop_callback end(stop, [&networks] { networks.stop_hearing(); });
         networks.hear();
     });
-    std::jthread trimmer([&guest](const std::stop_token& stop) { keep_serial_logs_short(guest, stop); });
+    std::jthread tidier([&](const std::stop_token& stop) { tidy_up(guest, images, stop); });
     sd_notify(0, "READY=1");
     server.run(watchdog_interval(), [] { sd_notify(0, "WATCHDOG=1"); });
     ::pthread_kill(stopper.native_handle(), SIGUSR1);

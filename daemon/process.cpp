@@ -20,28 +20,11 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr std::size_t output_limit = std::size_t{1} << 20;
-constexpr std::size_t pipe_capacity = std::size_t{64} * 1024;
 constexpr std::array<std::string_view, 4> system_folders{"/usr/sbin", "/usr/bin", "/sbin", "/bin"};
 // Each thread that allocates reserves an arena of 64 MiB (mallopt(3)): with a limit on memory, a program with
 // many threads, such as qemu-img, could not start the last of them.
 constexpr const char* one_arena = "MALLOC_ARENA_MAX=1";
 constexpr const char* system_path = "PATH=/usr/sbin:/usr/bin:/sbin:/bin";
-
-/// The absolute path of a program, so that nobody's PATH decides what runs.
-std::string find_program(const std::string& program) {
-    if (program.starts_with('/') && ::access(program.c_str(), X_OK) == 0) {
-        return program;
-    }
-    for (const std::string_view folder : system_folders) {
-        std::string path = fmt::format("{}/{}", folder, program);
-        if (program.find('/') == std::string::npos && ::access(path.c_str(), X_OK) == 0) {
-            return path;
-        }
-    }
-    throw Error(ErrorCode::not_capable, program + ": no such program on this host",
-                "install the package that has " + program);
-}
 
 struct Pipe {
     UniqueFd read_end;
@@ -216,55 +199,22 @@ class ProcessGroup {
     UniqueFd pidfd_;
 };
 
-/// One output of the child, collected up to the limit; what is beyond is read and dropped so that it cannot
-/// block.
-struct Collector {
-    UniqueFd fd;
-    std::string* text;
-    OnOutput on_output;
-
-    /// Reads what is there now, at most a pipe full: one that writes without end must not keep us here.
-    /// Closes at the end.
-    void read_available() {
-        std::array<char, 16384> chunk; // NOLINT(cppcoreguidelines-pro-type-member-init): read fills it
-        for (std::size_t total = 0; fd && total < pipe_capacity; total += chunk.size()) {
-            const ssize_t got = ::read(fd.get(), chunk.data(), chunk.size());
-            if (got < 0 && (errno == EAGAIN || errno == EINTR)) {
-                return;
-            }
-            if (got <= 0) {
-                fd.reset();
-                return;
-            }
-            if (on_output) {
-                on_output({chunk.data(), static_cast<std::size_t>(got)});
-            }
-            text->append(chunk.data(), std::min(static_cast<std::size_t>(got), output_limit - text->size()));
-        }
-    }
-};
-
-Collector make_collector(UniqueFd fd, std::string& text, OnOutput on_output) {
-    ::fcntl(fd.get(), F_SETFL, O_NONBLOCK); // NOLINT(cppcoreguidelines-pro-type-vararg)
-    return {std::move(fd), &text, std::move(on_output)};
-}
-
 int milliseconds_until(Clock::time_point deadline) {
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now()).count();
     return static_cast<int>(std::clamp<std::int64_t>(left, 0, 60'000));
 }
 
 /// Collects until the child itself has ended. A grandchild that still holds the pipes is not waited for.
-void collect_until_end(int pidfd, std::array<Collector, 2>& outputs, Clock::time_point deadline,
+void collect_until_end(int pidfd, std::array<OutputCollector, 2>& outputs, Clock::time_point deadline,
                        const std::string& program) {
     while (true) {
-        std::array<pollfd, 3> wanted{pollfd{pidfd, POLLIN, 0}, pollfd{outputs[0].fd.get(), POLLIN, 0},
-                                     pollfd{outputs[1].fd.get(), POLLIN, 0}};
+        std::array<pollfd, 3> wanted{pollfd{pidfd, POLLIN, 0}, pollfd{outputs[0].fd(), POLLIN, 0},
+                                     pollfd{outputs[1].fd(), POLLIN, 0}};
         const int ready = ::poll(wanted.data(), wanted.size(), milliseconds_until(deadline));
         if (ready < 0 && errno != EINTR) {
             throw_errno(errno, "poll");
         }
-        for (Collector& output : outputs) {
+        for (OutputCollector& output : outputs) {
             output.read_available();
         }
         if (ready > 0 && wanted[0].revents != 0) {
@@ -277,6 +227,20 @@ void collect_until_end(int pidfd, std::array<Collector, 2>& outputs, Clock::time
 }
 
 } // namespace
+
+std::string find_program(const std::string& program) {
+    if (program.starts_with('/') && ::access(program.c_str(), X_OK) == 0) {
+        return program;
+    }
+    for (const std::string_view folder : system_folders) {
+        std::string path = fmt::format("{}/{}", folder, program);
+        if (program.find('/') == std::string::npos && ::access(path.c_str(), X_OK) == 0) {
+            return path;
+        }
+    }
+    throw Error(ErrorCode::not_capable, program + ": no such program on this host",
+                "install the package that has " + program);
+}
 
 ProcessResult run_process(const std::vector<std::string>& argv, std::chrono::milliseconds limit,
                           const ProcessLimits& limits, const OnOutput& on_output) {
@@ -293,15 +257,13 @@ ProcessResult run_process(const std::vector<std::string>& argv, std::chrono::mil
     if (group.pidfd() < 0) {
         throw_errno(errno, "pidfd_open");
     }
-    ProcessResult result;
-    std::array<Collector, 2> outputs{make_collector(std::move(out.read_end), result.out, on_output),
-                                     make_collector(std::move(err.read_end), result.err, {})};
+    std::array<OutputCollector, 2> outputs{OutputCollector(std::move(out.read_end), on_output),
+                                           OutputCollector(std::move(err.read_end))};
     collect_until_end(group.pidfd(), outputs, deadline, argv.front());
-    for (Collector& output : outputs) {
+    for (OutputCollector& output : outputs) {
         output.read_available(); // what it wrote between the last look and its end
     }
-    result.status = group.finish();
-    return result;
+    return {group.finish(), outputs[0].take_text(), outputs[1].take_text()};
 }
 
 ChildProcess::ChildProcess(const std::vector<std::string>& argv) {

@@ -1,14 +1,13 @@
 // Runs a program and waits for it. Knows no capsul noun.
 #pragma once
 
+#include "daemon/output_collector.hpp"
 #include "lib/fd.hpp"
 
 #include <chrono>
 #include <cstdint>
-#include <functional>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <sys/types.h>
 #include <vector>
 
@@ -27,8 +26,10 @@ struct ProcessResult {
     std::string err;
 };
 
-/// Told of the child's standard output, piece by piece, as it comes.
-using OnOutput = std::function<void(std::string_view)>;
+/// The absolute path of a program that is in one of the system's folders, so that nobody's PATH decides what
+/// runs; an absolute path stays as it is. Throws Error (not_capable), whose hint names it, when it is
+/// missing.
+[[nodiscard]] std::string find_program(const std::string& program);
 
 /// Runs `argv` (argv[0] looked up in the standard system folders only, never the caller's PATH), no stdin,
 /// with a clean environment (LC_ALL=C.UTF-8, PATH of the system). Collects at most 1 MiB of each output.

@@ -15,6 +15,9 @@ Reply reply_of(Response response) {
     if (auto* tunnel = std::get_if<TunnelResponse>(&response)) {
         return std::move(*tunnel);
     }
+    if (auto* download = std::get_if<DownloadResponse>(&response)) {
+        return std::move(*download);
+    }
     return std::get<UploadResponse>(std::move(response));
 }
 
@@ -34,6 +37,15 @@ std::optional<Message> write_piece(const UploadResponse& upload, std::string_vie
         return std::nullopt;
     } catch (...) {
         return problem_message(problem_of_current_exception("upload"));
+    }
+}
+
+std::optional<std::size_t> read_piece(const DownloadResponse& download, std::span<char> piece) {
+    try {
+        return download.read(piece);
+    } catch (...) {
+        static_cast<void>(problem_of_current_exception("download"));
+        return std::nullopt;
     }
 }
 

@@ -6,6 +6,7 @@
 
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <variant>
 #include <vector>
@@ -45,7 +46,15 @@ struct UploadResponse {
     std::function<Json()> finish;
 };
 
-using Response = std::variant<JsonResponse, StreamResponse, TunnelResponse, UploadResponse>;
+/// 200 with a file's content, of `size` bytes: `read` fills the piece that it is given, as much of it as
+/// there is, until all has come. When the client goes away or `read` throws, it is dropped, and what it owns
+/// cleans up.
+struct DownloadResponse {
+    std::uint64_t size = 0;
+    std::function<std::size_t(std::span<char>)> read;
+};
+
+using Response = std::variant<JsonResponse, StreamResponse, TunnelResponse, UploadResponse, DownloadResponse>;
 
 class Router {
   public:
@@ -55,6 +64,7 @@ class Router {
     ///   stream     StreamResponse handle(const C&)
     ///   tunnel     TunnelResponse handle(const C&)
     ///   upload     UploadResponse handle(const C&)
+    ///   download   DownloadResponse handle(const C&)
     template <Call C, class Handler>
     void add(Handler handler) {
         entries_.push_back({C::route,

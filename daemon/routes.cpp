@@ -83,6 +83,8 @@ Router make_router(Services s) {
     router.add<ImageShow>([s](const ImageShow& call) { return s.host.images.show(call.name); });
     router.add<UploadFile>([s](const UploadFile& call) { return s.host.images.upload(call); });
     router.add<ImageImport>([s](const ImageImport& call) { return s.host.images.import(call); });
+    router.add<ImageExport>([s](const ImageExport& call) { return s.host.images.export_disk(call); });
+    router.add<DownloadFile>([s](const DownloadFile& call) { return s.host.images.download(call.id); });
     router.add<ImageRemove>([s](const ImageRemove& call) { return s.host.images.remove(call.name); });
 
     router.add<NetworkList>([s](const NetworkList&) { return s.host.networks.list(); });

@@ -26,6 +26,7 @@ using Socket = asio::local::stream_protocol::socket;
 
 constexpr std::uint32_t longest_head = 8 * 1024;
 constexpr std::size_t upload_piece = std::size_t{1} << 20U;
+constexpr std::size_t download_piece = std::size_t{1} << 20U;
 constexpr std::size_t stream_piece = std::size_t{32} * 1024;
 constexpr std::chrono::seconds farewell{1};
 
@@ -226,6 +227,10 @@ awaitable<bool> HttpSession::answer(const Request& request, bool keep) {
         const bool again = co_await send_stream(*stream, keep);
         co_return again;
     }
+    if (auto* download = std::get_if<DownloadResponse>(&reply)) {
+        const bool again = co_await send_download(*download, keep);
+        co_return again;
+    }
     if (auto* tunnel = std::get_if<TunnelResponse>(&reply)) {
         co_await relay(*tunnel);
         co_return false;
@@ -338,6 +343,33 @@ awaitable<void> HttpSession::send_chunk(const std::string& piece, std::size_t si
     const auto chunk = http::make_chunk(data);
     stream_.expires_after(context_.patience.progress);
     [[maybe_unused]] const std::size_t sent = co_await asio::async_write(stream_, chunk, use_awaitable);
+}
+
+/// Ends the connection when less can be read than was promised: the client can tell.
+awaitable<bool> HttpSession::send_download(DownloadResponse& response, bool keep) {
+    const EndsOnPool<DownloadResponse> download(context_.pool, std::move(response));
+    state_ = State::endless;
+    const bool stay = keep && !context_.stopping;
+    ResponseHead head = download_head(download.get().size);
+    head.keep_alive(stay);
+    co_await send_head(head);
+    std::string piece(download_piece, '\0');
+    const std::function<std::optional<std::size_t>()> read = [&] {
+        return read_piece(download.get(), piece);
+    };
+    std::uint64_t left = download.get().size;
+    while (left > 0) {
+        const std::optional<std::size_t> got = co_await on_pool(context_.pool, read);
+        const std::size_t size = got.value_or(0);
+        if (size == 0 || size > left) {
+            co_return false;
+        }
+        const asio::const_buffer data = asio::buffer(piece, size);
+        stream_.expires_after(context_.patience.progress);
+        [[maybe_unused]] const std::size_t sent = co_await asio::async_write(stream_, data, use_awaitable);
+        left -= size;
+    }
+    co_return stay;
 }
 
 awaitable<bool> HttpSession::send_stream(StreamResponse& response, bool keep) {

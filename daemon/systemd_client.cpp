@@ -282,8 +282,8 @@ SystemdClient::SystemdClient(std::filesystem::path socket, std::string pattern, 
 
 SystemdClient::~SystemdClient() = default;
 
-JobResult SystemdClient::start(const std::string& unit, milliseconds limit) {
-    return connection_->run_job("StartUnit", unit, limit, {});
+JobResult SystemdClient::start(const std::string& unit, milliseconds limit, const Cancelled& cancelled) {
+    return connection_->run_job("StartUnit", unit, limit, cancelled);
 }
 
 JobResult SystemdClient::start_alone(const std::string& unit, milliseconds limit) {

@@ -69,12 +69,13 @@ class SystemdClient {
     SystemdClient(const SystemdClient&) = delete;
     SystemdClient& operator=(const SystemdClient&) = delete;
 
-    /// Queues a start and waits for the job to end; never a daemon-reload. Throws Error: timeout.
-    JobResult start(const std::string& unit, std::chrono::milliseconds limit);
+    /// Queues a start and waits for the job to end; never a daemon-reload. Throws Error: timeout, and
+    /// unreachable soon after `cancelled` says so (the job goes on).
+    JobResult start(const std::string& unit, std::chrono::milliseconds limit,
+                    const Cancelled& cancelled = {});
     /// The same without what the unit requires or wants.
     JobResult start_alone(const std::string& unit, std::chrono::milliseconds limit);
-    /// Queues a stop and waits likewise. `done` also when it was not running. Throws Error: timeout, and
-    /// unreachable soon after `cancelled` says so (the job goes on).
+    /// Queues a stop and waits likewise. `done` also when it was not running.
     JobResult stop(const std::string& unit, std::chrono::milliseconds limit, const Cancelled& cancelled = {});
     /// Stops it and forgets that it has failed: it is inactive when this returns. Throws Error: timeout. Not
     /// for a unit whose stop can fail: see script_unit.

@@ -52,10 +52,6 @@ void check_digest(const char* name, const std::optional<std::string>& expected, 
     }
 }
 
-bool is_all_zero(std::string_view piece) {
-    return piece.find_first_not_of('\0') == std::string_view::npos;
-}
-
 } // namespace
 
 TemporaryFile::~TemporaryFile() {
@@ -79,10 +75,11 @@ IncomingFile::IncomingFile(const fs::path& folder, const UploadFile& expected, B
     }
     check_free_space(folder_, 0, "receiving a file");
     fd_ = open_file(file_.path(), O_WRONLY | O_CREAT | O_EXCL, 0600);
+    writer_.emplace(fd_.get(), "receiving a file");
 }
 
 void IncomingFile::write(std::string_view piece) {
-    if (piece.size() > max_size_.count() - size_) {
+    if (piece.size() > max_size_.count() - writer_->size()) {
         throw Error(ErrorCode::too_large,
                     fmt::format("the file is larger than the {} allowed", human_size(max_size_.count())),
                     "max_size under [image] in capsuld.toml is the limit");
@@ -91,15 +88,8 @@ void IncomingFile::write(std::string_view piece) {
     if (sha512_) {
         sha512_->add(piece);
     }
-    size_ += piece.size();
-    if (is_all_zero(piece)) {
-        if (::lseek(fd_.get(), static_cast<off_t>(size_), SEEK_SET) < 0) {
-            throw_errno(errno, "receiving a file");
-        }
-        return;
-    }
     try {
-        write_all(fd_.get(), piece, "receiving a file");
+        writer_->write(piece);
     } catch (const Error& error) {
         if (error.code() == ErrorCode::no_space) {
             throw_no_space(folder_, "receiving a file");
@@ -109,10 +99,7 @@ void IncomingFile::write(std::string_view piece) {
 }
 
 Upload IncomingFile::finish() {
-    if (::ftruncate(fd_.get(), static_cast<off_t>(size_)) !=
-        0) { // a hole at the end is not in the length yet
-        throw_errno(errno, "receiving a file");
-    }
+    writer_->finish();
     const std::string hex = sha256_.finish();
     check_digest("SHA-256", expected_.sha256, hex);
     if (sha512_) {
@@ -120,7 +107,7 @@ Upload IncomingFile::finish() {
     }
     fd_.reset();
     file_.rename_to(folder_ / fmt::format("{}.{}", id_.to_string(), hex));
-    return {id_, size_, Digest::parse("sha256:" + hex)};
+    return {id_, writer_->size(), Digest::parse("sha256:" + hex)};
 }
 
 ClaimedFile claim_upload(const fs::path& folder, const Uuid& id) {

@@ -6,6 +6,7 @@
 #include "daemon/digest.hpp"
 #include "lib/fd.hpp"
 #include "lib/image.hpp"
+#include "lib/sparse_writer.hpp"
 
 #include <chrono>
 #include <filesystem>
@@ -53,11 +54,11 @@ class IncomingFile {
     const UploadFile expected_;
     const Bytes max_size_;
     const Uuid id_;
-    std::uint64_t size_ = 0;
     Hash sha256_;
     std::optional<Hash> sha512_;
     TemporaryFile file_;
     UniqueFd fd_;
+    std::optional<SparseWriter> writer_;
 };
 
 /// An upload taken by the one call that uses it.

@@ -26,6 +26,8 @@ void sync_file(const fs::path& path) {
     }
 }
 
+/// No sandbox of its own: it has to be quick, and of the base qemu-img reads only the header, which
+/// check_qcow2_header has judged before the image was taken.
 void create_overlay(const VmFiles& files, Bytes size) {
     const ProcessResult result =
         run_process({"qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", files.base.string(),

@@ -64,6 +64,13 @@ class Client {
     /// The result of an operation; throws its error when it fails.
     Json follow(const Operation& started, const OnProgress& on_progress);
 
+    /// A file's content, whole or an Error.
+    template <Call C>
+    void download(const C& call, const Sink& sink) {
+        static_assert(C::route.answer == Answer::download);
+        stream_target(make_target(C::route, encode(call)), sink);
+    }
+
     template <Call C>
     void stream(const C& call, const Sink& sink) {
         static_assert(C::route.answer == Answer::stream);

@@ -6,8 +6,11 @@
 #include "lib/route.hpp"
 #include "lib/size.hpp"
 
+#include <array>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 namespace capsul {
@@ -109,6 +112,47 @@ struct ImageImport {
         return field_list(required("name", &ImageImport::name), required("disk", &ImageImport::disk),
                           optional("kernel", &ImageImport::kernel), optional("initrd", &ImageImport::initrd),
                           optional("cmdline", &ImageImport::cmdline));
+    }
+};
+
+/// What an image can be written as.
+enum class ExportFormat { qcow2, raw, vmdk, ova };
+template <>
+struct EnumWords<ExportFormat> {
+    static constexpr std::array<std::pair<ExportFormat, std::string_view>, 4> words{
+        {{ExportFormat::qcow2, "qcow2"},
+         {ExportFormat::raw, "raw"},
+         {ExportFormat::vmdk, "vmdk"},
+         {ExportFormat::ova, "ova"}}};
+};
+
+/// A file that the daemon has ready; kept for a while for the call that fetches it.
+struct Download {
+    Uuid id;
+    std::uint64_t size = 0;
+
+    static constexpr auto fields() {
+        return field_list(required("id", &Download::id), required("size", &Download::size));
+    }
+};
+
+/// Gives the content of one; it serves one call.
+struct DownloadFile {
+    Uuid id;
+    static constexpr Route route{Method::get, "/v1/downloads/{id}", Answer::download};
+    static constexpr auto fields() { return field_list(required("id", &DownloadFile::id)); }
+};
+
+/// Makes a file of an image's disk, without a kernel of its own.
+struct ImageExport {
+    Name name;
+    ExportFormat format = ExportFormat::qcow2;
+    bool compress = false; ///< an OVA always is, and raw never
+    using Result = Download;
+    static constexpr Route route{Method::post, "/v1/images/{name}/export", Answer::operation};
+    static constexpr auto fields() {
+        return field_list(required("name", &ImageExport::name), optional("format", &ImageExport::format),
+                          optional("compress", &ImageExport::compress));
     }
 };
 

@@ -28,6 +28,9 @@ struct Paths {
     [[nodiscard]] fs::path network(const Name& name) const { return networks() / name.to_string(); }
     [[nodiscard]] fs::path images() const { return data / "images"; }
     [[nodiscard]] fs::path uploads() const { return data / "uploads"; }
+    [[nodiscard]] fs::path downloads() const { return data / "downloads"; }
+    /// What programs write that read files from outside; on the file system of the images.
+    [[nodiscard]] fs::path tools() const { return data / "tools"; }
     /// Where a running VM's sockets are; systemd makes and removes it with the unit.
     [[nodiscard]] fs::path vm_runtime(const Name& name) const {
         return runtime / "capsul/vms" / name.to_string();

@@ -19,6 +19,7 @@ enum class Answer {
     stream,    ///< 200 with bytes or lines until done
     tunnel,    ///< 101: from then on a two-way byte stream
     upload,    ///< the request's body is a file's content; 200 with the call's Result
+    download,  ///< 200 with a file's content, whose length is told first
 };
 
 /// A call's place: `path` has {fields} of the call in braces. The other fields go into the body of a POST

@@ -18,7 +18,7 @@ packages_of() {
 	test)
 		# Debian's plain clang (14) cannot read libstdc++ 12's <ranges> and coroutines.
 		echo libgtest-dev libgmock-dev clang-format clang-tidy-19 clang-19 libclang-rt-19-dev shellcheck mandoc python3-pytest python3-pytest-xdist xorriso curl jq \
-			iputils-ping openssh-server iperf3
+			iputils-ping openssh-server iperf3 bzip2 xz-utils zstd
 		;;
 	bench) echo iperf3 ;;
 	*) return 1 ;;

@@ -20,7 +20,17 @@ def capsul(lab, host_binds):
                 "qemu-img create -q -f qcow2 -o data_file=data.raw outside.qcow2 64M && "
                 # LUKS in its header: qemu-img would time the processor to make a real one, and fail on a busy machine.
                 "cp tiny.qcow2 locked.qcow2 && printf '\\2' | dd of=locked.qcow2 bs=1 seek=35 conv=notrunc status=none && "
-                "qemu-img create -q -f vmdk other.vmdk 64M && "
+                "qemu-img create -q -f vmdk -o subformat=monolithicFlat extents.vmdk 64M && "
+                "qemu-img create -q -f qed other.qed 64M && "
+                "xz -k tiny.qcow2 && head -c -30 tiny.qcow2.xz >cut.xz && (cat tiny.qcow2.xz; echo more) >more.xz && "
+                "gzip -c tiny.qcow2 | gzip -c >twice.gz && "
+                "qemu-img create -q -f vmdk good.vmdk 64M && echo '<Envelope/>' >good.ovf && "
+                "tar -cPf up.ova --transform='s,^good.vmdk$,../good.vmdk,' good.ovf good.vmdk && "
+                "ln -s /etc/passwd link.vmdk && tar -cf link.ova good.ovf link.vmdk && "
+                "cp good.vmdk two.vmdk && tar -cf two.ova good.ovf good.vmdk two.vmdk && "
+                "tar -cf no.ova good.vmdk && tar -cf empty.ova good.ovf && "
+                "echo \"SHA256(good.vmdk)= $(printf %064d 0)\" >good.mf && tar -cf sum.ova good.ovf good.mf good.vmdk && "
+                "gzip -c up.ova >packed.ova.gz && "
                 "echo 'not: [closed' >plain.yaml && printf '#cloud-config\\nlist: [open\\n' >bad.yaml && "
                 "echo '#!/bin/sh' >init.sh && echo 'echo no interpreter' >noinit.sh && "
                 "head -c 70000 /dev/zero | tr '\\0' x >long.txt && ssh-keygen -q -t ed25519 -N '' -f key && "
@@ -111,6 +121,14 @@ def named(name):
     (["console", "old"], 4, "not running"),
     (["vm", "pause", "old"], 4, "not running"),
     (["image", "show", "nothing"], 3, "nothing"),
+    (["image", "export", "nothing", "out.qcow2"], 3, "nothing"),
+    (["image", "export", "tiny", "tiny.qcow2"], 4, "--force"),
+    (["image", "export", "tiny", "folder"], 2, "regular file"),
+    (["image", "export", "tiny", "/dev/null", "--force"], 2, "regular file"),
+    (["image", "export", "tiny", "missing/out.qcow2"], 3, "No such file"),
+    (["image", "export", "tiny", "out.vdi", "--format", "vdi"], 2, "--format"),
+    (["image", "export", "tiny", "out.raw", "--compress"], 2, "--compress"),
+    (["image", "export", "tiny", "-", "--force"], 2, "--force"),
     (["image", "rm", "tiny"], 4, "old"),
     (["image", "rm", "nothing", "nothing-else"], 3, "nothing-else"),
     (["vm", "show", "old", "nothing"], 2, "nothing"),
@@ -121,7 +139,18 @@ def named(name):
     (["image", "import", "new", "backed.qcow2"], 2, "backing"),
     (["image", "import", "new", "outside.qcow2"], 2, "in another file"),
     (["image", "import", "new", "locked.qcow2"], 2, "encrypt"),
-    (["image", "import", "new", "other.vmdk"], 2, "VMDK"),
+    (["image", "import", "new", "extents.vmdk"], 2, "extents"),
+    (["image", "import", "new", "other.qed"], 2, "QED"),
+    (["image", "import", "new", "cut.xz"], 10, "damaged"),
+    (["image", "import", "new", "more.xz"], 10, "damaged"),
+    (["image", "import", "new", "twice.gz"], 2, "more than once"),
+    (["image", "import", "new", "up.ova"], 2, "plain files"),
+    (["image", "import", "new", "link.ova"], 2, "plain files"),
+    (["image", "import", "new", "two.ova"], 2, "several disks"),
+    (["image", "import", "new", "no.ova"], 2, "no OVA"),
+    (["image", "import", "new", "empty.ova"], 2, "no disk"),
+    (["image", "import", "new", "sum.ova"], 10, "manifest"),
+    (["image", "import", "new", "packed.ova.gz"], 2, "tar archive"),
     (["image", "import", "new", "/dev/null"], 2, "regular file"),
     (["image", "import", "new", "-"], 2, "empty"),
     (["image", "import", "New", "tiny.qcow2"], 2, "name"),
@@ -194,6 +223,9 @@ def post(capsul, path, body):
     ("/v1/vms/nothing/start", '{}', 404, "not_found"),
     ("/v1/nothing", '{}', 404, "not_found"),
     ("/v1/images", '{"name": "new", "disk": "00000000-0000-4000-8000-000000000000"}', 404, "not_found"),
+    ("/v1/images/tiny/export", '{"format": "vdi"}', 400, "invalid"),
+    ("/v1/images/tiny/export", '{"format": "raw", "compress": true}', 400, "invalid"),
+    ("/v1/images/tiny/export", '{"file": "/etc/passwd"}', 400, "invalid"),
 ])
 def test_a_bad_request_is_answered_as_a_problem(capsul, path, body, status, code):
     answered, text = post(capsul, path, body)

@@ -387,6 +387,28 @@ TEST(Client, ThrowsTheRefusalOfAStream) {
     EXPECT_EQ(error.code(), ErrorCode::not_found);
 }
 
+TEST(Client, GivesAFileWhole) {
+    Server server({answers(200, "the content")});
+    Client client(server.socket());
+    std::string content;
+    client.download(DownloadFile{Uuid::make()}, [&](std::string_view piece) {
+        content += piece;
+        return true;
+    });
+    EXPECT_EQ(content, "the content");
+}
+
+TEST(Client, CallsAFileThatIsCutOffUnreachable) {
+    Server server({[](Peer& peer) {
+        peer.read_request();
+        peer.send("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf of it");
+    }});
+    Client client(server.socket());
+    const Error error =
+        error_of([&] { client.download(DownloadFile{Uuid::make()}, [](std::string_view) { return true; }); });
+    EXPECT_EQ(error.code(), ErrorCode::unreachable);
+}
+
 TEST(Client, LosesNoByteBehindTheHeadOfATunnel) {
     Server server({[](Peer& peer) {
         const std::string request = peer.read_request();

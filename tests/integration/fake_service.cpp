@@ -169,7 +169,7 @@ void FakeService::run_next() {
         run->start_usec = now_usec<std::chrono::steady_clock>();
     }
     try {
-        process = UnitProcess(command, environment(), folders_.runtime / (name_ + ".log"));
+        process = UnitProcess(command, environment(), file_, folders_.runtime / (name_ + ".log"));
     } catch (const Error&) {
         const int status = exit_exec << 8;
         phase_ == Phase::start ? on_main_ended(status) : on_control_ended(status);
@@ -177,6 +177,8 @@ void FakeService::run_next() {
     }
     if (phase_ == Phase::start && file_.type != "oneshot") {
         enter(Phase::start_post); // it runs; simple and exec are ready then
+    } else if (phase_ == Phase::start && file_.start_timeout) {
+        deadline_ = Clock::now() + *file_.start_timeout;
     }
 }
 
@@ -242,6 +244,7 @@ void FakeService::on_main_ended(int status) {
         return; // as ExecStop wanted it; that goes on
     }
     if (phase_ == Phase::start && result == "success") {
+        deadline_.reset();
         run_next();
         return;
     }

@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <fcntl.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -173,6 +174,18 @@ class UnitReader {
             file_.term_group = value == "control-group";
         } else if (key == "TimeoutStopSec" || key == "TimeoutSec") {
             file_.stop_timeout = parse_seconds(value);
+        } else if (key == "TimeoutStartSec") {
+            file_.start_timeout = parse_seconds(value);
+        } else if (key == "StandardOutput") {
+            file_.standard_output = file_output(value);
+        } else if (key == "StandardError") {
+            file_.standard_error = file_output(value);
+        } else if (key == "LimitAS") {
+            file_.limits[RLIMIT_AS] = std::stoull(value);
+        } else if (key == "LimitCPU") {
+            file_.limits[RLIMIT_CPU] = std::stoull(value);
+        } else if (key == "LimitFSIZE") {
+            file_.limits[RLIMIT_FSIZE] = std::stoull(value);
         } else if (key == "RuntimeDirectoryPreserve") {
             file_.keep_runtime_folders = is_true(value);
         } else if (key == "RuntimeDirectory") {
@@ -194,6 +207,11 @@ class UnitReader {
                : key == "ExecStop"      ? &file_.stop
                : key == "ExecStopPost"  ? &file_.stop_post
                                         : nullptr;
+    }
+
+    [[nodiscard]] fs::path file_output(const std::string& value) const {
+        constexpr std::string_view file = "file:";
+        return value.starts_with(file) ? expand_specifiers(value.substr(file.size()), folders_, unit_) : "";
     }
 
     static bool is_true(const std::string& value) {
@@ -271,17 +289,20 @@ std::vector<char*> pointers(std::vector<std::string>& strings) {
 }
 
 /// Between fork and exec: async-signal-safe only. `failure` gets errno when the program cannot be run.
-[[noreturn]] void exec_child(char* const* argv, char* const* environment, int input, int output,
-                             int failure) noexcept {
+[[noreturn]] void exec_child(char* const* argv, char* const* environment, const std::array<int, 3>& streams,
+                             const std::vector<std::pair<int, rlimit>>& limits, int failure) noexcept {
     sigset_t none;
     ::sigemptyset(&none);
     ::sigprocmask(SIG_SETMASK, &none, nullptr);
     ::signal(SIGPIPE, SIG_DFL);
     ::setsid();
     ::prctl(PR_SET_PDEATHSIG, SIGKILL); // not even a crash of the test leaves a process behind
-    ::dup2(input, STDIN_FILENO);
-    ::dup2(output, STDOUT_FILENO);
-    ::dup2(output, STDERR_FILENO);
+    ::dup2(streams[0], STDIN_FILENO);
+    ::dup2(streams[1], STDOUT_FILENO);
+    ::dup2(streams[2], STDERR_FILENO);
+    for (const auto& [resource, limit] : limits) {
+        ::setrlimit(static_cast<__rlimit_resource>(resource), &limit);
+    }
     ::close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
     ::execve(argv[0], argv, environment);
     const int number = errno;
@@ -335,7 +356,7 @@ UnitFile load_unit(const UnitFolders& folders, const std::string& unit) {
 }
 
 UnitProcess::UnitProcess(const UnitCommand& command, const std::map<std::string, std::string>& environment,
-                         const std::filesystem::path& output) {
+                         const UnitFile& file, const std::filesystem::path& log) {
     std::vector<std::string> words;
     for (const std::string& word : command.words) {
         words.push_back(expand_variables(word, environment));
@@ -347,7 +368,17 @@ UnitProcess::UnitProcess(const UnitCommand& command, const std::map<std::string,
     const std::vector<char*> argv = pointers(words);
     const std::vector<char*> envp = pointers(variables);
     const UniqueFd input = open_file("/dev/null", O_RDONLY);
-    const UniqueFd log = open_file(output, O_WRONLY | O_CREAT | O_APPEND);
+    const auto open_output = [&](const fs::path& path) {
+        return path.empty() ? open_file(log, O_WRONLY | O_CREAT | O_APPEND)
+                            : open_file(path, O_WRONLY | O_CREAT);
+    };
+    const UniqueFd output = open_output(file.standard_output);
+    const UniqueFd error = open_output(file.standard_error);
+    const std::array<int, 3> streams{input.get(), output.get(), error.get()};
+    std::vector<std::pair<int, rlimit>> limits;
+    for (const auto& [resource, value] : file.limits) {
+        limits.push_back({resource, rlimit{value, value}});
+    }
     std::array<int, 2> ends{};
     if (::pipe2(ends.data(), O_CLOEXEC) != 0) {
         throw_errno(errno, "pipe");
@@ -356,7 +387,7 @@ UnitProcess::UnitProcess(const UnitCommand& command, const std::map<std::string,
     UniqueFd write_end(ends[1]);
     pid_ = ::fork();
     if (pid_ == 0) {
-        exec_child(argv.data(), envp.data(), input.get(), log.get(), write_end.get());
+        exec_child(argv.data(), envp.data(), streams, limits, write_end.get());
     }
     if (pid_ < 0) {
         throw_errno(errno, "fork");

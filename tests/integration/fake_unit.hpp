@@ -4,8 +4,10 @@
 #include "lib/fd.hpp"
 
 #include <chrono>
+#include <cstdint>
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <sys/types.h>
@@ -30,6 +32,9 @@ struct UnitFile {
     bool kill_group = true; ///< KillMode is not "process"
     bool term_group = true; ///< KillMode is "control-group"
     std::chrono::milliseconds stop_timeout{90'000};
+    std::optional<std::chrono::milliseconds> start_timeout; ///< of a oneshot
+    std::map<int, std::uint64_t> limits;                    ///< by setrlimit(2)'s number
+    std::filesystem::path standard_output, standard_error;  ///< of "file:"; empty = the log
     std::vector<std::string> runtime_folders;
     bool keep_runtime_folders = false;
     std::vector<std::string> required; ///< Requires=
@@ -60,10 +65,10 @@ struct UnitFolders {
 class UnitProcess {
   public:
     UnitProcess() = default;
-    /// Runs `command` with `environment` only; $NAME and ${NAME} in its words come from there. Throws Error
-    /// when there is no such program.
+    /// Runs `command` with `environment` only, and with the limits and outputs of `file`; $NAME and ${NAME}
+    /// in its words come from there. Throws Error when there is no such program.
     UnitProcess(const UnitCommand& command, const std::map<std::string, std::string>& environment,
-                const std::filesystem::path& output);
+                const UnitFile& file, const std::filesystem::path& log);
     UnitProcess(UnitProcess&& other) noexcept
         : pid_(std::exchange(other.pid_, 0)), pidfd_(std::move(other.pidfd_)) {}
     UnitProcess& operator=(UnitProcess&& other) noexcept {

@@ -1,5 +1,6 @@
 #include "tests/integration/server_fixture.hpp"
 
+#include <algorithm>
 #include <array>
 #include <boost/beast/http/empty_body.hpp>
 #include <boost/beast/http/parser.hpp>
@@ -69,6 +70,9 @@ struct Stream : Nothing {
 };
 struct Tunnel : Nothing {
     static constexpr Route route{Method::get, "/v1/tunnel", Answer::tunnel};
+};
+struct Fetch : Nothing {
+    static constexpr Route route{Method::get, "/v1/fetch", Answer::download};
 };
 struct Files : Nothing {
     using Result = Pong;
@@ -257,6 +261,16 @@ void TestServer::add_routes() {
     router_.add<Tunnel>([this](const Tunnel&) {
         const std::lock_guard lock(mutex);
         return TunnelResponse{std::move(tunnel), std::move(owner)};
+    });
+    router_.add<Fetch>([this](const Fetch&) {
+        const std::lock_guard lock(mutex);
+        auto held = std::move(owner);
+        return DownloadResponse{download_size, [this, held](std::span<char> piece) {
+                                    const std::size_t got = std::min(piece.size(), download_left.load());
+                                    download_left -= got;
+                                    std::ranges::fill(piece.first(got), 'x');
+                                    return got;
+                                }};
     });
     router_.add<Files>([this](const Files&) {
         const std::lock_guard lock(mutex);

@@ -81,6 +81,7 @@ bool eventually(const std::function<bool()>& condition);
 ///   POST /v1/jobs            an operation
 ///   GET  /v1/stream          what the test put into `source`
 ///   GET  /v1/tunnel          to what the test put into `tunnel`
+///   GET  /v1/fetch           promises `download_size` bytes, and has `download_left`
 ///   POST /v1/files           counts what is uploaded; refuses after `upload_limit` bytes
 class TestServer {
   public:
@@ -104,6 +105,8 @@ class TestServer {
     std::shared_ptr<void> owner;
     std::uint64_t upload_limit = ~std::uint64_t{0};
     std::atomic<std::uint64_t> uploaded = 0;
+    std::uint64_t download_size = 0;
+    std::atomic<std::size_t> download_left = 0;
     std::atomic<int> ticks = 0;
 
   private:

@@ -526,6 +526,51 @@ TEST_F(ServerTest, DropsAnUploadWhoseClientLeaves) {
     EXPECT_TRUE(token.dropped());
 }
 
+// Downloads
+
+TEST_F(ServerTest, SendsAFileWithItsLength) {
+    TestServer server;
+    Token token;
+    server.owner = token.make();
+    server.download_size = 5'000'000;
+    server.download_left = 5'000'000;
+    RawClient client = server.client();
+    const HttpAnswer answer = client.ask(get("/v1/fetch"));
+    EXPECT_EQ(answer["Content-Length"], "5000000");
+    EXPECT_EQ(answer.body(), std::string(5'000'000, 'x'));
+    EXPECT_TRUE(token.dropped());
+    EXPECT_EQ(client.ask(get("/v1/ping")).result_int(), 200U) << "on the same connection";
+}
+
+TEST_F(ServerTest, SendsAnEmptyFile) {
+    TestServer server;
+    EXPECT_EQ(server.client().ask(get("/v1/fetch")).body(), "");
+}
+
+TEST_F(ServerTest, ClosesWhenAFileTurnsOutShorter) {
+    TestServer server;
+    server.download_size = 5'000'000;
+    server.download_left = 2'000'000;
+    RawClient client = server.client();
+    client.send(get("/v1/fetch"));
+    client.head();
+    EXPECT_EQ(client.raw(5'000'000).size(), 2'000'000U);
+    EXPECT_TRUE(client.at_end());
+}
+
+TEST_F(ServerTest, DropsAFileWhoseClientLeaves) {
+    TestServer server;
+    Token token;
+    server.owner = token.make();
+    server.download_size = std::uint64_t{1} << 40U;
+    server.download_left = std::size_t{1} << 40U;
+    RawClient client = server.client();
+    client.send(get("/v1/fetch"));
+    client.head();
+    client.close();
+    EXPECT_TRUE(token.dropped());
+}
+
 // Who, and how many
 
 TEST_F(ServerTest, RefusesSurplusConnectionsAndServesTheOthers) {

@@ -60,14 +60,14 @@ inline Config config_of_this_process() {
 /// All of capsuld but its socket.
 struct Daemon {
     explicit Daemon(const Paths& where)
-        : paths(where), store(paths), events(paths.state),
-          images(paths, config.image, store, operations, events), monitors(paths, events),
+        : paths(where), store(paths), events(paths.state), monitors(paths, events),
           systemd(paths.systemd_socket(), "capsul-vm-*.service",
                   [this](const UnitStatus& unit) {
                       if (const auto name = vm_of_unit(unit.name)) {
                           monitors.unit_changed(*name, unit.active_state);
                       }
                   }),
+          tool(paths, programs, systemd), images(paths, config.image, tool, store, operations, events),
           networks(paths, config.vpn, programs, store, operations, events, systemd),
           host{paths, config, programs, store, images, networks, operations, events, systemd, monitors},
           view(host), power(host, view), guest(host, view), vms(host, view, power),
@@ -79,9 +79,10 @@ struct Daemon {
     Store store;
     EventLog events;
     OperationService operations;
-    ImageService images;
     VmMonitors monitors;
     SystemdClient systemd;
+    SandboxedTool tool;
+    ImageService images;
     NetworkService networks;
     VmHost host;
     VmView view;

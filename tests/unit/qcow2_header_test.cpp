@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <gtest/gtest.h>
+#include <map>
 #include <string>
 
 namespace capsul {
@@ -194,13 +195,33 @@ struct Foreign {
     std::string_view name;
 };
 
+TEST(ImageFormat, KnowsWhatIsConverted) {
+    for (const auto& [magic, format] :
+         std::map<std::string, ImageFormat>{{"KDMV", ImageFormat::vmdk},
+                                            {"COWD", ImageFormat::vmdk},
+                                            {"# Disk DescriptorFile", ImageFormat::vmdk},
+                                            {std::string(64, '\0') + "\x7f\x10\xda\xbe", ImageFormat::vdi},
+                                            {"vhdxfile", ImageFormat::vhdx},
+                                            {"conectix", ImageFormat::vhd}}) {
+        EXPECT_EQ(recognise_image(magic + std::string(4096, '\0'), ""), format) << magic;
+    }
+    EXPECT_EQ(recognise_image(std::string(4096, '\0'), "conectix" + std::string(504, '\0')),
+              ImageFormat::vhd);
+}
+
+TEST(ImageFormat, KnowsWhatIsUnpacked) {
+    for (const auto magic : {"\x1f\x8b\x08"sv, "\xfd\x37zXZ\0"sv, "\x28\xb5\x2f\xfd"sv, "BZh"sv}) {
+        EXPECT_EQ(recognise_package(std::string(magic) + std::string(512, 'x')), Package::compressed);
+    }
+    EXPECT_EQ(recognise_package(std::string(257, '\0') + "ustar"), Package::tar);
+    EXPECT_EQ(recognise_package(good_header()), std::nullopt);
+    EXPECT_EQ(recognise_package("PK\3\4"sv), std::nullopt);
+}
+
 TEST(ImageFormat, RefusesEveryOtherDiskFormatAndArchive) {
     for (const Foreign& foreign :
-         {Foreign{0, "KDMV"sv, "VMDK"}, Foreign{0, "COWD"sv, "VMDK"},
-          Foreign{0, "# Disk DescriptorFile\n"sv, "VMDK"}, Foreign{64, "\x7f\x10\xda\xbe"sv, "VDI"},
-          Foreign{0, "vhdxfile"sv, "VHDX"}, Foreign{0, "conectix"sv, "VHD"}, Foreign{0, "QED\0"sv, "QED"},
-          Foreign{0, "WithoutFreeSpace"sv, "Parallels"}, Foreign{0, "LUKS\xba\xbe"sv, "LUKS"},
-          Foreign{0, "QFI\xfb\0\0\0\1"sv, "version 1"},
+         {Foreign{0, "QED\0"sv, "QED"}, Foreign{0, "WithoutFreeSpace"sv, "Parallels"},
+          Foreign{0, "LUKS\xba\xbe"sv, "LUKS"}, Foreign{0, "QFI\xfb\0\0\0\1"sv, "version 1"},
           Foreign{0, "#!/bin/sh\n#V2.0 Format\nmodprobe cloop"sv, "cloop"},
           Foreign{0, "\x1f\x8b\x08"sv, "gzip"}, Foreign{0, "\xfd\x37zXZ\0"sv, "xz"},
           Foreign{0, "\x28\xb5\x2f\xfd"sv, "zstd"}, Foreign{0, "PK\3\4"sv, "zip"},
@@ -219,11 +240,8 @@ TEST(ImageFormat, RefusesEveryOtherDiskFormatAndArchive) {
 }
 
 TEST(ImageFormat, RefusesFormatsThatShowAtTheEnd) {
-    std::string end(512, '\0');
-    for (const auto magic : {"conectix"sv, "koly"sv}) {
-        end.replace(0, magic.size(), magic);
-        EXPECT_THROW(static_cast<void>(recognise_image(std::string(4096, '\0'), end)), Error) << magic;
-    }
+    const std::string end = "koly" + std::string(508, '\0');
+    EXPECT_THROW(static_cast<void>(recognise_image(std::string(4096, '\0'), end)), Error);
 }
 
 TEST(ImageFormat, KnowsKernels) {

@@ -1,0 +1,112 @@
+#include "cli/output_file.hpp"
+
+#include "lib/error.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <climits>
+#include <cstdio>
+#include <cstdlib>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace capsul::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::array<int, 4> endings{SIGINT, SIGTERM, SIGHUP, SIGQUIT};
+
+/// The file that is being written; for the handler, which may come at any time.
+std::array<char, PATH_MAX> unfinished{};
+
+/// Removes it, and lets the signal do what it does.
+void clean_up(int signal) {
+    ::unlink(unfinished.data());
+    struct sigaction standard {};
+    standard.sa_handler = SIG_DFL; // NOLINT(*-old-style-cast,*-union-access): so is signal.h
+    ::sigaction(signal, &standard, nullptr);
+    ::raise(signal);
+}
+
+/// As a file that open(2) makes has them: mkstemp(3) gives nobody else any.
+mode_t usual_permissions() {
+    const mode_t mask = ::umask(0);
+    ::umask(mask);
+    return 0666 & ~mask;
+}
+
+} // namespace
+
+void refuse_special(const fs::path& file) {
+    const fs::file_status status = fs::status(file);
+    if (fs::exists(status) && !fs::is_regular_file(status)) {
+        throw Error(ErrorCode::invalid, fmt::format("FILE: {}: is not a regular file", file.string()),
+                    "- is standard output");
+    }
+}
+
+OutputFile::OutputFile(fs::path file, bool replace) : file_(std::move(file)), replace_(replace) {
+    refuse_special(file_);
+    if (!replace_ && fs::exists(fs::symlink_status(file_))) {
+        throw_exists();
+    }
+    const std::string name = (file_.parent_path() / ("." + file_.filename().string() + ".XXXXXX")).string();
+    if (name.size() >= unfinished.size()) {
+        throw_errno(ENAMETOOLONG, file_.string());
+    }
+    std::ranges::copy(name, unfinished.begin());
+    unfinished.at(name.size()) = '\0';
+    fd_ = UniqueFd(::mkostemp(unfinished.data(), O_CLOEXEC));
+    if (!fd_) {
+        throw_errno(errno, file_.string());
+    }
+    writer_.emplace(fd_.get(), file_.string());
+    for (std::size_t i = 0; i < endings.size(); ++i) {
+        struct sigaction action {};
+        action.sa_handler = clean_up; // NOLINT(*-union-access): so is signal.h
+        ::sigaction(endings.at(i), &action, &before_.at(i));
+    }
+}
+
+OutputFile::~OutputFile() {
+    if (fd_) {
+        ::unlink(unfinished.data());
+    }
+    for (std::size_t i = 0; i < endings.size(); ++i) {
+        ::sigaction(endings.at(i), &before_.at(i), nullptr);
+    }
+}
+
+void OutputFile::throw_exists() const {
+    throw Error(ErrorCode::exists, fmt::format("FILE: {}: exists already", file_.string()),
+                "give another name, or --force to replace it");
+}
+
+void OutputFile::finish() {
+    writer_->finish();
+    if (::fchmod(fd_.get(), usual_permissions()) != 0 || ::fsync(fd_.get()) != 0) {
+        throw_errno(errno, file_.string());
+    }
+    move_into_place();
+    fd_.reset();
+}
+
+void OutputFile::move_into_place() {
+    if (!replace_) {
+        if (::renameat2(AT_FDCWD, unfinished.data(), AT_FDCWD, file_.c_str(), RENAME_NOREPLACE) == 0) {
+            return;
+        }
+        if (errno == EEXIST) {
+            throw_exists();
+        }
+        // Not every file system knows how to do that.
+    }
+    if (::rename(unfinished.data(), file_.c_str()) != 0) {
+        throw_errno(errno, file_.string());
+    }
+}
+
+} // namespace capsul::cli

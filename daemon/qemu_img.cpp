@@ -1,0 +1,114 @@
+#include "daemon/qemu_img.hpp"
+
+#include "lib/error.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <fmt/format.h>
+
+namespace capsul {
+namespace {
+
+constexpr const char* program = "qemu-img";
+constexpr std::uint64_t mib = std::uint64_t{1} << 20U;
+
+constexpr std::uint64_t memory = 1024 * mib;
+
+/// To read `size` bytes: a slow disk has 16 MiB a second.
+ToolLimits limits_to_read(std::uint64_t size) {
+    return {.time = std::chrono::seconds(120 + size / (16 * mib)),
+            .memory_bytes = memory,
+            .cpu_seconds = 60 + size / (64 * mib),
+            .file_bytes = 0};
+}
+
+/// To write a disk of `size` bytes, which may have to be compressed.
+ToolLimits limits_to_write(std::uint64_t size) {
+    return {.time = std::chrono::seconds(120 + size / (4 * mib)),
+            .memory_bytes = memory,
+            .cpu_seconds = 60 + size / (8 * mib),
+            .file_bytes = size + size / 64 + 16 * mib}; // with the format's own tables
+}
+
+/// The whole graph: nothing that stands in the file leads to another one.
+std::string graph(const DiskFile& disk) {
+    Json nodes{{"driver", qemu_driver(disk.format)},
+               {"file", {{"driver", "file"}, {"filename", disk.path.string()}}}};
+    if (disk.format != ImageFormat::raw) {
+        nodes["backing"] = nullptr;
+    }
+    return "json:" + dump_json(nodes);
+}
+
+} // namespace
+
+std::string printable_line(std::string_view line) {
+    std::string text(line.substr(0, 300));
+    std::ranges::replace_if(
+        text, [](char c) { return c < ' ' || c > '~'; }, '?');
+    return text;
+}
+
+std::string complaint(const std::string& name, const ProcessResult& result) {
+    const std::string line = printable_line(result.err.substr(0, result.err.find('\n')));
+    return line.empty() ? fmt::format("{} ended with status {}", name, result.status) : line;
+}
+
+std::optional<int> last_percent(std::string_view text) {
+    const auto begin = text.rfind('(');
+    int percent = 0;
+    if (begin == std::string_view::npos ||
+        std::from_chars(text.data() + begin + 1, text.data() + text.size(), percent).ec != std::errc{}) {
+        return std::nullopt;
+    }
+    return std::clamp(percent, 0, 100);
+}
+
+void refuse_full_disk(const std::string& work, const ProcessResult& result, const fs::path& folder) {
+    if (result.err.find("No space left on device") != std::string::npos) {
+        throw Error(ErrorCode::no_space, work + ": no space left on the disk of " + folder.string(),
+                    "free some space there, or remove images that are not needed");
+    }
+}
+
+ProcessResult QemuImg::ask(const char* command, const DiskFile& disk) const {
+    const ToolRun run{{find_program(program), command, "--output=json", graph(disk)},
+                      {disk.path},
+                      std::nullopt,
+                      limits_to_read(fs::file_size(disk.path))};
+    return tool_.run(run, {}, cancelled_);
+}
+
+ProcessResult QemuImg::info(const DiskFile& disk) const {
+    return ask("info", disk);
+}
+
+ProcessResult QemuImg::check(const DiskFile& disk) const {
+    return ask("check", disk);
+}
+
+void QemuImg::convert(const DiskFile& source, const std::string& to_format,
+                      const std::vector<std::string>& options, const ToolFolder& folder,
+                      const std::string& name, std::uint64_t virtual_size,
+                      const OnPercent& on_percent) const {
+    const std::uint64_t size = std::max<std::uint64_t>(fs::file_size(source.path), virtual_size);
+    ToolRun run{{find_program(program), "convert", "-p", "-O", to_format},
+                {source.path},
+                folder.path(),
+                limits_to_write(size)};
+    run.argv.insert(run.argv.end(), options.begin(), options.end());
+    run.argv.insert(run.argv.end(), {graph(source), (folder.path() / name).string()});
+    const auto tell = [&](std::string_view piece) {
+        if (const auto percent = last_percent(piece)) {
+            on_percent(*percent);
+        }
+    };
+    const ProcessResult result = tool_.run(run, tell, cancelled_);
+    if (result.status != 0) {
+        const std::string work = "converting to " + to_format;
+        refuse_full_disk(work, result, folder.path());
+        throw Error(ErrorCode::internal, work + ": " + complaint(program, result));
+    }
+}
+
+} // namespace capsul

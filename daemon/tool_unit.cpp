@@ -1,0 +1,86 @@
+#include "daemon/tool_unit.hpp"
+
+#include "daemon/unit_file.hpp"
+#include "daemon/unit_sandbox.hpp"
+
+#include <fmt/format.h>
+
+namespace capsul {
+namespace {
+
+constexpr std::string_view prefix = "capsul-tool-";
+constexpr std::string_view suffix = ".service";
+
+// LimitAS= beside MemoryMax=, since a user's manager may not have the memory controller.
+std::string limit_lines(const ToolLimits& limits) {
+    return fmt::format(R"(UMask=0077
+
+# Limits
+LimitCORE=0
+CoredumpFilter=0
+LimitNOFILE=256
+LimitAS={memory}
+LimitCPU={cpu}
+LimitFSIZE={file}
+MemoryMax={memory}
+MemorySwapMax=0
+TasksMax=128
+OOMPolicy=stop
+OOMScoreAdjust=200
+)",
+                       fmt::arg("memory", limits.memory_bytes), fmt::arg("cpu", limits.cpu_seconds),
+                       fmt::arg("file", limits.file_bytes));
+}
+
+// The filter on address families stays where a network namespace cannot be had.
+std::string sandbox(const ToolRun& run, const ToolPlaces& places) {
+    std::string text = sandbox_lines();
+    text += "MemoryDenyWriteExecute=yes\nRestrictAddressFamilies=none\nPrivateNetwork=yes\n";
+    text += disk_lines(places.programs, {places.data});
+    for (const std::filesystem::path& file : run.readable) {
+        text += fmt::format("BindReadOnlyPaths={}\n", unit_path(file));
+    }
+    if (run.writable) {
+        text += fmt::format("BindPaths={0}\nNoExecPaths={0}\n", unit_path(*run.writable));
+    }
+    return text;
+}
+
+} // namespace
+
+std::string tool_unit_name(const Uuid& id) {
+    return fmt::format("{}{}{}", prefix, id.to_string(), suffix);
+}
+
+bool is_tool_unit(const std::string& unit) {
+    return unit.starts_with(prefix) && unit.ends_with(suffix);
+}
+
+std::string tool_unit(const ToolRun& run, const ToolPlaces& places) {
+    const std::string program = std::filesystem::path(run.argv.at(0)).filename().string();
+    std::string text = fmt::format(
+        R"(# Runs {program} once on a file that comes from outside, written by capsul. It is there only for as long.
+[Unit]
+Description={program} on a file from outside
+Documentation=man:capsulctl-image(1)
+
+[Service]
+Type=oneshot
+ExecStart={start}
+# Each thread that allocates would reserve an arena of 64 MiB.
+Environment=LC_ALL=C.UTF-8 MALLOC_ARENA_MAX=1
+TimeoutStartSec={limit}s
+TimeoutStopSec=5s
+# Pipes, which capsuld reads up to a limit.
+StandardOutput=file:{out}
+StandardError=file:{err}
+)",
+        fmt::arg("program", program), fmt::arg("start", quote_exec_line(run.argv)),
+        fmt::arg("limit", run.limits.time.count()), fmt::arg("out", unit_path(places.out)),
+        fmt::arg("err", unit_path(places.err)));
+    text += limit_lines(run.limits);
+    text += sandbox(run, places);
+    return seal(std::move(text));
+}
+
+} // namespace capsul

@@ -1,0 +1,179 @@
+// What capsulctl makes of an image on its way to a file.
+#include "tests/integration/capsulctl_fixture.hpp"
+
+#include "lib/fd.hpp"
+#include "lib/image.hpp"
+
+#include <algorithm>
+#include <csignal>
+#include <fstream>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <mutex>
+#include <sys/stat.h>
+
+namespace capsul::test {
+namespace {
+
+using testing::HasSubstr;
+
+/// A daemon with one image, whose content is what the test wants.
+class CapsulctlImage : public testing::Test {
+  protected:
+    CapsulctlImage() {
+        std::filesystem::create_directories(out());
+        daemon.add_work<ImageExport>([this](const ImageExport& call) {
+            const std::lock_guard lock(mutex_);
+            asked_.push_back(call);
+            return Download{Uuid::make(), promised.empty() ? content.size() : std::stoull(promised)};
+        });
+        daemon.router.add<DownloadFile>([this](const DownloadFile&) {
+            auto at = std::make_shared<std::size_t>(0);
+            return DownloadResponse{promised.empty() ? content.size() : std::stoull(promised),
+                                    [this, at](std::span<char> piece) {
+                                        const std::size_t got = std::min(piece.size(), content.size() - *at);
+                                        std::copy_n(content.data() + *at, got, piece.data());
+                                        *at += got;
+                                        return got;
+                                    }};
+        });
+        daemon.router.add<ImageShow>([](const ImageShow& call) {
+            Image image;
+            image.name = call.name;
+            return image;
+        });
+    }
+    ~CapsulctlImage() override { daemon.stop(); }
+
+    std::filesystem::path out() const { return daemon.folder() / "out"; }
+    std::string file(const char* name) const { return (out() / name).string(); }
+
+    std::size_t files() const {
+        const std::filesystem::directory_iterator all(out());
+        return static_cast<std::size_t>(std::distance(begin(all), end(all)));
+    }
+
+    ImageExport asked() {
+        const std::lock_guard lock(mutex_);
+        return asked_.back();
+    }
+
+    MadeUpDaemon daemon;
+    std::string content = std::string(300'000, 'x') + std::string(2'000'000, '\0') + "end" + '\0';
+    std::string promised; ///< a length that is not that of the content
+
+  private:
+    std::mutex mutex_;
+    std::vector<ImageExport> asked_;
+};
+
+TEST_F(CapsulctlImage, WritesAFileWithHolesAndSaysSo) {
+    daemon.serve();
+    const Outcome outcome = run_capsulctl(daemon, {"image", "export", "lab", file("lab.qcow2")});
+    EXPECT_EQ(outcome.code, 0) << outcome.err;
+    EXPECT_EQ(outcome.out, "");
+    EXPECT_THAT(outcome.err, HasSubstr("written to"));
+    EXPECT_TRUE(read_file(file("lab.qcow2"), 1U << 30U) == content);
+    struct stat status {};
+    ASSERT_EQ(::stat(file("lab.qcow2").c_str(), &status), 0);
+    EXPECT_LT(status.st_blocks * 512, 1'000'000);
+    EXPECT_EQ(files(), 1U);
+}
+
+TEST_F(CapsulctlImage, TellsTheFormatByTheFilesName) {
+    daemon.serve();
+    for (const auto& [name, format] : std::map<std::string, ExportFormat>{{"a.ova", ExportFormat::ova},
+                                                                          {"a.vmdk", ExportFormat::vmdk},
+                                                                          {"a.img", ExportFormat::raw},
+                                                                          {"a.raw", ExportFormat::raw},
+                                                                          {"a.qcow2", ExportFormat::qcow2},
+                                                                          {"a", ExportFormat::qcow2}}) {
+        EXPECT_EQ(run_capsulctl(daemon, {"image", "export", "lab", file(name.c_str())}).code, 0);
+        EXPECT_EQ(asked().format, format) << name;
+    }
+    run_capsulctl(daemon, {"image", "export", "lab", file("b.ova"), "--format", "vmdk", "--compress"});
+    EXPECT_EQ(asked().format, ExportFormat::vmdk);
+    EXPECT_TRUE(asked().compress);
+}
+
+TEST_F(CapsulctlImage, WritesToStandardOutputButToNoTerminal) {
+    daemon.serve();
+    const Outcome outcome = run_capsulctl(daemon, {"image", "export", "lab", "-"});
+    EXPECT_EQ(outcome.code, 0) << outcome.err;
+    EXPECT_TRUE(outcome.out == content);
+    const int calls = daemon.calls;
+    const Outcome terminal = run_capsulctl(daemon, {"image", "export", "lab", "-"}, Capsulctl::On::terminal);
+    EXPECT_EQ(terminal.code, 2);
+    EXPECT_THAT(terminal.out, HasSubstr("terminal"));
+    EXPECT_EQ(daemon.calls, calls) << "before anything is done";
+}
+
+TEST_F(CapsulctlImage, ReplacesAFileOnlyWhenTold) {
+    daemon.serve();
+    std::ofstream(file("lab.qcow2")) << "precious";
+    const Outcome refused = run_capsulctl(daemon, {"image", "export", "lab", file("lab.qcow2")});
+    EXPECT_EQ(refused.code, 4);
+    EXPECT_THAT(refused.err, HasSubstr("--force"));
+    EXPECT_EQ(read_file(file("lab.qcow2")), "precious");
+    EXPECT_EQ(daemon.calls, 0);
+    EXPECT_EQ(run_capsulctl(daemon, {"image", "export", "lab", file("lab.qcow2"), "--force"}).code, 0);
+    EXPECT_EQ(read_file(file("lab.qcow2"), 1U << 30U).size(), content.size());
+    EXPECT_EQ(files(), 1U);
+}
+
+TEST_F(CapsulctlImage, RefusesWhatMakesNoSense) {
+    daemon.serve();
+    for (const auto& words :
+         std::vector<std::vector<std::string>>{{"image", "export", "lab", file("a.raw"), "--compress"},
+                                               {"image", "export", "lab", file("a"), "--format", "vdi"},
+                                               {"image", "export", "lab", "-", "--force"},
+                                               {"image", "export", "Lab", file("a")},
+                                               {"image", "export", "lab", "/dev/null", "--force"},
+                                               {"image", "export", "lab", out().string()},
+                                               {"image", "export", "lab"}}) {
+        EXPECT_EQ(run_capsulctl(daemon, words).code, 2) << words.back();
+    }
+    EXPECT_NE(run_capsulctl(daemon, {"image", "export", "lab", file("nowhere/a")}).code, 0);
+    EXPECT_EQ(daemon.calls, 0);
+    EXPECT_EQ(files(), 0U);
+}
+
+TEST_F(CapsulctlImage, LeavesNothingOfAFileThatIsCutOff) {
+    promised = "5000000";
+    daemon.serve();
+    const Outcome outcome = run_capsulctl(daemon, {"image", "export", "lab", file("lab.qcow2")});
+    EXPECT_EQ(outcome.code, 6) << outcome.err;
+    EXPECT_EQ(files(), 0U);
+}
+
+TEST_F(CapsulctlImage, LeavesNothingWhenItIsInterrupted) {
+    for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
+        MadeUpDaemon silent;
+        std::filesystem::create_directories(silent.folder() / "out");
+        silent.add_work<ImageExport>([](const ImageExport&) { return Download{Uuid::make(), 1000}; });
+        std::atomic<bool> begun = false;
+        std::atomic<bool> go_on = false;
+        silent.router.add<DownloadFile>([&](const DownloadFile&) {
+            return DownloadResponse{1000, [&](std::span<char>) -> std::size_t {
+                                        begun = true;
+                                        go_on.wait(false);
+                                        return 0;
+                                    }};
+        });
+        silent.serve();
+        Capsulctl running(silent, {"image", "export", "lab", (silent.folder() / "out/lab").string()});
+        for (int i = 0; i < 2000 && !begun; ++i) {
+            std::this_thread::sleep_for(std::chrono::milliseconds(5));
+        }
+        EXPECT_FALSE(std::filesystem::is_empty(silent.folder() / "out")) << "it is being written";
+        running.send_signal(signal);
+        EXPECT_EQ(running.wait(), 128 + signal);
+        EXPECT_TRUE(std::filesystem::is_empty(silent.folder() / "out"));
+        go_on = true;
+        go_on.notify_all();
+        silent.stop();
+    }
+}
+
+} // namespace
+} // namespace capsul::test

@@ -1,0 +1,53 @@
+#include "daemon/tool_unit.hpp"
+#include "daemon/unit_file.hpp"
+#include "lib/error.hpp"
+
+#include "tests/unit/golden.hpp"
+
+namespace capsul {
+namespace {
+
+ToolRun converting() {
+    return {{"/usr/bin/qemu-img", "convert", "-O", "qcow2",
+             R"(json:{"driver":"raw","file":{"driver":"file","filename":"/srv/capsul/uploads/one"}})",
+             "/srv/capsul/tools/two/disk"},
+            {"/srv/capsul/uploads/one"},
+            "/srv/capsul/tools/two",
+            {std::chrono::seconds(150), std::uint64_t{1} << 30U, 70, std::uint64_t{3} << 30U}};
+}
+
+ToolPlaces places() {
+    return {"/opt/capsul/libexec", "/srv/capsul", "/run/user/1000/capsul/tools/id.out",
+            "/run/user/1000/capsul/tools/id.err"};
+}
+
+TEST(ToolUnit, IsAsGolden) {
+    expect_golden("capsul-tool-convert.service", tool_unit(converting(), places()));
+}
+
+TEST(ToolUnit, IsWholeAndStartsNothingAtBoot) {
+    const std::string unit = tool_unit(converting(), places());
+    EXPECT_EQ(check_seal(unit), SealState::whole);
+    EXPECT_EQ(unit.find("[Install]"), std::string::npos);
+}
+
+TEST(ToolUnit, ShowsAFolderToWriteToOnlyWhenThereIsOne) {
+    ToolRun run = converting();
+    run.writable.reset();
+    EXPECT_EQ(tool_unit(run, places()).find("\nBindPaths="), std::string::npos);
+}
+
+TEST(ToolUnit, RefusesAFileWhoseNameWouldBeAnotherLine) {
+    ToolRun run = converting();
+    run.readable = {"/srv/one\nExecStartPre=/bin/true"};
+    EXPECT_THROW(static_cast<void>(tool_unit(run, places())), Error);
+}
+
+TEST(ToolUnit, IsKnownByItsName) {
+    EXPECT_TRUE(is_tool_unit(tool_unit_name(Uuid::make())));
+    EXPECT_FALSE(is_tool_unit("capsul-vm-web.service"));
+    EXPECT_FALSE(is_tool_unit("capsul-tool-x.service.d"));
+}
+
+} // namespace
+} // namespace capsul

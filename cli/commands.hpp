@@ -35,6 +35,14 @@ void add_vm_console(CLI::App& parent, Session& session);
 void add_vm_logs(CLI::App& parent, Session& session);
 void add_vm_nic(CLI::App& parent, Session& session);
 
+// Those of `image` that have a file of their own.
+void add_image_tag(CLI::App& parent, Session& session);
+void add_image_untag(CLI::App& parent, Session& session);
+void add_image_pin(CLI::App& parent, Session& session);
+void add_image_unpin(CLI::App& parent, Session& session);
+void add_image_df(CLI::App& parent, Session& session);
+void add_image_prune(CLI::App& parent, Session& session);
+
 // Those of `network` that have a file of their own.
 void add_network_create(CLI::App& parent, Session& session);
 void add_network_set(CLI::App& parent, Session& session);

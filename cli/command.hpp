@@ -33,6 +33,9 @@ void prints_table(Session& session, const CLI::App& command, std::span<const Col
 /// The type of an option that is a NIC, which is completed with the names of networks.
 inline constexpr const char* nic_type = "NETWORK[,ip=A][,mac=M]";
 
+/// The type of an argument that is an alias of an image.
+inline constexpr const char* alias_type = "ALIAS";
+
 /// The type of an argument that is another host of a VPN: of the network that the first argument names.
 inline constexpr const char* node_type = "NODE";
 

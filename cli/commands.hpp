@@ -35,8 +35,17 @@ void add_vm_console(CLI::App& parent, Session& session);
 void add_vm_logs(CLI::App& parent, Session& session);
 void add_vm_nic(CLI::App& parent, Session& session);
 
-// Of `image`.
+// Those of `image` that have a file of their own.
+void add_image_search(CLI::App& parent, Session& session);
+void add_image_pull(CLI::App& parent, Session& session);
+void add_image_update(CLI::App& parent, Session& session);
 void add_image_export(CLI::App& parent, Session& session);
+void add_image_tag(CLI::App& parent, Session& session);
+void add_image_untag(CLI::App& parent, Session& session);
+void add_image_pin(CLI::App& parent, Session& session);
+void add_image_unpin(CLI::App& parent, Session& session);
+void add_image_df(CLI::App& parent, Session& session);
+void add_image_prune(CLI::App& parent, Session& session);
 
 // Those of `network` that have a file of their own.
 void add_network_create(CLI::App& parent, Session& session);

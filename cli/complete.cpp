@@ -83,7 +83,8 @@ std::vector<Candidate> values_of(const std::string& type, const Place& place, co
     std::vector<Candidate> values;
     if (type == "FILE") {
         values.push_back({files_marker, {}});
-    } else if (type == "VM" || type == "IMAGE" || type == "NETWORK" || type == node_type) {
+    } else if (type == "VM" || type == "IMAGE" || type == alias_type || type == "NETWORK" ||
+               type == node_type) {
         for (std::string& name : names_of(type, place.positionals.empty() ? "" : place.positionals.front())) {
             values.push_back({std::move(name), {}});
         }
@@ -158,6 +159,18 @@ std::vector<std::string> nodes_of(Session& session, const std::string& network) 
     return nodes;
 }
 
+/// With the aliases; or those alone.
+std::vector<std::string> names_of_images(Session& session, bool only_aliases) {
+    std::vector<std::string> names;
+    for (const Image& image : session.client().call(ImageList{})) {
+        if (!only_aliases || image.alias_of) { // such an alias leads nowhere
+            names.push_back(image.name.to_string());
+        }
+        std::ranges::transform(image.aliases, std::back_inserter(names), &Name::to_string);
+    }
+    return names;
+}
+
 std::vector<std::string> names_from_daemon(Session& session, const std::string& kind,
                                            const std::string& network) {
     std::vector<std::string> names;
@@ -173,9 +186,7 @@ std::vector<std::string> names_from_daemon(Session& session, const std::string& 
                 names.push_back(one.name.to_string());
             }
         } else {
-            for (const Image& image : session.client().call(ImageList{})) {
-                names.push_back(image.name.to_string());
-            }
+            names = names_of_images(session, kind == alias_type);
         }
     } catch (
         const Error&) { // NOLINT(bugprone-empty-catch): without a daemon there are no names, and no noise

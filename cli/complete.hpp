@@ -17,7 +17,8 @@ struct Candidate {
 /// Stands for "file names go here", which the shell knows better.
 inline constexpr const char* files_marker = ":files";
 
-/// Gives the names of a kind of object: "VM", "IMAGE", "NETWORK"; or "NODE", those of the VPN `network`.
+/// Gives the names of a kind of object: "VM", "IMAGE" (aliases too), "ALIAS", "NETWORK"; or "NODE", those of
+/// the VPN `network`.
 using NamesOf = std::function<std::vector<std::string>(const std::string& kind, const std::string& network)>;
 
 [[nodiscard]] std::vector<Candidate> candidates(const CLI::App& program, std::vector<std::string> words,

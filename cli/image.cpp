@@ -1,68 +1,16 @@
-// The commands of images: import, list, show, rm; export has a file of its own.
-#include "lib/image.hpp"
+// The commands of images: import, list, show, rm. Others are in image_pull, image_export, image_names and image_space.
 #include "cli/commands.hpp"
+#include "cli/image_view.hpp"
 #include "cli/input_file.hpp"
 #include "cli/targets.hpp"
 
-#include <array>
+#include <algorithm>
 #include <fmt/format.h>
 #include <memory>
 #include <sys/stat.h>
 
 namespace capsul::cli {
 namespace {
-
-std::string vm_names(const Image& image) {
-    return joined(image.vms, [](const Name& name) { return name.to_string(); });
-}
-
-std::string used_text(const Image& image) {
-    return image.disk_usage ? human_size(*image.disk_usage) : "";
-}
-
-std::string size_bytes(const Image& image) {
-    return image.size ? std::to_string(image.size->count()) : "";
-}
-
-std::string used_bytes(const Image& image) {
-    return image.disk_usage ? std::to_string(*image.disk_usage) : "";
-}
-
-constexpr std::array<Column<Image>, 9> columns{{
-    {"name", [](const Image& image) { return image.name.to_string(); }},
-    {"size", [](const Image& image) { return optional_text(image.size); }, Shown::always, true, nullptr,
-     size_bytes},
-    {"used", used_text, Shown::always, true, nullptr, used_bytes},
-    {"kernel", [](const Image& image) { return std::string(image.boot ? "own" : ""); }, Shown::wide},
-    {"imported", [](const Image& image) { return optional_text(image.imported); }},
-    {"id",
-     [](const Image& image) { return image.digest ? image.digest->hex().substr(0, 12) : std::string(); }},
-    {"digest", [](const Image& image) { return optional_text(image.digest); }, Shown::wide},
-    {"vms", vm_names},
-    {"broken", [](const Image& image) { return image.broken.value_or(""); }, Shown::filled},
-}};
-
-std::string render_image(const Image& image, const OutputOptions& options) {
-    std::vector<Line> lines{
-        {"Name", image.name.to_string()},        {"Broken", image.broken.value_or(""), Style::bad},
-        {"Digest", optional_text(image.digest)}, {"Size", optional_text(image.size)},
-        {"Used on disk", used_text(image)},      {"Imported", optional_text(image.imported)}};
-    if (image.boot) {
-        lines.push_back({"Kernel", image.boot->kernel.to_string()});
-        lines.push_back({"Initrd", optional_text(image.boot->initrd)});
-        lines.push_back({"Command line", image.boot->cmdline});
-    }
-    lines.push_back({"VMs", vm_names(image)});
-    return render_lines(lines, options);
-}
-
-void print_images(Session& session, const std::vector<Image>& images) {
-    print_list<Image>(session.out(), session.output_options(), images, columns);
-}
-
-void print_image(Session& session, const Image& image) {
-    print_one<Image>(session.out(), session.output_options(), image, columns, render_image);
-}
 
 struct ImportFlags {
     std::string name;
@@ -143,7 +91,7 @@ UploadFile disk_upload(const ImportFlags& flags) {
 
 std::optional<Image> existing_image(Session& session, const Name& name) {
     for (const Image& image : session.client().call(ImageList{})) {
-        if (image.name == name) {
+        if (image.name == name || std::ranges::find(image.aliases, name) != image.aliases.end()) {
             return image;
         }
     }
@@ -158,7 +106,7 @@ Image import_image(Session& session, const ImportFlags& flags, const std::string
     ImageImport call;
     call.name = Name::parse(flags.name);
     if (const auto existing = existing_image(session, call.name)) {
-        if (!flags.if_not_exists) {
+        if (!flags.if_not_exists || existing->alias_of) { // an alias that leads nowhere is no image
             throw Error(ErrorCode::exists, "exists already",
                         fmt::format("remove it first: capsulctl image rm {}", flags.name));
         }
@@ -185,11 +133,18 @@ void import(Session& session, const ImportFlags& flags) {
     const std::string subject = "image " + Name::parse(flags.name).to_string();
     try {
         const Image image = import_image(session, flags, subject);
-        print_made<Image>(session.out(), session.output_options(), image, columns);
+        print_made<Image>(session.out(), session.output_options(), image, image_columns());
     } catch (const Error& error) {
         session.progress().clear();
         throw error.code() == ErrorCode::unreachable ? error : named(subject, error);
     }
+}
+
+std::string removed_words(const Image& image) {
+    if (!image.alias_of || image.broken) {
+        return "removed";
+    }
+    return fmt::format("the alias is removed, its image {} stays", image.alias_of->to_string());
 }
 
 void remove(Session& session, const std::vector<std::string>& words, bool ignore_missing) {
@@ -199,7 +154,7 @@ void remove(Session& session, const std::vector<std::string>& words, bool ignore
         const std::string subject = "image " + name.to_string();
         try {
             removed.push_back(session.run(ImageRemove{name}, subject));
-            session.note(subject + ": removed");
+            session.note(subject + ": " + removed_words(removed.back()));
             tally.success();
         } catch (const Error& error) {
             if (ignore_missing && error.code() == ErrorCode::not_found) {
@@ -210,7 +165,7 @@ void remove(Session& session, const std::vector<std::string>& words, bool ignore
             }
         }
     }
-    print_results<Image>(session, removed, words.size() == 1, columns);
+    print_results<Image>(session, removed, words.size() == 1, image_columns());
     session.exit_code = tally.exit_code();
 }
 
@@ -234,7 +189,7 @@ void add_import(CLI::App& parent, Session& session) {
     command.add_option("--cmdline", flags->cmdline, "The kernel's command line, for --kernel")
         ->type_name("TEXT");
     command.add_flag("--if-not-exists", flags->if_not_exists, "Success, and no change, when it exists");
-    prints_table<Image>(session, command, columns);
+    prints_table<Image>(session, command, image_columns());
     command.callback([&session, flags] { import(session, *flags); });
 }
 
@@ -244,21 +199,30 @@ void add_remove(CLI::App& parent, Session& session) {
         bool ignore_missing = false;
         bool yes = false;
     };
-    CLI::App& command = add_command(parent, "rm", "Remove images that no VM is made from",
-                                    "capsulctl image rm lab tiny\n"
-                                    "capsulctl image rm lab --ignore-missing");
+    CLI::App& command = add_command(
+        parent, "rm", "Remove images that no VM is made from, no alias points at and nobody has pinned",
+        "capsulctl image rm lab tiny\n"
+        "capsulctl image rm debian-12 debian-12-20261122    # the alias, then the image it pointed at\n"
+        "capsulctl image rm lab --ignore-missing");
     command.alias("delete");
     auto flags = std::make_shared<RemoveFlags>();
-    command.add_option("NAME", flags->names, "The image, or several")->required()->type_name("IMAGE");
-    command.add_flag("-y,--yes", flags->yes, "Do not ask; it never does, since no VM needs them");
+    command
+        .add_option("NAME", flags->names,
+                    "The image, or several; of an alias only the name goes, its image stays")
+        ->required()
+        ->type_name("IMAGE");
+    command.add_flag("-y,--yes", flags->yes, "Do not ask; it never does, since nobody needs them");
     command.add_flag("--ignore-missing", flags->ignore_missing, "Success when there is no such image");
-    prints_table<Image>(session, command, columns, true);
+    prints_table<Image>(session, command, image_columns(), true);
     command.callback([&session, flags] { remove(session, flags->names, flags->ignore_missing); });
 }
 
 void show(Session& session, const std::string& word) {
     const Name name = Name::parse(word);
-    about("image " + word, [&] { print_image(session, session.client().call(ImageShow{name})); });
+    about("image " + word, [&] {
+        const Image image = session.client().call(ImageShow{name});
+        print_one<Image>(session.out(), session.output_options(), image, image_columns(), render_image);
+    });
 }
 
 } // namespace
@@ -266,21 +230,35 @@ void show(Session& session, const std::string& word) {
 void add_image_commands(CLI::App& program, Session& session) {
     CLI::App& image = add_command(program, "image", "Work with images, the disks that VMs are made from",
                                   "capsulctl image import debian-12 debian-12-genericcloud-amd64.qcow2\n"
-                                  "capsulctl image list");
+                                  "capsulctl image list\n"
+                                  "capsulctl image tag debian-12-20261122 debian-12");
     add_import(image, session);
+    add_image_search(image, session);
+    add_image_pull(image, session);
+    add_image_update(image, session);
     add_image_export(image, session);
-    CLI::App& list = add_command(image, "list", "List images",
+    CLI::App& list = add_command(image, "list", "List images, with their aliases and the VMs made from each",
                                  "capsulctl image list\n"
+                                 "capsulctl image list -o wide    # what each has of its own, and shares\n"
                                  "capsulctl image list --json | jq -r '.[] | select(.vms == []) | .name'");
-    prints_table<Image>(session, list, columns);
-    list.callback([&session] { print_images(session, session.client().call(ImageList{})); });
+    prints_table<Image>(session, list, image_columns());
+    list.callback([&session] {
+        const std::vector<Image> images = session.client().call(ImageList{});
+        print_list<Image>(session.out(), session.output_options(), images, image_columns());
+    });
     CLI::App& shown =
         add_command(image, "show", "Show all that is known of an image", "capsulctl image show debian-12");
     auto name = std::make_shared<std::string>();
-    shown.add_option("NAME", *name, "The image")->required()->type_name("IMAGE");
-    prints_table<Image>(session, shown, columns);
+    shown.add_option("NAME", *name, "The image, or an alias of it")->required()->type_name("IMAGE");
+    prints_table<Image>(session, shown, image_columns());
     shown.callback([&session, name] { show(session, *name); });
     add_remove(image, session);
+    add_image_tag(image, session);
+    add_image_untag(image, session);
+    add_image_pin(image, session);
+    add_image_unpin(image, session);
+    add_image_df(image, session);
+    add_image_prune(image, session);
 }
 
 } // namespace capsul::cli

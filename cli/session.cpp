@@ -197,11 +197,15 @@ std::string ask(const std::string& question, std::size_t most) {
     return answer;
 }
 
-bool confirm(const std::string& command, const std::string& question) {
+void require_somebody(const std::string& command) {
     if (!can_ask()) {
         throw Error(ErrorCode::invalid, command + ": nobody is at a terminal to be asked",
                     "give --yes to go on unasked");
     }
+}
+
+bool confirm(const std::string& command, const std::string& question) {
+    require_somebody(command);
     const std::string answer = ask(question + " [y/N]", 64);
     return answer == "y\n" || answer == "Y\n" || answer == "yes\n";
 }

@@ -99,8 +99,9 @@ decltype(auto) about(const std::string& subject, const Work& work) {
 
 /// What is typed on the terminal after `question`, with its newline; at most a line of `most` bytes.
 [[nodiscard]] std::string ask(const std::string& question, std::size_t most);
-/// Asks on the terminal; false for anything but yes. Throws Error (invalid), naming `command`, when nobody
-/// can be asked.
+/// Throws Error (invalid), naming `command`, when nobody is at a terminal who can be asked.
+void require_somebody(const std::string& command);
+/// Asks on the terminal; false for anything but yes. Throws as require_somebody does.
 [[nodiscard]] bool confirm(const std::string& command, const std::string& question);
 
 } // namespace capsul::cli

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 #include <fnmatch.h>
 #include <memory>
+#include <set>
 
 namespace capsul::cli {
 namespace {
@@ -48,16 +49,37 @@ void add_filter(Selection& selection, const std::string& filter) {
     }
 }
 
+/// The VMs that were made from images whose name, or alias, fits one of the patterns.
+std::set<Name> made_from(Session& session, const std::vector<std::string>& patterns) {
+    std::set<Name> vms;
+    for (const Image& image : session.client().call(ImageList{})) {
+        const auto fits = [&](const Name& name) { return matches_any(patterns, name.to_string()); };
+        if (fits(image.name) || std::ranges::any_of(image.aliases, fits)) {
+            vms.insert(image.vms.begin(), image.vms.end());
+        }
+    }
+    return vms;
+}
+
+/// Takes out those that were neither made from one of the images nor asked for by such a name.
+void keep_made_from(Session& session, std::vector<Vm>& vms, const std::vector<std::string>& patterns) {
+    if (patterns.empty()) {
+        return;
+    }
+    const std::set<Name> made = made_from(session, patterns);
+    std::erase_if(vms, [&](const Vm& vm) {
+        return !made.contains(vm.name) && !matches_any(patterns, vm.spec ? vm.spec->image.to_string() : "");
+    });
+}
+
 void list_vms(Session& session, const ListFlags& flags) {
     Selection selection{.call = {.label = flags.labels, .state = {}}, .images = {}, .names = {}};
     for (const std::string& filter : flags.filters) {
         add_filter(selection, filter);
     }
     std::vector<Vm> vms = session.client().call(selection.call);
-    std::erase_if(vms, [&](const Vm& vm) {
-        return !matches_any(selection.names, vm.name.to_string()) ||
-               !matches_any(selection.images, vm.spec ? vm.spec->image.to_string() : "");
-    });
+    std::erase_if(vms, [&](const Vm& vm) { return !matches_any(selection.names, vm.name.to_string()); });
+    keep_made_from(session, vms, selection.images);
     print_vms(session, vms);
     if (vms.empty() && !session.wants_data() && flags.filters.empty() && flags.labels.empty()) {
         session.note("no VMs yet: make one with `capsulctl launch --image IMAGE`");

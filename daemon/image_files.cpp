@@ -3,6 +3,7 @@
 #include "lib/error.hpp"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -21,16 +22,6 @@ bool is_filled_file(const fs::path& file) {
     return ::lstat(file.c_str(), &status) == 0 && S_ISREG(status.st_mode) && status.st_size > 0;
 }
 
-void add_files_of(const ImageRecord& record, std::set<std::string>& names) {
-    names.insert(disk_file_name(record.digest));
-    if (record.boot) {
-        names.insert(kernel_file_name(record.boot->kernel));
-        if (record.boot->initrd) {
-            names.insert(initrd_file_name(*record.boot->initrd));
-        }
-    }
-}
-
 } // namespace
 
 std::string disk_file_name(const Digest& digest) {
@@ -41,6 +32,35 @@ std::string kernel_file_name(const Digest& digest) {
 }
 std::string initrd_file_name(const Digest& digest) {
     return "sha256-" + digest.hex() + ".initrd";
+}
+
+std::set<std::string> files_of(const Digest& disk, const std::optional<DirectKernel>& boot) {
+    std::set<std::string> names{disk_file_name(disk)};
+    if (boot) {
+        names.insert(kernel_file_name(boot->kernel));
+    }
+    if (boot && boot->initrd) {
+        names.insert(initrd_file_name(*boot->initrd));
+    }
+    return names;
+}
+
+std::string missing_file(const fs::path& folder, const ImageRecord& record) {
+    for (const std::string& name : files_of(record.digest, record.boot)) {
+        std::error_code unreadable;
+        if (!fs::is_regular_file(folder / name, unreadable)) {
+            return fmt::format("its file {} is missing", (folder / name).string());
+        }
+    }
+    return {};
+}
+
+std::optional<std::uint64_t> allocated_bytes(const fs::path& file) {
+    struct stat status {};
+    if (::stat(file.c_str(), &status) != 0) {
+        return std::nullopt;
+    }
+    return static_cast<std::uint64_t>(status.st_blocks) * 512;
 }
 
 void prepare_file(const TemporaryFile& file, const fs::path& target) {
@@ -58,21 +78,21 @@ void place_file(TemporaryFile& file, const fs::path& target) {
     sync_folder(target.parent_path());
 }
 
-std::optional<std::set<std::string>> needed_files(Store& store) {
+std::optional<std::set<std::string>> needed_files(Store& store, const std::set<Name>& without) {
     std::set<std::string> names;
     for (const auto& image : store.images.list()) {
         if (!image.record) {
             return std::nullopt;
         }
-        add_files_of(*image.record, names);
+        if (!without.contains(image.name)) {
+            names.merge(files_of(image.record->digest, image.record->boot));
+        }
     }
     for (const auto& vm : store.vms.list()) {
-        // Which kernel a VM boots is known from its image's record only.
-        const auto image = vm.record ? store.images.find(vm.record->image) : std::nullopt;
-        if (!image || !image->record || image->record->digest != vm.record->image_digest) {
+        if (!vm.record) {
             return std::nullopt;
         }
-        names.insert(disk_file_name(vm.record->image_digest));
+        names.merge(files_of(vm.record->image_digest, vm.record->boot));
     }
     return names;
 }

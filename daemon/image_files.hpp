@@ -17,14 +17,24 @@ namespace capsul {
 [[nodiscard]] std::string kernel_file_name(const Digest& digest);
 [[nodiscard]] std::string initrd_file_name(const Digest& digest);
 
+/// The names of all files of an image.
+[[nodiscard]] std::set<std::string> files_of(const Digest& disk, const std::optional<DirectKernel>& boot);
+
+/// Why the files of a record in `folder` cannot be used; empty when they can.
+[[nodiscard]] std::string missing_file(const std::filesystem::path& folder, const ImageRecord& record);
+
+/// What a file takes on the disk, holes not counted; nothing when there is none.
+[[nodiscard]] std::optional<std::uint64_t> allocated_bytes(const std::filesystem::path& file);
+
 /// Does beforehand what takes long in place_file: writing a large file to disk.
 void prepare_file(const TemporaryFile& file, const std::filesystem::path& target);
 /// Moves `file` to `target`, durably and read-only; when the same content is there already, nothing is done.
 void place_file(TemporaryFile& file, const std::filesystem::path& target);
 
-/// The names of all files that an image or a VM needs. Nothing when that cannot be told for certain, since a
-/// record is unreadable: then no file may be removed.
-[[nodiscard]] std::optional<std::set<std::string>> needed_files(Store& store);
+/// The names of all files that a VM, or an image that is not among `without`, needs. Nothing when that cannot
+/// be told for certain, since a record is unreadable: then no file may be removed.
+[[nodiscard]] std::optional<std::set<std::string>> needed_files(Store& store,
+                                                                const std::set<Name>& without = {});
 
 /// Removes what place_file and the store's temporaries left in `folder`, except `needed`.
 void remove_other_files(const std::filesystem::path& folder, const std::set<std::string>& needed);

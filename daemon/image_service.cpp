@@ -5,60 +5,67 @@
 #include "daemon/download_file.hpp"
 #include "daemon/image_check.hpp"
 #include "daemon/image_files.hpp"
-#include "daemon/upload_file.hpp"
+#include "daemon/image_names.hpp"
 #include "lib/fd.hpp"
 
-#include <algorithm>
+#include <fcntl.h>
 #include <fmt/format.h>
-#include <map>
 #include <sys/stat.h>
 
 namespace capsul {
 namespace {
 
 constexpr std::chrono::hours upload_life{1};
-constexpr std::size_t most_names = 10; ///< that an error lists
 
-std::string join_names(const std::vector<Name>& names, const char* separator) {
-    std::string text;
-    for (std::size_t i = 0; i < std::min(names.size(), most_names); ++i) {
-        text += (i == 0 ? "" : separator) + names[i].to_string();
+/// What is known of a new image before its files are looked at.
+ImageRecord record_of(const NewImage& wanted) {
+    ImageRecord record;
+    record.name = wanted.name;
+    record.digest = wanted.disk.digest;
+    record.imported = Timestamp::now();
+    record.origin = wanted.origin;
+    if (wanted.kernel) {
+        record.boot =
+            DirectKernel{wanted.kernel->digest,
+                         wanted.initrd ? std::optional(wanted.initrd->digest) : std::nullopt, wanted.cmdline};
     }
-    return names.size() > most_names ? fmt::format("{} and {} more", text, names.size() - most_names) : text;
+    return record;
 }
 
-[[noreturn]] void throw_not_found(const Name& name, Records<ImageRecord>& images) {
-    std::vector<Name> names;
-    for (const auto& stored : images.list()) {
-        names.push_back(stored.name);
-    }
-    throw Error(ErrorCode::not_found, fmt::format("image {}: does not exist", name.to_string()),
-                names.empty() ? "there is none yet: `capsulctl image import NAME FILE` makes one"
-                              : "images there are: " + join_names(names, ", "));
+/// What is known better: bytes whose signature was checked once stay what they are.
+std::optional<ImageOrigin> better_known(const std::optional<ImageOrigin>& known,
+                                        const std::optional<ImageOrigin>& now) {
+    return known && (!now || known->verified > now->verified) ? known : now;
 }
 
-/// The VMs of each image, by the image's name.
-std::map<Name, std::vector<Name>> vms_by_image(Records<VmRecord>& vms) {
-    std::map<Name, std::vector<Name>> found;
-    for (const auto& vm : vms.list()) {
-        if (vm.record) {
-            found[vm.record->image].push_back(vm.name);
-        }
+void check_names(Store& store, const NewImage& wanted) {
+    require_no_alias(store, wanted.name);
+    if (wanted.alias == wanted.name) {
+        throw Error(ErrorCode::invalid, about_image(wanted.name, "cannot be an alias of itself"));
     }
-    return found;
+    if (wanted.alias) {
+        require_no_image(store, *wanted.alias);
+    }
 }
 
-std::optional<std::uint64_t> disk_usage(const fs::path& file) {
-    struct stat status {};
-    if (::stat(file.c_str(), &status) != 0) {
-        return std::nullopt;
+/// Throws Error when somebody needs it.
+void require_unwanted(const Image& image) {
+    if (!image.vms.empty()) {
+        throw Error(ErrorCode::in_use,
+                    about_image(image.name, "VMs are made from it: " + join_names(image.vms)),
+                    "delete them first: `capsulctl vm delete NAME…`");
     }
-    return static_cast<std::uint64_t>(status.st_blocks) * 512;
-}
-
-bool same_boot(const std::optional<DirectKernel>& a, const std::optional<DirectKernel>& b) {
-    return a.has_value() == b.has_value() &&
-           (!a || (a->kernel == b->kernel && a->initrd == b->initrd && a->cmdline == b->cmdline));
+    if (!image.aliases.empty()) {
+        throw Error(ErrorCode::in_use,
+                    about_image(image.name, "aliases point at it: " + join_names(image.aliases)),
+                    fmt::format("`capsulctl image tag OTHER {0}` points one at another image, "
+                                "`capsulctl image untag {0}` removes it",
+                                image.aliases.front().to_string()));
+    }
+    if (image.pinned) {
+        throw Error(ErrorCode::wrong_state, about_image(image.name, "is pinned"),
+                    fmt::format("`capsulctl image unpin {}` first", image.name.to_string()));
+    }
 }
 
 } // namespace
@@ -72,12 +79,15 @@ struct ImageService::Uploads {
             throw *missing;
         }
     }
-    [[nodiscard]] std::optional<DirectKernel> boot(const ImageImport& call) const {
-        if (!kernel) {
-            return std::nullopt;
-        }
-        return DirectKernel{kernel->digest, initrd ? std::optional(initrd->digest) : std::nullopt,
-                            call.cmdline.value_or("")};
+    /// What they are to become; nothing is left here.
+    [[nodiscard]] NewImage take(const ImageImport& call) {
+        return {.name = call.name,
+                .disk = std::move(*disk),
+                .kernel = std::move(kernel),
+                .initrd = std::move(initrd),
+                .cmdline = call.cmdline.value_or(""),
+                .origin = {},
+                .alias = {}};
     }
 
     std::optional<Error> missing;
@@ -98,7 +108,8 @@ struct ImageService::Uploads {
 
 ImageService::ImageService(const Paths& paths, const ImageConfig& config, const SandboxedTool& tool,
                            Store& store, OperationService& operations, EventLog& events)
-    : paths_(paths), config_(config), tool_(tool), store_(store), operations_(operations), events_(events) {}
+    : paths_(paths), config_(config), tool_(tool), store_(store), operations_(operations), events_(events),
+      view_(paths, store) {}
 
 void ImageService::sweep() {
     tool_.sweep();
@@ -107,24 +118,8 @@ void ImageService::sweep() {
     make_folders(paths_.images());
     make_folders(paths_.uploads());
     clear_uploads(paths_.uploads());
+    remove_other_files(paths_.aliases(), {});
     remove_unnamed_files();
-}
-
-std::vector<Image> ImageService::list() {
-    auto vms = vms_by_image(store_.vms);
-    std::vector<Image> images;
-    for (const auto& stored : store_.images.list()) {
-        images.push_back(to_image(stored, vms[stored.name]));
-    }
-    return images;
-}
-
-Image ImageService::show(const Name& name) {
-    const auto stored = store_.images.find(name);
-    if (!stored) {
-        throw_not_found(name, store_.images);
-    }
-    return to_image(*stored, vms_by_image(store_.vms)[name]);
 }
 
 UploadResponse ImageService::upload(const UploadFile& call) {
@@ -142,54 +137,51 @@ Operation ImageService::import(const ImageImport& call) {
                     "give --kernel too");
     }
     check_kernel_cmdline(call.cmdline.value_or(""));
+    require_no_alias(store_, call.name);
     return operations_.submit("image.import", call.name.to_string(), "image/" + call.name.to_string(),
                               [this, call, uploads](Progress& progress) {
-                                  Uploads own =
-                                      std::move(*uploads); // gone with the work, not with the operation
-                                  return run_import(call, own, progress);
+                                  // Gone with the work, not with the operation.
+                                  return encode(make(uploads->take(call), progress));
                               });
 }
 
-Json ImageService::run_import(const ImageImport& call, Uploads& uploads, Progress& progress) {
-    ImageRecord record;
-    record.name = call.name;
-    record.digest = uploads.disk->digest;
-    record.boot = uploads.boot(call);
-    if (is_imported(record)) {
-        return encode(show(call.name));
+Image ImageService::make(NewImage wanted, Progress& progress) {
+    check_names(store_, wanted);
+    ImageRecord record = record_of(wanted);
+    if (finish(record, wanted.alias)) {
+        return show(wanted.name);
     }
-    record.size = check_files(uploads, progress);
+    record.size = check_files(wanted, progress);
     progress.message("writing to disk");
     try {
-        put_in_place(record, uploads);
+        put_in_place(record, wanted);
     } catch (...) {
         const std::unique_lock lock(in_use_);
         remove_unnamed_files();
         throw;
     }
-    events_.add("image.imported", call.name.to_string(), Json{{"digest", record.digest.to_string()}});
-    return encode(show(call.name));
+    return show(wanted.name);
 }
 
-Bytes ImageService::check_files(Uploads& uploads, Progress& progress) {
-    if (uploads.kernel) {
-        check_kernel_file(uploads.kernel->file.path());
+Bytes ImageService::check_files(NewImage& wanted, Progress& progress) {
+    if (wanted.kernel) {
+        check_kernel_file(wanted.kernel->file.path());
     }
-    if (uploads.initrd) {
-        check_initrd_file(uploads.initrd->file.path());
+    if (wanted.initrd) {
+        check_initrd_file(wanted.initrd->file.path());
     }
-    ImportedDisk disk = import_disk(tool_, std::move(uploads.disk->file), config_.max_size, progress);
-    uploads.disk->file = std::move(disk.file);
+    ImportedDisk disk = import_disk(tool_, std::move(wanted.disk.file), config_.max_size, progress);
+    wanted.disk.file = std::move(disk.file);
     return disk.size;
 }
 
-void ImageService::put_in_place(ImageRecord& record, Uploads& uploads) {
-    std::vector<std::pair<TemporaryFile&, fs::path>> files{{uploads.disk->file, disk_path(record.digest)}};
-    if (uploads.kernel) {
-        files.emplace_back(uploads.kernel->file, kernel_path(record.boot->kernel));
+void ImageService::put_in_place(const ImageRecord& record, NewImage& wanted) {
+    std::vector<std::pair<TemporaryFile&, fs::path>> files{{wanted.disk.file, disk_path(record.digest)}};
+    if (wanted.kernel) {
+        files.emplace_back(wanted.kernel->file, kernel_path(wanted.kernel->digest));
     }
-    if (uploads.initrd) {
-        files.emplace_back(uploads.initrd->file, initrd_path(*record.boot->initrd));
+    if (wanted.initrd) {
+        files.emplace_back(wanted.initrd->file, initrd_path(wanted.initrd->digest));
     }
     for (const auto& [file, target] : files) {
         prepare_file(file, target);
@@ -198,8 +190,34 @@ void ImageService::put_in_place(ImageRecord& record, Uploads& uploads) {
     for (const auto& [file, target] : files) {
         place_file(file, target);
     }
-    record.imported = Timestamp::now();
-    store_.images.save(record);
+    save(record, wanted.alias);
+}
+
+bool ImageService::finish(const ImageRecord& record, const std::optional<Name>& alias) {
+    const std::shared_lock lock(in_use_);
+    if (!is_imported(record)) {
+        return false;
+    }
+    save(record, alias);
+    return true;
+}
+
+void ImageService::save(const ImageRecord& record, const std::optional<Name>& alias) {
+    const std::lock_guard lock(names_);
+    require_no_alias(store_, record.name);
+    static_cast<void>(is_imported(record)); // somebody else may have taken the name by now
+    const auto known = store_.images.find(record.name);
+    ImageRecord wanted = known ? *known->record : record;
+    wanted.origin = better_known(wanted.origin, record.origin);
+    if (!known || encode(wanted) != encode(*known->record)) {
+        store_.images.save(wanted);
+    }
+    if (!known) {
+        events_.add("image.imported", record.name.to_string(), Json{{"digest", record.digest.to_string()}});
+    }
+    if (alias) {
+        point_alias(*alias, record.name);
+    }
 }
 
 bool ImageService::is_imported(const ImageRecord& wanted) {
@@ -207,15 +225,14 @@ bool ImageService::is_imported(const ImageRecord& wanted) {
     if (!stored) {
         return false;
     }
-    const bool same = stored->record && stored->record->digest == wanted.digest &&
-                      same_boot(stored->record->boot, wanted.boot);
+    const bool same = stored->record && content_of(stored->record->digest, stored->record->boot) ==
+                                            content_of(wanted.digest, wanted.boot);
     if (!same) {
-        throw Error(ErrorCode::exists,
-                    fmt::format("image {}: exists already, with other content", wanted.name.to_string()),
+        throw Error(ErrorCode::exists, about_image(wanted.name, "exists already, with other content"),
                     fmt::format("choose another name, or remove it first: `capsulctl image rm {}`",
                                 wanted.name.to_string()));
     }
-    return missing_files(*stored->record).empty();
+    return missing_file(paths_.images(), *stored->record).empty();
 }
 
 void ImageService::expire() const {
@@ -247,40 +264,38 @@ DownloadResponse ImageService::download(const Uuid& id) {
 }
 
 Operation ImageService::remove(const Name& name) {
-    if (!store_.images.exists(name)) {
-        throw_not_found(name, store_.images);
+    if (!store_.images.exists(name) && !store_.aliases.exists(name)) {
+        throw no_such_image(store_, name);
     }
     return operations_.submit("image.remove", name.to_string(), "image/" + name.to_string(),
                               [this, name](Progress& progress) { return run_remove(name, progress); });
 }
 
 Json ImageService::run_remove(const Name& name, Progress& progress) {
+    if (!store_.images.exists(name) && store_.aliases.exists(name)) {
+        return run_untag(name);
+    }
     progress.message("waiting for VMs and images that are being made");
     const std::unique_lock lock(in_use_);
+    const std::lock_guard naming(names_);
     progress.message("removing its files");
-    const Image image = show(name);
-    if (!image.vms.empty()) {
-        throw Error(
-            ErrorCode::in_use,
-            fmt::format("image {}: VMs are made from it: {}", name.to_string(), join_names(image.vms, ", ")),
-            "delete them first: `capsulctl vm delete NAME…`");
+    const auto stored = store_.images.find(name);
+    if (!stored) {
+        throw no_such_image(store_, name);
     }
-    store_.images.remove(name);
+    const Image image = view_.show(*stored, ImageUse(store_));
+    require_unwanted(image);
+    remove_record(image);
     remove_unnamed_files();
-    events_.add("image.removed", name.to_string(),
-                image.digest ? Json{{"digest", image.digest->to_string()}} : Json::object());
     return encode(image);
 }
 
 ImageRecord ImageService::usable(const Name& name) {
-    if (!store_.images.exists(name)) {
-        throw_not_found(name, store_.images);
-    }
-    ImageRecord record = store_.images.load(name);
-    if (const std::string missing = missing_files(record); !missing.empty()) {
-        throw Error(
-            ErrorCode::verification, fmt::format("image {}: {}", name.to_string(), missing),
-            fmt::format("import the same file again: `capsulctl image import {} FILE`", name.to_string()));
+    ImageRecord record = store_.images.load(image_named(store_, name));
+    if (const std::string missing = missing_file(paths_.images(), record); !missing.empty()) {
+        const std::string image = record.name.to_string();
+        throw Error(ErrorCode::verification, about_image(record.name, missing),
+                    fmt::format("import the same file again: `capsulctl image import {} FILE`", image));
     }
     return record;
 }
@@ -288,6 +303,11 @@ ImageRecord ImageService::usable(const Name& name) {
 HeldImage ImageService::hold(const Name& name) {
     std::shared_lock lock(in_use_);
     return {usable(name), std::move(lock)};
+}
+
+void ImageService::touch(const Digest& digest) const {
+    // Where it fails the image seems to be unused for longer than it is: no reason to keep a VM.
+    static_cast<void>(::utimensat(AT_FDCWD, disk_path(digest).c_str(), nullptr, 0));
 }
 
 fs::path ImageService::disk_path(const Digest& digest) const {
@@ -300,40 +320,10 @@ fs::path ImageService::initrd_path(const Digest& digest) const {
     return paths_.images() / initrd_file_name(digest);
 }
 
-Image ImageService::to_image(const Stored<ImageRecord>& stored, std::vector<Name> vms) const {
-    Image image;
-    image.name = stored.name;
-    image.vms = std::move(vms);
-    if (!stored.record) {
-        image.broken = stored.broken;
-        return image;
-    }
-    if (std::string missing = missing_files(*stored.record); !missing.empty()) {
-        image.broken = std::move(missing);
-    }
-    image.digest = stored.record->digest;
-    image.size = stored.record->size;
-    image.disk_usage = disk_usage(disk_path(stored.record->digest));
-    image.imported = stored.record->imported;
-    image.boot = stored.record->boot;
-    return image;
-}
-
-std::string ImageService::missing_files(const ImageRecord& record) const {
-    std::vector<fs::path> files{disk_path(record.digest)};
-    if (record.boot) {
-        files.push_back(kernel_path(record.boot->kernel));
-    }
-    if (record.boot && record.boot->initrd) {
-        files.push_back(initrd_path(*record.boot->initrd));
-    }
-    for (const fs::path& file : files) {
-        std::error_code unreadable;
-        if (!fs::is_regular_file(file, unreadable)) {
-            return fmt::format("its file {} is missing", file.string());
-        }
-    }
-    return {};
+void ImageService::remove_record(const Image& image) {
+    store_.images.remove(image.name);
+    events_.add("image.removed", image.name.to_string(),
+                image.digest ? Json{{"digest", image.digest->to_string()}} : Json::object());
 }
 
 void ImageService::remove_unnamed_files() {

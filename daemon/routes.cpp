@@ -86,6 +86,13 @@ Router make_router(Services s) {
     router.add<ImageExport>([s](const ImageExport& call) { return s.host.images.export_disk(call); });
     router.add<DownloadFile>([s](const DownloadFile& call) { return s.host.images.download(call.id); });
     router.add<ImageRemove>([s](const ImageRemove& call) { return s.host.images.remove(call.name); });
+    router.add<ImageTag>([s](const ImageTag& call) { return s.host.images.tag(call); });
+    router.add<ImageUntag>([s](const ImageUntag& call) { return s.host.images.untag(call.name); });
+    router.add<ImagePin>([s](const ImagePin& call) { return s.host.images.set_pinned(call.name, true); });
+    router.add<ImageUnpin>(
+        [s](const ImageUnpin& call) { return s.host.images.set_pinned(call.name, false); });
+    router.add<ImagePrune>([s](const ImagePrune& call) { return s.host.images.prune(call); });
+    router.add<DiskUsageShow>([s](const DiskUsageShow&) { return s.host.images.usage(); });
 
     router.add<NetworkList>([s](const NetworkList&) { return s.host.networks.list(); });
     router.add<NetworkShow>([s](const NetworkShow& call) { return s.host.networks.show(call.name); });

@@ -20,10 +20,20 @@ constexpr std::string_view noun_of(const NetworkRecord* /*type*/) {
 constexpr std::string_view noun_of(const ImageRecord* /*type*/) {
     return "image";
 }
+constexpr std::string_view noun_of(const AliasRecord* /*type*/) {
+    return "image alias";
+}
+
+template <class Record>
+constexpr std::string_view noun = noun_of(static_cast<const Record*>(nullptr));
+
+/// The noun whose commands deal with it.
+template <class Record>
+constexpr std::string_view command = noun<Record>.substr(0, noun<Record>.find(' '));
 
 template <class Record>
 std::string titled(const Name& name) {
-    return fmt::format("{} {}", noun_of(static_cast<const Record*>(nullptr)), name.to_string());
+    return fmt::format("{} {}", noun<Record>, name.to_string());
 }
 
 std::optional<Name> name_of(std::string_view entry, std::string_view suffix) {
@@ -120,13 +130,12 @@ Record Records<Record>::load(const Name& name) {
     const auto stored = find(name);
     if (!stored) {
         throw Error(ErrorCode::not_found, titled<Record>(name) + ": does not exist",
-                    fmt::format("`capsulctl {} list` shows those there are",
-                                noun_of(static_cast<const Record*>(nullptr))));
+                    fmt::format("`capsulctl {} list` shows those there are", command<Record>));
     }
     if (!stored->record) {
-        throw Error(
-            ErrorCode::wrong_state, titled<Record>(name) + ": its record cannot be used: " + stored->broken,
-            fmt::format("mend the file, or remove the {}", noun_of(static_cast<const Record*>(nullptr))));
+        throw Error(ErrorCode::wrong_state,
+                    titled<Record>(name) + ": its record cannot be used: " + stored->broken,
+                    fmt::format("mend the file, or remove the {}", noun<Record>));
     }
     return *stored->record;
 }
@@ -157,6 +166,7 @@ void Records<Record>::forget(const Name& name) {
 
 template class Records<VmRecord>;
 template class Records<ImageRecord>;
+template class Records<AliasRecord>;
 template class Records<NetworkRecord>;
 
 } // namespace capsul

@@ -1,5 +1,6 @@
-// The records on disk: vms/NAME/vm.toml, networks/NAME/network.toml, images/NAME.toml. Files are the
-// database; what is cached is checked against the file's stat each time, so an edit by hand counts at once.
+// The records on disk: vms/NAME/vm.toml, networks/NAME/network.toml, images/NAME.toml,
+// images/aliases/NAME.toml. Files are the database; what is cached is checked against the file's stat each
+// time, so an edit by hand counts at once.
 #pragma once
 
 #include "lib/image.hpp"
@@ -63,15 +64,17 @@ class Records {
 
 extern template class Records<VmRecord>;
 extern template class Records<ImageRecord>;
+extern template class Records<AliasRecord>;
 extern template class Records<NetworkRecord>;
 
 struct Store {
     explicit Store(const Paths& paths)
         : vms(paths.vms(), "/vm.toml"), networks(paths.networks(), "/network.toml"),
-          images(paths.images(), ".toml") {}
+          images(paths.images(), ".toml"), aliases(paths.aliases(), ".toml") {}
     Records<VmRecord> vms;
     Records<NetworkRecord> networks;
     Records<ImageRecord> images;
+    Records<AliasRecord> aliases;
 };
 
 } // namespace capsul

@@ -47,7 +47,7 @@ VmRecord asked_for(const VmCreate& call, const ImageRecord& image) {
     vm.name = *call.name;
     vm.uuid = Uuid::make();
     vm.created = Timestamp::now();
-    vm.image = image.name;
+    vm.image = call.image;
     vm.image_digest = image.digest;
     vm.boot = image.boot;
     vm.cpus = call.cpus;
@@ -246,6 +246,9 @@ Operation VmService::remove(const Name& name) {
         const Vm before = view_.show(name);
         progress.message("removing it");
         power_.stop(name, {}, true, true, progress);
+        if (before.spec) {
+            host_.images.touch(before.spec->image_digest);
+        }
         remove_vm_files(host_, name);
         // One that was enabled when the user manager started is kept in its memory, as "not-found", until a
         // reload.

@@ -27,6 +27,7 @@ struct Paths {
     [[nodiscard]] fs::path networks() const { return data / "networks"; }
     [[nodiscard]] fs::path network(const Name& name) const { return networks() / name.to_string(); }
     [[nodiscard]] fs::path images() const { return data / "images"; }
+    [[nodiscard]] fs::path aliases() const { return images() / "aliases"; }
     [[nodiscard]] fs::path uploads() const { return data / "uploads"; }
     [[nodiscard]] fs::path downloads() const { return data / "downloads"; }
     /// What programs write that read files from outside; on the file system of the images.

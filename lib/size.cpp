@@ -7,6 +7,7 @@
 #include <ctime>
 #include <fmt/format.h>
 #include <limits>
+#include <optional>
 
 namespace capsul {
 namespace {
@@ -38,15 +39,11 @@ constexpr std::array<Unit, 5> time_units{
     {{"ms", 1}, {"s", 1000}, {"m", 60'000}, {"h", 3'600'000}, {"d", 86'400'000}}};
 
 constexpr std::chrono::milliseconds longest = std::chrono::days(30);
+constexpr std::chrono::milliseconds oldest = std::chrono::days(36'500);
 
 [[noreturn]] void refuse_size(std::string_view text, const char* why) {
     throw Error(ErrorCode::invalid, fmt::format("'{}' is not a valid size: {}", text.substr(0, 32), why),
                 "write a whole number and a unit, such as 512M, 20G or 1T");
-}
-
-[[noreturn]] void refuse_duration(std::string_view text) {
-    throw Error(ErrorCode::invalid, fmt::format("'{}' is not a valid duration", text.substr(0, 32)),
-                "write numbers and units up to 30 days, such as 90s, 5m or 1h30m");
 }
 
 /// Takes a leading whole number off `text`; false when there is none or it overflows.
@@ -66,6 +63,42 @@ const Unit* find_time_unit(std::string_view word) {
         }
     }
     return nullptr;
+}
+
+/// Numbers and units, a lone number being seconds; nothing for what is not that, is zero or longer than
+/// `most`.
+std::optional<std::chrono::milliseconds> read_time(std::string_view rest, std::chrono::milliseconds most) {
+    const auto limit = static_cast<std::uint64_t>(most.count());
+    std::uint64_t total = 0;
+    while (!rest.empty()) {
+        std::uint64_t number = 0;
+        if (!take_number(rest, number)) {
+            return std::nullopt;
+        }
+        const std::string_view word = rest.substr(0, rest.find_first_of("0123456789"));
+        const bool bare_seconds = word.empty() && total == 0;
+        const Unit* unit = find_time_unit(bare_seconds ? "s" : word);
+        if (unit == nullptr || number > limit / unit->factor) {
+            return std::nullopt;
+        }
+        total += number * unit->factor;
+        rest.remove_prefix(word.size());
+    }
+    return total == 0 || total > limit ? std::nullopt : std::optional(std::chrono::milliseconds(total));
+}
+
+std::string time_text(std::chrono::milliseconds time) {
+    const auto count = static_cast<std::uint64_t>(time.count());
+    if (count % 1000 != 0) {
+        return fmt::format("{}ms", count);
+    }
+    for (const std::string_view word : {"d", "h", "m"}) {
+        const Unit* unit = find_time_unit(word);
+        if (count >= unit->factor && count % unit->factor == 0) {
+            return fmt::format("{}{}", count / unit->factor, word);
+        }
+    }
+    return fmt::format("{}s", count / 1000);
 }
 
 } // namespace
@@ -114,40 +147,30 @@ std::string human_size(std::uint64_t bytes) {
 }
 
 Duration Duration::parse(std::string_view text) {
-    std::string_view rest = text;
-    std::uint64_t total = 0;
-    while (!rest.empty()) {
-        std::uint64_t number = 0;
-        if (!take_number(rest, number)) {
-            refuse_duration(text);
-        }
-        const std::string_view word = rest.substr(0, rest.find_first_of("0123456789"));
-        const bool bare_seconds = word.empty() && total == 0;
-        const Unit* unit = find_time_unit(bare_seconds ? "s" : word);
-        if (unit == nullptr || number > static_cast<std::uint64_t>(longest.count()) / unit->factor) {
-            refuse_duration(text);
-        }
-        total += number * unit->factor;
-        rest.remove_prefix(word.size());
+    const auto time = read_time(text, longest);
+    if (!time) {
+        throw Error(ErrorCode::invalid, fmt::format("'{}' is not a valid duration", text.substr(0, 32)),
+                    "write numbers and units up to 30 days, such as 90s, 5m or 1h30m");
     }
-    if (total == 0 || total > static_cast<std::uint64_t>(longest.count())) {
-        refuse_duration(text);
-    }
-    return Duration(std::chrono::milliseconds(total));
+    return Duration(*time);
 }
 
 std::string Duration::to_string() const {
-    const auto count = static_cast<std::uint64_t>(value_.count());
-    if (count % 1000 != 0) {
-        return fmt::format("{}ms", count);
+    return time_text(value_);
+}
+
+Age Age::parse(std::string_view text) {
+    const bool has_unit = !text.empty() && text.back() > '9';
+    const auto time = has_unit ? read_time(text, oldest) : std::nullopt;
+    if (!time) {
+        throw Error(ErrorCode::invalid, fmt::format("'{}' is not a valid age", text.substr(0, 32)),
+                    "write numbers and units up to a hundred years, such as 30d or 12h");
     }
-    for (const std::string_view word : {"d", "h", "m"}) {
-        const Unit* unit = find_time_unit(word);
-        if (count >= unit->factor && count % unit->factor == 0) {
-            return fmt::format("{}{}", count / unit->factor, word);
-        }
-    }
-    return fmt::format("{}s", count / 1000);
+    return Age(*time);
+}
+
+std::string Age::to_string() const {
+    return time_text(value_);
 }
 
 Timestamp Timestamp::now() {

@@ -43,6 +43,21 @@ class Duration {
     std::chrono::milliseconds value_{0};
 };
 
+/// How long ago something was, as people write it: at most a hundred years, "30d", "12h". The unit has to be
+/// there: who writes 30 hardly means seconds.
+class Age {
+  public:
+    constexpr Age() = default;
+    [[nodiscard]] static Age parse(std::string_view text);
+    [[nodiscard]] std::string to_string() const;
+    [[nodiscard]] constexpr std::chrono::milliseconds value() const noexcept { return value_; }
+    auto operator<=>(const Age&) const = default;
+
+  private:
+    constexpr explicit Age(std::chrono::milliseconds value) : value_(value) {}
+    std::chrono::milliseconds value_{0};
+};
+
 /// A moment, to the second, as RFC 3339 in UTC: "2026-11-22T03:37:03Z".
 class Timestamp {
   public:

@@ -82,8 +82,8 @@ struct VmRecord {
     Name name;
     Uuid uuid;
     Timestamp created;
-    Name image;
-    Digest image_digest;
+    Name image;          ///< as it was asked for: an image, or an alias that may have moved since
+    Digest image_digest; ///< what it is made from
     std::optional<DirectKernel> boot; ///< the image's, at the time
     CpuCount cpus;
     Bytes memory;

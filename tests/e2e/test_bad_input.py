@@ -36,6 +36,7 @@ def capsul(lab, host_binds):
                 "head -c 70000 /dev/zero | tr '\\0' x >long.txt && ssh-keygen -q -t ed25519 -N '' -f key && "
                 "mkdir folder && mkfifo fifo")
         one.ctl("image", "import", "tiny", "tiny.qcow2")
+        one.ctl("image", "tag", "tiny", "alias")
         one.ctl("vm", "create", "old", "--image", "tiny", "--memory", "64M", "--no-start", "--no-ssh-key",
                 "--publish", "19090:80")
         yield one
@@ -158,6 +159,22 @@ def named(name):
     (["image", "import", "new", "tiny.qcow2", "--sha256", "00"], 2, "sha256"),
     (["image", "import", "new", "tiny.qcow2", "--sha256", "0" * 64], 10, "SHA-256"),
     (["image", "import", "new", "tiny.qcow2", "--kernel", "missing"], 2, "No such file"),
+    # aliases, pins, prune
+    (["image", "import", "alias", "tiny.qcow2"], 4, "exists"),
+    (["image", "tag", "nothing", "new"], 3, "image nothing: does not exist"),
+    (["image", "tag", "tiny", "tiny"], 4, "share one name space"),
+    (["image", "tag", "tiny", "../new"], 2, "name"),
+    (["image", "tag", "tiny"], 2, "ALIAS"),
+    (["image", "untag", "tiny"], 3, "capsulctl image rm tiny"),
+    (["image", "untag", "nothing"], 3, "nothing"),
+    (["image", "pin", "nothing"], 3, "nothing"),
+    (["image", "pin", "../../etc"], 2, "name"),
+    (["image", "prune"], 2, "--yes"),
+    (["image", "prune", "--yes", "--older-than", "30"], 2, "not a valid age"),
+    (["image", "prune", "--yes", "--older-than", "-5d"], 2, "older-than"),
+    (["image", "prune", "--dry-run", "--older-than", "1000000d"], 2, "not a valid age"),
+    (["image", "prune", "tiny"], 2, "tiny"),
+    (["image", "df", "tiny"], 2, "tiny"),
     # the command line itself
     (["vm", "strat", "old"], 2, "start"),
     (["vm", "create"], 2, "NAME"),
@@ -226,6 +243,14 @@ def post(capsul, path, body):
     ("/v1/images/tiny/export", '{"format": "vdi"}', 400, "invalid"),
     ("/v1/images/tiny/export", '{"format": "raw", "compress": true}', 400, "invalid"),
     ("/v1/images/tiny/export", '{"file": "/etc/passwd"}', 400, "invalid"),
+    ("/v1/aliases", '{"name": "new", "image": "nothing"}', 404, "not_found"),
+    ("/v1/aliases", '{"name": "tiny", "image": "tiny"}', 409, "exists"),
+    ("/v1/aliases", '{"name": "new"}', 400, "invalid"),
+    ("/v1/images/nothing/pin", '{}', 404, "not_found"),
+    ("/v1/images/tiny/pin", '{"pinned": false}', 400, "invalid"),
+    ("/v1/prune", '{"older_than": 30}', 400, "invalid"),
+    ("/v1/prune", '{"older_than": "30"}', 400, "invalid"),
+    ("/v1/prune", '{"only": "tiny"}', 400, "invalid"),
 ])
 def test_a_bad_request_is_answered_as_a_problem(capsul, path, body, status, code):
     answered, text = post(capsul, path, body)

@@ -42,6 +42,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     try_body<capsul::NetworkRecord>(text);
     try_body<capsul::ImageImport>(text);
     try_body<capsul::ImageRecord>(text);
+    try_body<capsul::ImagePrune>(text);
+    try_body<capsul::AliasRecord>(text);
     try_query<capsul::VmList>(text);
     try_query<capsul::UploadFile>(text);
     try_query<capsul::EventList>(text);

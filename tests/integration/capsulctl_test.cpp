@@ -133,6 +133,186 @@ TEST(Capsulctl, GivesTheImagesThatItRemoved) {
     EXPECT_EQ(run_capsulctl(daemon, {"image", "delete", "lab", "--yes"}).out, "");
 }
 
+Image made_up_image(const std::string& name) {
+    Image image;
+    image.name = Name::parse(name);
+    image.digest = Digest::parse("sha256:" + std::string(64, 'a'));
+    return image;
+}
+
+TEST(Capsulctl, SaysThatOfAnAliasOnlyTheNameIsRemoved) {
+    MadeUpDaemon daemon;
+    Image alias;
+    alias.name = Name::parse("debian-12");
+    alias.alias_of = Name::parse("debian-12-20261122");
+    daemon.add_done<ImageRemove>(alias);
+    daemon.add_done<ImageUntag>(alias);
+    daemon.serve();
+    EXPECT_EQ(run_capsulctl(daemon, {"image", "rm", "debian-12"}).err,
+              "image debian-12: the alias is removed, its image debian-12-20261122 stays\n");
+    EXPECT_EQ(run_capsulctl(daemon, {"image", "untag", "debian-12"}).err,
+              "image debian-12: is no alias any more\n");
+}
+
+TEST(Capsulctl, SaysWhatAnAliasIsNowAndWasBefore) {
+    MadeUpDaemon daemon;
+    Image old = made_up_image("debian-12-1");
+    old.aliases = {Name::parse("debian-12")};
+    daemon.router.add<ImageList>([old](const ImageList&) { return std::vector{old}; });
+    daemon.add_work<ImageTag>([](const ImageTag& call) {
+        if (call.image == Name::parse("nothing")) {
+            throw Error(ErrorCode::not_found, "image nothing: does not exist");
+        }
+        return made_up_image(call.image.to_string());
+    });
+    daemon.serve();
+    EXPECT_EQ(run_capsulctl(daemon, {"image", "tag", "debian-12-2", "debian-12"}).err,
+              "image debian-12: is debian-12-2 now, and was debian-12-1\n");
+    EXPECT_EQ(run_capsulctl(daemon, {"image", "tag", "debian-12-2", "stable"}).err,
+              "image stable: is debian-12-2 now\n");
+    EXPECT_EQ(run_capsulctl(daemon, {"image", "tag", "debian-12-1", "debian-12"}).err,
+              "image debian-12: is debian-12-1 already\n");
+    const Outcome wrong = run_capsulctl(daemon, {"image", "tag", "nothing", "debian-12"});
+    EXPECT_EQ(wrong.code, 3);
+    EXPECT_EQ(wrong.err, "capsulctl: image nothing: does not exist\n");
+    EXPECT_EQ(run_capsulctl(daemon, {"image", "tag", "debian-12-1", "Not a name"}).code, 2);
+}
+
+TEST(Capsulctl, SaysWhichImageAnAliasHasPinned) {
+    MadeUpDaemon daemon;
+    daemon.add_work<ImagePin>([](const ImagePin& call) {
+        return made_up_image(call.name == Name::parse("stable") ? "debian-12-1" : call.name.to_string());
+    });
+    daemon.add_failed<ImageUnpin>({ErrorCode::not_found, "image lab: does not exist"});
+    daemon.serve();
+    EXPECT_EQ(run_capsulctl(daemon, {"image", "pin", "lab", "stable"}).err,
+              "image lab: pinned\nimage stable: debian-12-1 is pinned\n");
+    EXPECT_EQ(run_capsulctl(daemon, {"image", "unpin", "lab"}).code, 3);
+}
+
+/// A daemon whose prune would remove one image, and remembers what it was asked.
+class PruningDaemon : public MadeUpDaemon {
+  public:
+    PruningDaemon() {
+        add_work<ImagePrune>([this](const ImagePrune& call) {
+            const std::lock_guard lock(mutex_);
+            asked_.push_back(call);
+            return Pruned{{made_up_image("lab")}, std::uint64_t{3} << 20U, call.dry_run};
+        });
+        serve();
+    }
+    ~PruningDaemon() { stop(); }
+    PruningDaemon(const PruningDaemon&) = delete;
+    PruningDaemon& operator=(const PruningDaemon&) = delete;
+
+    std::vector<ImagePrune> asked() {
+        const std::lock_guard lock(mutex_);
+        return asked_;
+    }
+
+  private:
+    std::mutex mutex_;
+    std::vector<ImagePrune> asked_;
+};
+
+TEST(Capsulctl, PrunesNothingUnaskedWithoutATerminal) {
+    PruningDaemon daemon;
+    const Outcome outcome = run_capsulctl(daemon, {"image", "prune"});
+    EXPECT_EQ(outcome.code, 2);
+    EXPECT_THAT(outcome.err, HasSubstr("--yes"));
+    EXPECT_EQ(run_capsulctl(daemon, {"image", "prune", "--yes", "--older-than", "30"}).code, 2);
+    EXPECT_TRUE(daemon.asked().empty());
+}
+
+TEST(Capsulctl, TellsWhatAPruneRemovesAndFrees) {
+    PruningDaemon daemon;
+    const Outcome dry = run_capsulctl(daemon, {"image", "prune", "--dry-run", "--columns", "name"});
+    EXPECT_EQ(dry.out, "NAME\nlab\n");
+    EXPECT_EQ(dry.err, "1 image would be removed, 3.0 MiB would be freed\n");
+    const Outcome real = run_capsulctl(daemon, {"image", "prune", "--yes", "--older-than", "90d", "-q"});
+    EXPECT_EQ(real.out, "lab\n");
+    EXPECT_EQ(real.err, "");
+    const Outcome json = run_capsulctl(daemon, {"image", "prune", "--yes", "--json"});
+    EXPECT_EQ(Json::parse(json.out).at("freed"), 3U << 20U);
+    EXPECT_EQ(json.err, "1 image removed, 3.0 MiB freed\n");
+    const auto asked = daemon.asked();
+    ASSERT_EQ(asked.size(), 3U);
+    EXPECT_TRUE(asked[0].dry_run);
+    EXPECT_FALSE(asked[1].dry_run);
+    EXPECT_EQ(asked[1].older_than, Age::parse("90d"));
+}
+
+TEST(Capsulctl, PrunesOnATerminalWhatItHasAskedAboutAndNoMore) {
+    PruningDaemon daemon;
+    Capsulctl no(daemon, {"image", "prune"}, Capsulctl::On::terminal);
+    EXPECT_TRUE(no.shows("Remove lab for good, which frees 3.0 MiB? [y/N]")) << no.out;
+    no.type("n\n");
+    EXPECT_EQ(no.wait(), 2);
+    EXPECT_EQ(daemon.asked().size(), 1U);
+    Capsulctl yes(daemon, {"image", "prune"}, Capsulctl::On::terminal);
+    EXPECT_TRUE(yes.shows("[y/N]")) << yes.out;
+    yes.type("y\n");
+    EXPECT_EQ(yes.wait(), 0);
+    ASSERT_EQ(daemon.asked().size(), 3U);
+    EXPECT_FALSE(daemon.asked()[2].dry_run);
+    EXPECT_EQ(daemon.asked()[2].only, std::vector{Name::parse("lab")});
+}
+
+TEST(Capsulctl, ShowsWhatImagesTake) {
+    MadeUpDaemon daemon;
+    DiskUsage usage;
+    usage.unused = {2, std::uint64_t{5} << 20U};
+    daemon.router.add<DiskUsageShow>([usage](const DiskUsageShow&) { return usage; });
+    daemon.serve();
+    EXPECT_THAT(run_capsulctl(daemon, {"image", "df"}).out, HasSubstr("unused        2  5.0 MiB"));
+    EXPECT_EQ(Json::parse(run_capsulctl(daemon, {"image", "df", "--json"}).out).at("unused").at("size"),
+              5U << 20U);
+}
+
+Vm vm_made_from(const std::string& name, const std::string& image) {
+    Vm vm = made_up_vm(name, VmState::stopped);
+    VmRecord& record = vm.spec.emplace();
+    record.name = vm.name;
+    record.uuid = Uuid::make();
+    record.created = Timestamp::now();
+    record.image = Name::parse(image);
+    record.image_digest = Digest::parse("sha256:" + std::string(64, 'a'));
+    record.memory = record.disk = Bytes::parse("1G");
+    return vm;
+}
+
+TEST(Capsulctl, FindsTheVmsOfAnImageUnderEachOfItsNames) {
+    MadeUpDaemon daemon;
+    Image image = made_up_image("debian-12-1");
+    image.aliases = {Name::parse("oldstable")};
+    image.vms = {Name::parse("web")};
+    daemon.router.add<ImageList>([image](const ImageList&) { return std::vector{image}; });
+    daemon.router.add<VmList>([](const VmList&) { // `debian-12` was an alias when it was made
+        return std::vector{vm_made_from("web", "debian-12"), vm_made_from("other", "lab")};
+    });
+    daemon.serve();
+    for (const char* name : {"debian-12-1", "oldstable", "debian-12", "debian-*"}) {
+        EXPECT_EQ(run_capsulctl(daemon, {"ls", "-q", "--filter", std::string("image=") + name}).out, "web\n")
+            << name;
+    }
+    EXPECT_EQ(run_capsulctl(daemon, {"ls", "-q", "--filter", "image=nothing"}).out, "");
+}
+
+TEST(Capsulctl, ImportsNothingUnderTheNameOfAnAlias) {
+    MadeUpDaemon daemon;
+    Image image = made_up_image("debian-12-1");
+    image.aliases = {Name::parse("debian-12")};
+    daemon.router.add<ImageList>([image](const ImageList&) { return std::vector{image}; });
+    daemon.serve();
+    std::ofstream(daemon.folder() / "disk") << "x";
+    const std::string disk = daemon.folder() / "disk";
+    EXPECT_EQ(run_capsulctl(daemon, {"image", "import", "debian-12", disk}).code, 4);
+    const Outcome there =
+        run_capsulctl(daemon, {"image", "import", "debian-12", disk, "--if-not-exists", "-q"});
+    EXPECT_EQ(there.out, "debian-12-1\n");
+    EXPECT_EQ(there.code, 0);
+}
+
 TEST(Capsulctl, PassesAGuestsBytesUnlessJsonIsWanted) {
     MadeUpDaemon daemon;
     daemon.add_done<VmExec>(
@@ -242,6 +422,19 @@ TEST(Capsulctl, CompletesNamesOfTheDaemonOnTheLine) {
     EXPECT_EQ(completed(daemon, {"--socket", socket, "stop", ""}), "other\n");
     EXPECT_EQ(completed(daemon, {"--socket=" + socket, "stop", ""}), "other\n");
     EXPECT_EQ(completed(daemon, {"--socket", "=", socket, "stop", ""}), "other\n");
+}
+
+TEST(Capsulctl, CompletesAliasesWhereImagesAreNamed) {
+    MadeUpDaemon daemon;
+    Image image = made_up_image("debian-12-1");
+    image.aliases = {Name::parse("debian-12")};
+    Image lost;
+    lost.name = Name::parse("lost");
+    lost.alias_of = Name::parse("gone");
+    daemon.router.add<ImageList>([=](const ImageList&) { return std::vector{image, lost}; });
+    daemon.serve();
+    EXPECT_EQ(completed(daemon, {"launch", "--image", ""}), "debian-12-1\ndebian-12\nlost\n");
+    EXPECT_EQ(completed(daemon, {"image", "untag", ""}), "debian-12\nlost\n");
 }
 
 TEST(Capsulctl, ChecksTheHostUnderTheDaemonsNames) {

@@ -298,6 +298,41 @@ TEST_F(VmServiceTest, ImagesCanBeRemovedWhileAVmStarts) {
     EXPECT_EQ(decode<Vm>(finish(creation)).state, VmState::running);
 }
 
+TEST_F(VmServiceTest, AVmKeepsTheAliasItWasAskedForAndTheImageItGot) {
+    run(ImageTag{Name::parse("stable"), Name::parse("blank")});
+    VmCreate call = wanted("web");
+    call.image = Name::parse("stable");
+    call.start = false;
+    run(call);
+    ImageRecord newer = daemon_->store.images.load(Name::parse("blank"));
+    newer.name = Name::parse("newer");
+    newer.digest = Digest::parse("sha256:" + std::string(64, 'b'));
+    fs::copy_file(daemon_->images.disk_path(Digest::parse("sha256:" + std::string(64, 'a'))),
+                  daemon_->images.disk_path(newer.digest));
+    daemon_->store.images.save(newer);
+    run(ImageTag{Name::parse("stable"), newer.name});
+    const VmRecord vm = daemon_->store.vms.load(Name::parse("web"));
+    EXPECT_EQ(vm.image, Name::parse("stable"));
+    EXPECT_EQ(vm.image_digest, Digest::parse("sha256:" + std::string(64, 'a')));
+    EXPECT_EQ(decode<Image>(ask(ImageShow{Name::parse("blank")})).vms, std::vector{vm.name});
+    EXPECT_EQ(decode<Vm>(run(VmStart{vm.name})).state, VmState::running);
+}
+
+TEST_F(VmServiceTest, AnImageIsUnusedFromWhenItsLastVmGoes) {
+    const Name blank = Name::parse("blank");
+    VmCreate call = wanted("web");
+    call.start = false;
+    run(call);
+    EXPECT_FALSE(decode<Image>(ask(ImageShow{blank})).unused_since);
+    ImageRecord image = daemon_->store.images.load(blank);
+    image.imported = Timestamp::parse("2026-01-01T00:00:00Z");
+    daemon_->store.images.save(image);
+    fs::last_write_time(daemon_->images.disk_path(image.digest), fs::file_time_type::clock::now() - 24h * 60);
+    const Timestamp before(Timestamp::now().value() - 1s); // the clock of file times is a little late
+    run(VmDelete{*call.name});
+    EXPECT_GE(decode<Image>(ask(ImageShow{blank})).unused_since, before);
+}
+
 TEST_F(VmServiceTest, ABrokenVmIsListedAndDoesNotStopTheRest) {
     VmCreate call = wanted("good");
     call.start = false;

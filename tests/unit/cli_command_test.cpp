@@ -128,6 +128,7 @@ std::vector<std::string> completions(const std::vector<std::string>& words) {
         return kind == "VM"        ? std::vector<std::string>{"web", "db"}
                : kind == "NODE"    ? std::vector<std::string>{network + "_a", network + "_b"}
                : kind == "NETWORK" ? std::vector<std::string>{"lan", "pub"}
+               : kind == "ALIAS"   ? std::vector<std::string>{"stable"}
                                    : std::vector<std::string>{"debian-12"};
     };
     for (const Candidate& candidate : candidates(program.app, words, names_of)) {
@@ -163,6 +164,10 @@ TEST(Complete, OffersNames) {
     EXPECT_EQ(completions({"vm", "stop", "web", "d"}), Words{"db"});
     EXPECT_EQ(completions({"vm", "show", "web", ""}), Words{});
     EXPECT_EQ(completions({"image", "rm", ""}), Words{"debian-12"});
+    EXPECT_EQ(completions({"image", "pin", "x", ""}), Words{"debian-12"});
+    EXPECT_EQ(completions({"image", "tag", ""}), Words{"debian-12"});
+    EXPECT_EQ(completions({"image", "tag", "x", ""}), Words{"stable"});
+    EXPECT_EQ(completions({"image", "untag", "stable", ""}), Words{"stable"});
     EXPECT_EQ(completions({"vm", "create", ""}), Words{});
     EXPECT_EQ(completions({"network", "stop", "lan", ""}), (Words{"lan", "pub"}));
     EXPECT_EQ(completions({"network", "create", ""}), Words{});

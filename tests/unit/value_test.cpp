@@ -93,6 +93,21 @@ INSTANTIATE_TEST_SUITE_P(Duration, BadDuration,
                          testing::Values("", "0", "0s", "-5s", "5x", "s", "31d", "99999999999999999999s",
                                          "1h 5m", "5m30", "1.5h"));
 
+TEST(Age, ReadsAndWritesWhatPeopleWrite) {
+    for (const char* text : {"30d", "90d", "12h", "36500d"}) {
+        EXPECT_EQ(Age::parse(text).to_string(), text);
+    }
+    EXPECT_EQ(Age::parse("1d12h").value(), std::chrono::hours(36));
+}
+
+class BadAge : public testing::TestWithParam<std::string> {};
+TEST_P(BadAge, IsRefused) {
+    EXPECT_EQ(refusal([] { return Age::parse(GetParam()); }), ErrorCode::invalid);
+}
+INSTANTIATE_TEST_SUITE_P(Age, BadAge,
+                         testing::Values("", "30", "0d", "-5d", "5x", "d", "36501d", "99999999999999999999d",
+                                         "1d 5h", "1.5d", "1d5"));
+
 TEST(Timestamp, KeepsASecond) {
     EXPECT_EQ(Timestamp::parse("2026-11-22T03:37:03Z").to_string(), "2026-11-22T03:37:03Z");
     EXPECT_EQ(refusal([] { return Timestamp::parse("yesterday"); }), ErrorCode::invalid);

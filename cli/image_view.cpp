@@ -1,0 +1,153 @@
+#include "cli/image_view.hpp"
+
+#include <array>
+
+namespace capsul::cli {
+namespace {
+
+std::string names_text(const std::vector<Name>& names) {
+    return joined(names, [](const Name& name) { return name.to_string(); });
+}
+
+template <auto size>
+std::string size_text(const Image& image) {
+    return image.*size ? human_size(*(image.*size)) : "";
+}
+
+template <auto size>
+std::string size_bytes(const Image& image) {
+    return image.*size ? std::to_string(*(image.*size)) : "";
+}
+
+/// What `text` gives of where a downloaded image comes from; empty for others.
+template <class Text>
+std::string of_origin(const Image& image, const Text& text) {
+    return image.origin ? text(*image.origin) : std::string();
+}
+
+std::string verified_text(const Image& image) {
+    return of_origin(image,
+                     [](const ImageOrigin& origin) { return std::string(to_string(origin.verified)); });
+}
+
+Style verified_style(const Image& image) {
+    return image.origin && image.origin->verified == Verification::none ? Style::changing : Style::plain;
+}
+
+constexpr std::array<Column<Image>, 18> columns{{
+    {"name", [](const Image& image) { return image.name.to_string(); }},
+    {"alias", [](const Image& image) { return names_text(image.aliases); }, Shown::filled},
+    {"version",
+     [](const Image& image) { return of_origin(image, [](const ImageOrigin& o) { return o.version; }); },
+     Shown::filled},
+    {"size", [](const Image& image) { return optional_text(image.size); }, Shown::always, true, nullptr,
+     [](const Image& image) { return image.size ? std::to_string(image.size->count()) : std::string(); }},
+    {"used", size_text<&Image::disk_usage>, Shown::always, true, nullptr, size_bytes<&Image::disk_usage>},
+    {"unique", size_text<&Image::unique>, Shown::wide, true, nullptr, size_bytes<&Image::unique>},
+    {"shared", size_text<&Image::shared>, Shown::wide, true, nullptr, size_bytes<&Image::shared>},
+    {"kernel", [](const Image& image) { return std::string(image.boot ? "own" : ""); }, Shown::wide},
+    {"imported", [](const Image& image) { return optional_text(image.imported); }},
+    {"unused", [](const Image& image) { return optional_text(image.unused_since); }, Shown::wide},
+    {"verified", verified_text, Shown::filled, false, verified_style},
+    {"pinned", [](const Image& image) { return std::string(image.pinned ? "yes" : ""); }, Shown::filled},
+    {"id",
+     [](const Image& image) { return image.digest ? image.digest->hex().substr(0, 12) : std::string(); }},
+    {"digest", [](const Image& image) { return optional_text(image.digest); }, Shown::wide},
+    {"source",
+     [](const Image& image) {
+         return of_origin(image, [](const ImageOrigin& o) { return o.source.value_or(""); });
+     },
+     Shown::wide},
+    {"url", [](const Image& image) { return of_origin(image, [](const ImageOrigin& o) { return o.url; }); },
+     Shown::wide},
+    {"vms", [](const Image& image) { return names_text(image.vms); }},
+    {"broken", [](const Image& image) { return image.broken.value_or(""); }, Shown::filled},
+}};
+
+std::string verified_words(Verification verified) {
+    switch (verified) {
+    case Verification::signature:
+        return "by signature: the publisher has signed what it is";
+    case Verification::checksum:
+        return "by checksum: it is what the publisher lists, and nothing signs that list";
+    case Verification::none:
+        break;
+    }
+    return "no: nothing was there to compare it with";
+}
+
+void add_origin(std::vector<Line>& lines, const Image& image) {
+    if (!image.origin) {
+        const bool is_image = image.digest.has_value();
+        lines.push_back({"Origin", is_image ? "a file that was imported" : ""});
+        return;
+    }
+    lines.push_back({"Origin", image.origin->url});
+    lines.push_back({"Source", image.origin->source.value_or("")});
+    lines.push_back({"Version", image.origin->version});
+    lines.push_back({"Verified", verified_words(image.origin->verified), verified_style(image)});
+}
+
+/// Zero is left out: few images share anything.
+std::string shared_text(const Image& image) {
+    return image.shared.value_or(0) == 0 ? "" : human_size(*image.shared) + ", with other images";
+}
+
+UsageRow row(const char* what, const Share& share, const char* meaning) {
+    return {what, std::to_string(share.count), share.size, meaning};
+}
+
+constexpr std::array<Column<UsageRow>, 4> rows_columns{{
+    {"what", [](const UsageRow& row) { return row.what; }},
+    {"count", [](const UsageRow& row) { return row.count; }, Shown::always, true},
+    {"size", [](const UsageRow& row) { return human_size(row.size); }, Shown::always, true, nullptr,
+     [](const UsageRow& row) { return std::to_string(row.size); }},
+    {"meaning", [](const UsageRow& row) { return row.meaning; }},
+}};
+
+} // namespace
+
+std::span<const Column<Image>> image_columns() {
+    return columns;
+}
+
+std::string render_image(const Image& image, const OutputOptions& options) {
+    std::vector<Line> lines{{"Name", image.name.to_string()},
+                            {"Alias of", optional_text(image.alias_of)},
+                            {"Aliases", names_text(image.aliases)},
+                            {"Broken", image.broken.value_or(""), Style::bad},
+                            {"Digest", optional_text(image.digest)},
+                            {"Size", optional_text(image.size)},
+                            {"Used on disk", size_text<&Image::disk_usage>(image)},
+                            {"Its alone", size_text<&Image::unique>(image)},
+                            {"Shared", shared_text(image)},
+                            {"Imported", optional_text(image.imported)}};
+    add_origin(lines, image);
+    if (image.boot) {
+        lines.push_back({"Kernel", image.boot->kernel.to_string()});
+        lines.push_back({"Initrd", optional_text(image.boot->initrd)});
+        lines.push_back({"Command line", image.boot->cmdline});
+    }
+    lines.push_back({"Pinned", image.pinned ? "yes: neither `image prune` nor `image rm` removes it" : ""});
+    lines.push_back({"VMs", names_text(image.vms)});
+    lines.push_back({"Unused since", optional_text(image.unused_since)});
+    return render_lines(lines, options);
+}
+
+std::vector<UsageRow> usage_rows(const DiskUsage& usage) {
+    return {row("images", usage.images, "all images"),
+            row("in_use", usage.in_use, "of those: VMs are made from them"),
+            row("pinned", usage.pinned, "pinned"),
+            row("aliased", usage.aliased, "an alias points at them"),
+            row("unused", usage.unused, "`image prune` removes them"),
+            row("uploads", usage.uploads, "files on their way to be images"),
+            row("vm_disks", usage.vm_disks, "what VMs have written over their images"),
+            {"free", "", usage.free, "left on the disk that images are on"},
+            {"capacity", "", usage.capacity, "the size of that disk"}};
+}
+
+std::span<const Column<UsageRow>> usage_columns() {
+    return rows_columns;
+}
+
+} // namespace capsul::cli

@@ -86,7 +86,7 @@ SourceUrl SourceUrl::parse(std::string_view text) {
         refuse(text, "it has a character that is percent-encoded in a URL, such as a space as %20");
     }
     if (text.find('#') != std::string_view::npos) {
-        refuse(text, "it has a fragment (#…)");
+        refuse(text, "it has a fragment (what follows a #)");
     }
     if (text.starts_with("file://")) {
         check_file(text, text.substr(std::string_view("file://").size()));

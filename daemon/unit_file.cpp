@@ -81,6 +81,20 @@ std::string unit_path(const std::filesystem::path& path) {
     return text;
 }
 
+std::string optional_bind_word(const std::filesystem::path& path) {
+    const auto is_control = [](char c) { return static_cast<unsigned char>(c) < ' ' || c == '\x7f'; };
+    if (!path.is_absolute() || !is_utf8(path.native()) || std::ranges::any_of(path.native(), is_control)) {
+        throw Error(ErrorCode::invalid, "a path is not absolute, not UTF-8 or has a control character",
+                    "give it another name");
+    }
+    std::string word = "\"-";
+    for (const char c : path.native()) {
+        word += c == '\\' || c == '"' ? "\\" : c == '%' ? "%" : "";
+        word += c;
+    }
+    return word + '"';
+}
+
 std::string seal(std::string text) {
     const std::string digest = sha256_hex(text);
     return fmt::format("{}{}{}\n", text, seal_start, digest);

@@ -19,6 +19,10 @@ namespace capsul {
 /// refuses to work with them: throws Error (not_capable).
 [[nodiscard]] std::string unit_path(const std::filesystem::path& path);
 
+/// A path of a user's as a word of BindReadOnlyPaths= and the like, whatever it is called; none is there,
+/// none is bound. Throws Error (invalid) for one that is not absolute, not UTF-8 or has a control character.
+[[nodiscard]] std::string optional_bind_word(const std::filesystem::path& path);
+
 /// Adds the last line, "# capsul sha256=HEX", over all that stands before it.
 [[nodiscard]] std::string seal(std::string text);
 

@@ -73,7 +73,7 @@ std::string disk_lines(const std::filesystem::path& programs,
     lines += "\nInaccessiblePaths=-/boot";
     for (const std::string folder : {"/srv", "/mnt", "/media"}) {
         const auto is_inside = [&](const std::filesystem::path& path) {
-            return path.native().starts_with(folder + "/");
+            return path == folder || path.native().starts_with(folder + "/");
         };
         // Below an inaccessible folder nothing could be shown.
         if (!is_inside(programs) && std::ranges::none_of(emptied, is_inside)) {

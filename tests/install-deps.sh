@@ -7,9 +7,9 @@ packages_of() {
 	build)
 		echo g++ cmake ninja-build ccache pkg-config scdoc libboost1.81-dev nlohmann-json3-dev libcli11-dev \
 			libsystemd-dev libtomlplusplus-dev libfmt-dev libsmartcols-dev libarchive-dev libssl-dev libyaml-dev \
-			libnl-3-dev libseccomp-dev
+			libnl-3-dev libseccomp-dev libcurl4-openssl-dev
 		;;
-	run) echo qemu-system-x86 qemu-utils openssh-client nftables libcap2-bin dnsmasq-base tinc ;;
+	run) echo qemu-system-x86 qemu-utils openssh-client nftables libcap2-bin dnsmasq-base tinc gpgv ca-certificates ;;
 	image) echo mmdebstrap e2fsprogs uidmap ;;
 	host)
 		echo systemd-container systemd-sysv libpam-systemd dbus-user-session iproute2 util-linux bsdutils mount \
@@ -18,7 +18,7 @@ packages_of() {
 	test)
 		# Debian's plain clang (14) cannot read libstdc++ 12's <ranges> and coroutines.
 		echo libgtest-dev libgmock-dev clang-format clang-tidy-19 clang-19 libclang-rt-19-dev shellcheck mandoc python3-pytest python3-pytest-xdist xorriso curl jq \
-			iputils-ping openssh-server iperf3 bzip2 xz-utils zstd
+			iputils-ping openssh-server iperf3 bzip2 xz-utils zstd gnupg
 		;;
 	bench) echo iperf3 ;;
 	*) return 1 ;;

@@ -34,6 +34,15 @@ TEST(UnitPath, RefusesWhatAUnitCannotHold) {
     }
 }
 
+TEST(OptionalBindWord, HoldsAnyNameOfAFile) {
+    EXPECT_EQ(optional_bind_word("/a"), R"("-/a")");
+    EXPECT_EQ(optional_bind_word("/a b:c,%h'\"\\"), R"("-/a b:c,%%h'\"\\")");
+    EXPECT_EQ(optional_bind_word("/ä"), R"("-/ä")");
+    for (const char* bad : {"", "a", "/a\nb", "/a\tb", "/\x7f", "/\xff"}) {
+        EXPECT_THROW(static_cast<void>(optional_bind_word(bad)), Error) << bad;
+    }
+}
+
 TEST(Seal, TellsWholeFromEditedFromTorn) {
     const std::string text = seal("[Service]\nExecStart=/bin/true\n");
     EXPECT_EQ(check_seal(text), SealState::whole);

@@ -25,6 +25,8 @@ TEST(DiskLines, LeaveWhereTheProgramsAre) {
 TEST(DiskLines, LeaveWhereSomethingIsShownOfAnEmptiedFolder) {
     const std::string lines = disk_lines("/usr/libexec/capsul", {"/mnt/vms", "/media/images"});
     EXPECT_EQ(inaccessible(lines), "InaccessiblePaths=-/boot -/srv");
+    EXPECT_EQ(inaccessible(disk_lines("/usr/libexec/capsul", {"/mnt"})),
+              "InaccessiblePaths=-/boot -/srv -/media");
     EXPECT_NE(lines.find("TemporaryFileSystem=%h:ro /mnt/vms:ro /media/images:ro\n"), std::string::npos);
 }
 

@@ -81,9 +81,6 @@ QemuDisks VmDisks::qemu(const Name& name) const {
     return QemuDisks(host_.monitors.connection(name, 5s));
 }
 
-// -------------------------------------------------------------------------------------------------------
-// resize
-
 /// What the file says is the truth: QEMU has changed it for good by the time that the record is written, and
 /// the guest may use it already. So the record follows the file, here and after a crash.
 void VmDisks::grow_first_disk(VmRecord& vm, const NewSize& wanted, bool runs) const {
@@ -126,9 +123,6 @@ Resized VmDisks::resize(const VmResize& call, Progress& progress) {
     return {view_.show(call.name), runs && is_other,
             runs && call.disk ? guest_.first_disk_size(call.name, progress) : std::nullopt};
 }
-
-// --------------------------------------------------------------------------------------------------- data
-// disks
 
 DataDisk VmDisks::planned(const VmRecord& vm, const VmDiskAdd& call) const {
     check_disk_size("size", call.size, host_.config.image.max_size);
@@ -236,9 +230,6 @@ DiskChange VmDisks::remove(const VmDiskRemove& call, Progress& progress) const {
     host_.events.add("vm.disk-removed", call.name.to_string());
     return {view_.show(call.name), disk};
 }
-
-// -----------------------------------------------------------------------------------------------------
-// recovery
 
 void VmDisks::recover() const {
     for (const Stored<VmRecord>& stored : host_.store.vms.list()) {

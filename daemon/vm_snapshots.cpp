@@ -77,9 +77,6 @@ void move_if_there(const fs::path& from, const fs::path& to) {
 
 } // namespace
 
-// --------------------------------------------------------------------------------------------------- make
-// one
-
 /// The snapshot that is to be; one of that name that was never finished is out of the way then.
 Snapshot VmSnapshots::planned(VmRecord& vm, const VmSnapshotCreate& call) const {
     Snapshot snapshot;
@@ -141,7 +138,7 @@ void VmSnapshots::make(const VmRecord& vm, Snapshot& snapshot, Progress& progres
     }
     progress.message("making the snapshot");
     for (const GuestDisk& disk : disks_of(host_, vm, snapshot)) {
-        capsul::make_snapshot(disk, snapshot.name.to_string());
+        make_snapshot(disk, snapshot.name.to_string());
     }
     snapshot.frozen = true; // nobody writes
 }
@@ -168,9 +165,6 @@ bool VmSnapshots::make_running(const VmRecord& vm, const Snapshot& snapshot, Pro
     }
     return frozen == Frozen::yes;
 }
-
-// --------------------------------------------------------------------------------------------------- delete
-// one
 
 Snapshot VmSnapshots::remove(const VmSnapshotDelete& call, Progress& progress) {
     VmRecord vm = host_.store.vms.load(call.name);
@@ -201,12 +195,9 @@ void VmSnapshots::erase_from_disks(const VmRecord& vm, const Snapshot& snapshot)
         return;
     }
     for (const GuestDisk& disk : disks_of(host_, vm, snapshot)) {
-        capsul::delete_snapshot(disk, name);
+        delete_snapshot(disk, name);
     }
 }
-
-// -------------------------------------------------------------------------------------------------- restore
-// one
 
 /// All disks or none. The record says that it is under way, and QEMU's configuration is away meanwhile: so
 /// nobody starts the VM with one disk of now and one of then, not even systemd after a crash of the host.
@@ -241,12 +232,12 @@ void VmSnapshots::apply(const VmRecord& vm, const Snapshot& snapshot, Progress& 
     const std::vector<GuestDisk> disks = disks_of(host_, vm, snapshot);
     progress.message("keeping a way back");
     for (const GuestDisk& disk : disks) {
-        capsul::delete_snapshot(disk, way_back);
-        capsul::make_snapshot(disk, way_back);
+        delete_snapshot(disk, way_back);
+        make_snapshot(disk, way_back);
     }
     progress.message("restoring the disks");
     for (const GuestDisk& disk : disks) {
-        capsul::apply_snapshot(disk, snapshot.name.to_string());
+        apply_snapshot(disk, snapshot.name.to_string());
     }
 }
 
@@ -255,7 +246,7 @@ void VmSnapshots::go_back(const VmRecord& vm) const {
     try {
         for (const GuestDisk& disk : guest_disks(vm, host_.files(vm))) {
             if (snapshots_in(disk).contains(way_back)) {
-                capsul::apply_snapshot(disk, way_back);
+                apply_snapshot(disk, way_back);
             }
         }
         end_restore(vm);
@@ -268,20 +259,17 @@ void VmSnapshots::go_back(const VmRecord& vm) const {
 void VmSnapshots::end_restore(VmRecord vm) const {
     const VmFiles files = host_.files(vm);
     for (const GuestDisk& disk : guest_disks(vm, files)) {
-        capsul::delete_snapshot(disk, way_back);
+        delete_snapshot(disk, way_back);
     }
     vm.disk = size_of_disk(files.disk());
     for (DataDisk& disk : vm.disks) {
         disk.size = size_of_disk(files.data_disk(disk.name));
     }
+    move_if_there(hidden_config(files), files.config());
     vm.restoring.reset();
     host_.store.vms.save(vm);
-    move_if_there(hidden_config(files), files.config());
     power_.refresh_config(vm);
 }
-
-// -----------------------------------------------------------------------------------------------------
-// recovery
 
 void VmSnapshots::recover() {
     for (const Stored<VmRecord>& stored : host_.store.vms.list()) {

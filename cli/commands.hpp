@@ -34,6 +34,10 @@ void add_vm_ssh(CLI::App& parent, Session& session);
 void add_vm_console(CLI::App& parent, Session& session);
 void add_vm_logs(CLI::App& parent, Session& session);
 void add_vm_nic(CLI::App& parent, Session& session);
+void add_vm_resize(CLI::App& parent, Session& session);
+void add_vm_disk(CLI::App& parent, Session& session);
+void add_vm_snapshot(CLI::App& parent, Session& session);
+void add_vm_clone(CLI::App& parent, Session& session);
 
 // Those of `image` that have a file of their own.
 void add_image_search(CLI::App& parent, Session& session);

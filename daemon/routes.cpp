@@ -72,6 +72,28 @@ void add_guest(Router& router, Services s) {
     router.add<VmConsole>([s](const VmConsole& call) { return s.guest.console(call.name); });
 }
 
+void add_disks(Router& router, Services s) {
+    add_action<VmResize>(router, s.host, "vm.resize", [s](const VmResize& call, Progress& progress) {
+        return s.disks.resize(call, progress);
+    });
+    add_action<VmDiskAdd>(router, s.host, "vm.disk-add", [s](const VmDiskAdd& call, Progress& progress) {
+        return s.disks.add(call, progress);
+    });
+    add_action<VmDiskRemove>(
+        router, s.host, "vm.disk-remove",
+        [s](const VmDiskRemove& call, Progress& progress) { return s.disks.remove(call, progress); });
+    add_action<VmSnapshotCreate>(
+        router, s.host, "vm.snapshot-create",
+        [s](const VmSnapshotCreate& call, Progress& progress) { return s.snapshots.create(call, progress); });
+    add_action<VmSnapshotRestore>(router, s.host, "vm.snapshot-restore",
+                                  [s](const VmSnapshotRestore& call, Progress& progress) {
+                                      return s.snapshots.restore(call, progress);
+                                  });
+    add_action<VmSnapshotDelete>(
+        router, s.host, "vm.snapshot-delete",
+        [s](const VmSnapshotDelete& call, Progress& progress) { return s.snapshots.remove(call, progress); });
+}
+
 } // namespace
 
 Router make_router(Services s) {
@@ -118,10 +140,12 @@ Router make_router(Services s) {
     router.add<VmUnit>([s](const VmUnit& call) { return s.view.unit(call.name); });
     router.add<VmCommand>([s](const VmCommand& call) { return s.view.command(call.name); });
     router.add<VmCreate>([s](const VmCreate& call) { return s.vms.create(call); });
+    router.add<VmClone>([s](const VmClone& call) { return s.vms.clone(call); });
     router.add<VmDelete>([s](const VmDelete& call) { return s.vms.remove(call.name); });
     router.add<VmNicAdd>([s](const VmNicAdd& call) { return s.vms.add_nic(call); });
     router.add<VmNicRemove>([s](const VmNicRemove& call) { return s.vms.remove_nic(call); });
     add_power(router, s);
+    add_disks(router, s);
     add_guest(router, s);
 
     router.add<OperationList>([s](const OperationList&) { return s.host.operations.list(); });

@@ -3,7 +3,9 @@
 
 #include "daemon/host_service.hpp"
 #include "daemon/router.hpp"
+#include "daemon/vm_disks.hpp"
 #include "daemon/vm_service.hpp"
+#include "daemon/vm_snapshots.hpp"
 
 namespace capsul {
 
@@ -13,6 +15,8 @@ struct Services {
     VmPower& power;
     VmGuest& guest;
     VmService& vms;
+    VmDisks& disks;
+    VmSnapshots& snapshots;
     HostService& machine;
 };
 

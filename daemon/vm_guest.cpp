@@ -11,6 +11,8 @@
 #include "lib/fd.hpp"
 
 #include <algorithm>
+#include <atomic>
+#include <charconv>
 #include <fmt/format.h>
 #include <iterator>
 #include <set>
@@ -263,6 +265,59 @@ SshTarget VmGuest::ssh(const Name& name, const Progress& progress) {
         target.user = user.exit_code == 0 ? user_name_of(user.out) : "root";
         return target;
     });
+}
+
+/// The kernel's figure, in units of 512 bytes whatever the sectors are.
+std::optional<Bytes> VmGuest::first_disk_size(const Name& name, const Progress& progress) {
+    try {
+        const auto text = agents_.talk(name, 2s, progress, [](AgentClient& agent) {
+            return agent.read_file("/sys/class/block/vda/size", 64, 3s);
+        });
+        std::uint64_t sectors = 0;
+        const bool is_number =
+            text && std::from_chars(text->data(), text->data() + text->size(), sectors).ec == std::errc{};
+        return is_number && sectors > 0 && sectors < (std::uint64_t{1} << 54U)
+                   ? std::optional(Bytes(sectors * 512))
+                   : std::nullopt;
+    } catch (const Error&) {
+        return std::nullopt;
+    }
+}
+
+/// Without an agent, or with one that cannot, the disks are as after a power cut, which file systems are made
+/// for.
+Frozen VmGuest::freeze(const Name& name, const Progress& progress) {
+    try {
+        agents_.talk(name, 2s, progress, [](AgentClient&) { return true; });
+    } catch (const Error&) {
+        return Frozen::no;
+    }
+    try {
+        return agents_.talk(name, 2s, progress, [](AgentClient& agent) {
+            return agent.freeze(answer_limit) > 0 ? Frozen::yes : Frozen::no;
+        });
+    } catch (const Error& error) {
+        return error.code() == ErrorCode::not_capable ? Frozen::no : Frozen::perhaps;
+    }
+}
+
+bool VmGuest::thaw(const Name& name, std::chrono::milliseconds patience) {
+    const std::atomic<bool> never = false;
+    const Progress patient([](const std::string&) {}, [](int) {}, never);
+    const auto end = Clock::now() + patience;
+    while (true) {
+        try {
+            return agents_.talk(name, 5s, patient, [](AgentClient& agent) {
+                agent.thaw(answer_limit);
+                return true;
+            });
+        } catch (const Error&) {
+            if (Clock::now() >= end) {
+                return false;
+            }
+            std::this_thread::sleep_for(look_again);
+        }
+    }
 }
 
 StreamResponse VmGuest::logs(const VmLogs& call) const {

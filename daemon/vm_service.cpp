@@ -3,35 +3,17 @@
 #include "daemon/cloud_init.hpp"
 #include "daemon/port.hpp"
 #include "daemon/vm_creation.hpp"
+#include "daemon/vm_limits.hpp"
 #include "daemon/vm_ports.hpp"
 #include "daemon/vm_publish.hpp"
 #include "daemon/vm_removal.hpp"
 
 #include <algorithm>
 #include <fmt/format.h>
-#include <sys/sysinfo.h>
 #include <sys/un.h>
 
 namespace capsul {
 namespace {
-
-using namespace std::chrono_literals;
-
-constexpr std::uint64_t mib = 1U << 20U;
-
-void check_memory(Bytes memory) {
-    struct sysinfo host {};
-    ::sysinfo(&host);
-    const std::uint64_t total = std::uint64_t{host.totalram} * host.mem_unit;
-    if (memory.count() < 16 * mib || memory.count() % mib != 0) {
-        throw Error(ErrorCode::invalid, fmt::format("memory: {} is not possible", memory.to_string()),
-                    "give at least 16M, in whole mebibytes; a Debian guest needs 256M");
-    }
-    if (memory.count() > total) {
-        throw Error(ErrorCode::invalid, fmt::format("memory: {} is more than this host has ({})",
-                                                    memory.to_string(), human_size(total)));
-    }
-}
 
 bool clashes(const PublishedPort& port, const std::vector<PublishedPort>& taken) {
     return std::ranges::any_of(taken, [&](const PublishedPort& other) { return other.clashes_with(port); });
@@ -80,26 +62,23 @@ void check_socket_path(const fs::path& runtime) {
 
 } // namespace
 
-/// Ports and addresses promised to a VM that has no record yet.
-class VmService::Claim {
-  public:
-    /// With plan_mutex_ held.
-    Claim(VmService& service, const VmRecord& vm) : service_(service), name_(vm.name) {
-        service_.claimed_[name_] = std::make_shared<const VmRecord>(vm);
+VmService::Claim::Claim(VmService& service, const VmRecord& vm) : service_(service), name_(vm.name) {
+    if (service_.claimed_.contains(name_)) {
+        throw Error(ErrorCode::exists, about(name_, "is being made already"), "choose another name");
     }
-    Claim(const Claim&) = delete;
-    Claim& operator=(const Claim&) = delete;
-    ~Claim() {
-        const std::lock_guard lock(service_.plan_mutex_);
-        service_.claimed_.erase(name_);
-    }
+    promise(vm);
+}
 
-  private:
-    VmService& service_;
-    Name name_;
-};
+VmService::Claim::~Claim() {
+    const std::lock_guard lock(service_.plan_mutex_);
+    service_.claimed_.erase(name_);
+}
 
-void VmService::check_create(const VmCreate& call, const Name& name) const {
+void VmService::Claim::promise(const VmRecord& vm) {
+    service_.claimed_[name_] = std::make_shared<const VmRecord>(vm);
+}
+
+void VmService::check_new(const Name& name) const {
     if (host_.store.vms.exists(name) || fs::exists(host_.paths.vm(name))) {
         throw Error(ErrorCode::exists, about(name, "exists already"),
                     "choose another name, or delete it with `capsulctl vm delete " + name.to_string() + "`");
@@ -107,12 +86,16 @@ void VmService::check_create(const VmCreate& call, const Name& name) const {
     for (const std::string& unit : units_of(name)) {
         host_.units().require_free(unit);
     }
+    check_socket_path(host_.paths.vm_runtime(name));
+}
+
+void VmService::check_create(const VmCreate& call, const Name& name) const {
+    check_new(name);
     for (const auto& [key, value] : call.labels) {
         check_label(key, value);
     }
     check_memory(call.memory);
     check_publish(call.publish);
-    check_socket_path(host_.paths.vm_runtime(name));
     if (call.user_data) {
         check_user_data(*call.user_data);
     }
@@ -159,8 +142,14 @@ VmRecord VmService::plan(const VmCreate& call, const ImageRecord& image) const {
                                 vm.disk.to_string(), image.size.to_string(),
                                 host_.config.image.max_size.to_string()));
     }
+    choose_network(vm, call.networks.empty() ? default_nics() : call.networks);
+    return vm;
+}
+
+/// NICs with their addresses, and ports. With plan_mutex_ held.
+void VmService::choose_network(VmRecord& vm, const std::vector<NicSpec>& nics) const {
     const OtherVms present = others(vm.name);
-    add_nics(vm, call.networks.empty() ? default_nics() : call.networks, host_.networks, present);
+    add_nics(vm, nics, host_.networks, present);
     std::vector<PublishedPort> taken;
     for (const auto& other : present) {
         const auto more = all_ports(*other);
@@ -177,7 +166,6 @@ VmRecord VmService::plan(const VmCreate& call, const ImageRecord& image) const {
     if (has_user_nic(vm)) {
         choose_ssh_port(vm, taken);
     }
-    return vm;
 }
 
 Operation VmService::create(const VmCreate& call) {
@@ -207,6 +195,7 @@ Json VmService::make(const VmCreate& call, const Name& name, Progress& progress)
     const VmRecord vm = plan(call, image.record);
     const Claim claim(*this, vm);
     planning.unlock();
+    check_new(name); // a copy that was under way may have been finished meanwhile
     check_ports_free(name, vm.publish);
     try {
         write_new_files(host_, call, vm);

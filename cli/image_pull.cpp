@@ -1,9 +1,9 @@
 // The commands that get images from elsewhere: search, pull, update.
+#include "lib/image_pull.hpp"
 #include "cli/command.hpp"
 #include "cli/commands.hpp"
 #include "cli/image_view.hpp"
 #include "cli/targets.hpp"
-#include "lib/image_pull.hpp"
 
 #include <array>
 #include <fmt/format.h>
@@ -163,11 +163,11 @@ void add_image_pull(CLI::App& parent, Session& session) {
 }
 
 void add_image_update(CLI::App& parent, Session& session) {
-    CLI::App& command =
-        add_command(parent, "update", "Pull what is newer, beside the old, and move aliases to it; VMs stay as they are",
-                    "capsulctl image update                  # every alias that was pulled from the catalogue\n"
-                    "capsulctl image update debian-12\n"
-                    "capsulctl image update -q && capsulctl image prune --yes --older-than 30d    # by cron");
+    CLI::App& command = add_command(
+        parent, "update", "Pull what is newer, beside the old, and move aliases to it; VMs stay as they are",
+        "capsulctl image update                  # every alias that was pulled from the catalogue\n"
+        "capsulctl image update debian-12\n"
+        "capsulctl image update -q && capsulctl image prune --yes --older-than 30d    # by cron");
     auto names = std::make_shared<std::vector<std::string>>();
     command.add_option("ALIAS", *names, "The alias, or several")->type_name(alias_type);
     prints_table<Image>(session, command, image_columns(), true);

@@ -2,10 +2,12 @@
 // request.json and starts the unit; all else is capsul-fetch's, which writes result.json last.
 #pragma once
 
+#include "daemon/catalogue/source.hpp"
+#include "lib/catalogue.hpp"
 #include "lib/image_origin.hpp"
 #include "lib/name.hpp"
 #include "lib/size.hpp"
-#include "lib/source_url.hpp"
+#include "lib/url.hpp"
 
 #include <algorithm>
 #include <cstdint>
@@ -87,7 +89,7 @@ struct Patience {
 
 /// A signature that is a file of its own, and whose keys it may be by. The keyring may be armored.
 struct DetachedSignature {
-    SourceUrl url;
+    Url url;
     HostPath keyring;
 
     static constexpr auto fields() {
@@ -98,7 +100,7 @@ struct DetachedSignature {
 
 /// Of `capsul-fetch disk`. All that is given of sha256, sha512, size and signature has to be right.
 struct DiskRequest {
-    SourceUrl url;
+    Url url;
     std::optional<Sha256> sha256; ///< of the file as it is served
     std::optional<Sha512> sha512;
     std::optional<std::uint64_t> size;
@@ -121,7 +123,7 @@ struct DiskRequest {
 /// One of `capsul-fetch documents`.
 struct DocumentRequest {
     Name id;
-    SourceUrl url;
+    Url url;
     Bytes max_bytes;                            ///< the longest that is taken
     std::optional<DetachedSignature> signature; ///< over the document
     std::optional<HostPath> clearsigned_by;     ///< the document is one with its signature, by this keyring
@@ -145,6 +147,21 @@ struct DocumentsRequest {
         return field_list(required("documents", &DocumentsRequest::documents),
                           optional("proxy", &DocumentsRequest::proxy),
                           optional("patience", &DocumentsRequest::patience));
+    }
+};
+
+/// Of `capsul-fetch catalogue`.
+struct CatalogueRequest {
+    std::vector<ImageSource> sources;
+    std::vector<Architecture> architectures;
+    std::optional<std::string> proxy; ///< "" = none; absent: as the environment says
+    Patience patience;
+
+    static constexpr auto fields() {
+        return field_list(required("sources", &CatalogueRequest::sources),
+                          required("architectures", &CatalogueRequest::architectures),
+                          optional("proxy", &CatalogueRequest::proxy),
+                          optional("patience", &CatalogueRequest::patience));
     }
 };
 
@@ -218,6 +235,17 @@ struct DocumentsResult {
     static constexpr auto fields() {
         return field_list(optional("error", &DocumentsResult::error),
                           required("documents", &DocumentsResult::documents));
+    }
+};
+
+/// result.json of `capsul-fetch catalogue`: what is wrong with a source is in the catalogue.
+struct CatalogueResult {
+    std::optional<FetchError> error;
+    Catalogue catalogue;
+
+    static constexpr auto fields() {
+        return field_list(optional("error", &CatalogueResult::error),
+                          required("catalogue", &CatalogueResult::catalogue));
     }
 };
 

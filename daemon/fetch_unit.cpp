@@ -16,9 +16,9 @@ namespace fs = std::filesystem;
 /// Of this host, that a request names.
 using Readable = std::set<fs::path>;
 
-void add(Readable& readable, const SourceUrl& url) {
+void add(Readable& readable, const Url& url) {
     if (url.is_file()) {
-        readable.insert(url.path());
+        readable.insert(url.file());
     }
 }
 
@@ -110,16 +110,17 @@ std::string fetch_unit(const FetchPlace& place, const DiskRequest& request) {
     return unit(place, "disk", disk_fetch_limit, readable);
 }
 
-std::string fetch_unit(const FetchPlace& place, const DocumentsRequest& request) {
+std::string fetch_unit(const FetchPlace& place, const CatalogueRequest& request) {
     Readable readable;
-    for (const DocumentRequest& document : request.documents) {
-        add(readable, document.url);
-        add(readable, document.signature);
-        if (document.clearsigned_by) {
-            readable.insert(document.clearsigned_by->path());
+    for (const ImageSource& source : request.sources) {
+        if (source.url.is_file()) { // and what is beside it
+            readable.insert(source.url.folder().file());
+        }
+        if (source.keyring) {
+            readable.insert(source.keyring->to_string());
         }
     }
-    return unit(place, "documents", documents_fetch_limit, readable);
+    return unit(place, "catalogue", catalogue_fetch_limit, readable);
 }
 
 } // namespace capsul

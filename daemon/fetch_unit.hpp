@@ -13,7 +13,7 @@ namespace capsul {
 /// As long as a download may take, however slow the network is: it goes on where it was if it is started
 /// again.
 inline constexpr std::chrono::hours disk_fetch_limit{24};
-inline constexpr std::chrono::minutes documents_fetch_limit{15};
+inline constexpr std::chrono::minutes catalogue_fetch_limit{15};
 
 /// "capsul-fetch-ID.service".
 [[nodiscard]] std::string fetch_unit_name(const Name& id);
@@ -29,6 +29,6 @@ struct FetchPlace {
 /// The sealed text of a unit whose start lasts until `folder` has result.json. What the request names on this
 /// host (keyrings, and files by file: URLs) can be read.
 [[nodiscard]] std::string fetch_unit(const FetchPlace& place, const DiskRequest& request);
-[[nodiscard]] std::string fetch_unit(const FetchPlace& place, const DocumentsRequest& request);
+[[nodiscard]] std::string fetch_unit(const FetchPlace& place, const CatalogueRequest& request);
 
 } // namespace capsul

@@ -4,6 +4,7 @@
 #include "lib/fd.hpp"
 #include "lib/json.hpp"
 
+#include <algorithm>
 #include <condition_variable>
 #include <fmt/format.h>
 #include <mutex>
@@ -19,11 +20,16 @@ constexpr auto part_life = std::chrono::days(7);
 
 std::string words_for(const FetchProgress& now) {
     switch (now.phase) {
-    case FetchPhase::hashing: return "reading what is there already";
-    case FetchPhase::waiting: return fmt::format("waiting to try again: {}", now.waits_for);
-    case FetchPhase::verifying: return "verifying";
-    case FetchPhase::unpacking: return "unpacking";
-    case FetchPhase::downloading: break;
+    case FetchPhase::hashing:
+        return "reading what is there already";
+    case FetchPhase::waiting:
+        return fmt::format("waiting to try again: {}", now.waits_for);
+    case FetchPhase::verifying:
+        return "verifying";
+    case FetchPhase::unpacking:
+        return "unpacking";
+    case FetchPhase::downloading:
+        break;
     }
     return now.total ? fmt::format("downloading, {} of {}", human_size(now.bytes), human_size(*now.total))
                      : fmt::format("downloading, {}", human_size(now.bytes));
@@ -99,7 +105,7 @@ FetchedFile Fetcher::disk(const Name& id, const DiskRequest& request, Progress& 
 }
 
 Catalogue Fetcher::catalogue(const CatalogueRequest& request, Progress& progress) const {
-    return run<CatalogueResult>(Name::parse("catalogue"), request, documents_fetch_limit, progress).catalogue;
+    return run<CatalogueResult>(Name::parse("catalogue"), request, catalogue_fetch_limit, progress).catalogue;
 }
 
 void Fetcher::forget(const Name& id) const {
@@ -133,7 +139,8 @@ Result Fetcher::run(const Name& id, const Request& request, std::chrono::millise
 /// Whether it failed is told by its result.
 void Fetcher::run_unit(const std::string& unit, std::chrono::milliseconds limit, Progress& progress) const {
     try {
-        static_cast<void>(systemd_.start(unit, limit + patience, [&progress] { return progress.cancelled(); }));
+        static_cast<void>(
+            systemd_.start(unit, limit + patience, [&progress] { return progress.cancelled(); }));
     } catch (const Error&) {
         units_.take_down(systemd_, unit, patience);
         units_.remove(unit);

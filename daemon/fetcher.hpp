@@ -23,8 +23,8 @@ class Fetcher {
     /// Called once, before anything else.
     void sweep() const;
 
-    /// A file whose content, unpacked, is then folder(id)/disk. Throws Error: what capsul-fetch says, timeout,
-    /// and unreachable when capsuld is stopping; the part that is there is kept for the next time.
+    /// A file whose content, unpacked, is then folder(id)/disk. Throws Error: what capsul-fetch says,
+    /// timeout, and unreachable when capsuld is stopping; the part that is there is kept for the next time.
     [[nodiscard]] FetchedFile disk(const Name& id, const DiskRequest& request, Progress& progress) const;
     /// What the sources offer. Throws Error likewise.
     [[nodiscard]] Catalogue catalogue(const CatalogueRequest& request, Progress& progress) const;
@@ -35,7 +35,8 @@ class Fetcher {
 
   private:
     template <class Result, class Request>
-    Result run(const Name& id, const Request& request, std::chrono::milliseconds limit, Progress& progress) const;
+    Result run(const Name& id, const Request& request, std::chrono::milliseconds limit,
+               Progress& progress) const;
     void run_unit(const std::string& unit, std::chrono::milliseconds limit, Progress& progress) const;
 
     const Paths& paths_;

@@ -19,8 +19,8 @@ class ImageCatalogue {
         : paths_(paths), config_(config), fetcher_(fetcher) {}
 
     /// What the sources offer for this host. Fetched now unless what is known is younger than `age`. Of a
-    /// source that does not answer what it offered last is in it, with a problem. Throws Error when nothing is
-    /// known, and none answers.
+    /// source that does not answer what it offered last is in it, with a problem. Throws Error when nothing
+    /// is known, and none answers.
     [[nodiscard]] Catalogue get(std::chrono::seconds age, Progress& progress) const;
     /// What is known; without entries when nothing is.
     [[nodiscard]] Catalogue known() const;

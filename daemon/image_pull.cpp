@@ -60,8 +60,8 @@ void require_some(const CatalogueEntry& entry) {
 /// The image that a file of a URL becomes, when nobody says: its name without what tells the format.
 Name name_of(const Url& url) {
     std::string stem(url.file_name());
-    for (const std::string_view ending : {".xz", ".zst", ".gz", ".bz2", ".tar", ".qcow2", ".img", ".raw", ".vmdk",
-                                          ".ova"}) {
+    for (const std::string_view ending :
+         {".xz", ".zst", ".gz", ".bz2", ".tar", ".qcow2", ".img", ".raw", ".vmdk", ".ova"}) {
         if (stem.ends_with(ending)) {
             stem.resize(stem.size() - ending.size());
         }
@@ -120,7 +120,8 @@ ImageRecord updatable(Store& store, const Name& alias) {
 
 Operation ImagePullService::search(const ImageSearch& call) {
     return operations_.submit("image.search", call.word, "", [this, call](Progress& progress) {
-        Catalogue found = catalogue_.get(call.refresh ? std::chrono::seconds(0) : ImageCatalogue::fresh, progress);
+        Catalogue found =
+            catalogue_.get(call.refresh ? std::chrono::seconds(0) : ImageCatalogue::fresh, progress);
         found.entries = capsul::search(found, call.word);
         return encode(found);
     });
@@ -129,21 +130,24 @@ Operation ImagePullService::search(const ImageSearch& call) {
 Operation ImagePullService::pull(const ImagePull& call) {
     if (is_url(call.image)) {
         check_url_pull(call);
-        return operations_.submit("image.pull", call.image, queue_of(fetch_id(Url::parse(call.image), call.checksum)),
-                                  [this, call](Progress& progress) { return encode(pull_url(call, progress)); });
+        return operations_.submit(
+            "image.pull", call.image, queue_of(fetch_id(Url::parse(call.image), call.checksum)),
+            [this, call](Progress& progress) { return encode(pull_url(call, progress)); });
     }
     check_entry_pull(call);
-    return operations_.submit("image.pull", call.image, "pull/" + call.image, [this, call](Progress& progress) {
-        const Catalogue catalogue = catalogue_.get(ImageCatalogue::fresh, progress);
-        const CatalogueEntry& entry = find_entry(catalogue, call.image, host_architecture());
-        return encode(pull_entry(entry, call.as.value_or(entry.name), call.verification, progress));
-    });
+    return operations_.submit(
+        "image.pull", call.image, "pull/" + call.image, [this, call](Progress& progress) {
+            const Catalogue catalogue = catalogue_.get(ImageCatalogue::fresh, progress);
+            const CatalogueEntry& entry = find_entry(catalogue, call.image, host_architecture());
+            return encode(pull_entry(entry, call.as.value_or(entry.name), call.verification, progress));
+        });
 }
 
 Operation ImagePullService::update(const ImageUpdate& call) {
     static_cast<void>(updatable(store_, call.name)); // what is wrong is told at once
-    return operations_.submit("image.update", call.name.to_string(), "pull/" + call.name.to_string(),
-                              [this, call](Progress& progress) { return encode(run_update(call.name, progress)); });
+    return operations_.submit(
+        "image.update", call.name.to_string(), "pull/" + call.name.to_string(),
+        [this, call](Progress& progress) { return encode(run_update(call.name, progress)); });
 }
 
 DiskRequest ImagePullService::request_for(const CatalogueEntry& entry) const {
@@ -161,8 +165,8 @@ DiskRequest ImagePullService::request_for(const CatalogueEntry& entry) const {
     return request;
 }
 
-Image ImagePullService::pull_entry(const CatalogueEntry& entry, const Name& alias, std::optional<Verification> wanted,
-                                   Progress& progress) {
+Image ImagePullService::pull_entry(const CatalogueEntry& entry, const Name& alias,
+                                   std::optional<Verification> wanted, Progress& progress) {
     if (wanted) {
         require(*wanted, entry.verification, entry.name.to_string());
     } else {
@@ -175,8 +179,8 @@ Image ImagePullService::pull_entry(const CatalogueEntry& entry, const Name& alia
         return images_.point(alias, name);
     }
     const FetchedFile file = fetcher_.disk(fetch, request_for(entry), progress);
-    ImageOrigin origin{entry.url.to_string(), entry.source.to_string(), entry.version.to_string(), verified(entry, file),
-                       entry.name};
+    ImageOrigin origin{entry.url.to_string(), entry.source.to_string(), entry.version.to_string(),
+                       verified(entry, file), entry.name};
     return make(fetch, file, name, std::move(origin), alias, progress);
 }
 
@@ -232,8 +236,8 @@ ImageUpdated ImagePullService::run_update(const Name& alias, Progress& progress)
     });
     if (found == catalogue.entries.end()) {
         throw Error(ErrorCode::not_found,
-                    fmt::format("image {}: its source {} no longer has {}", alias.to_string(), *before.origin->source,
-                                before.origin->entry->to_string()),
+                    fmt::format("image {}: its source {} no longer has {}", alias.to_string(),
+                                *before.origin->source, before.origin->entry->to_string()),
                     "`capsulctl image search` shows what there is");
     }
     return {alias, before.name, pull_entry(*found, alias, before.origin->verified, progress)};

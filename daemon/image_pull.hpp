@@ -14,8 +14,8 @@ namespace capsul {
 /// Thread-safe.
 class ImagePullService {
   public:
-    ImagePullService(const ImageConfig& config, Store& store, OperationService& operations, ImageService& images,
-                     const ImageCatalogue& catalogue, const Fetcher& fetcher)
+    ImagePullService(const ImageConfig& config, Store& store, OperationService& operations,
+                     ImageService& images, const ImageCatalogue& catalogue, const Fetcher& fetcher)
         : config_(config), store_(store), operations_(operations), images_(images), catalogue_(catalogue),
           fetcher_(fetcher) {}
 

@@ -64,6 +64,9 @@ class ImageService {
     /// whatever became of it the first time, it does what is left to do. Throws Error: exists when a name is
     /// taken by other content or is not free to be an alias, and what is wrong with the files.
     Image make(NewImage wanted, Progress& progress);
+    /// Points an alias at an image now, as part of an operation. Throws Error: exists when the name is that
+    /// of an image.
+    Image point(const Name& alias, const Name& image);
 
     /// The record of an image that a VM can be made from; `name` may be an alias. Throws Error: not_found
     /// (with a hint of what images there are), wrong_state when it is broken, verification. Never waits.
@@ -92,7 +95,6 @@ class ImageService {
     /// True when `wanted` is there already, whole; throws Error (exists) when its name is another image's.
     [[nodiscard]] bool is_imported(const ImageRecord& wanted);
     Json run_remove(const Name& name, Progress& progress);
-    Json run_tag(const ImageTag& call);
     Json run_untag(const Name& alias);
     Json run_set_pinned(const Name& name, bool pinned);
     Json run_prune(const ImagePrune& call, Progress& progress);

@@ -20,16 +20,17 @@ Error no_such_alias(Store& store, const Name& name) {
 Operation ImageService::tag(const ImageTag& call) {
     static_cast<void>(usable(call.image));
     require_no_image(store_, call.name);
-    return operations_.submit("image.tag", call.name.to_string(), "image/" + call.name.to_string(),
-                              [this, call](Progress& /*quick*/) { return run_tag(call); });
+    return operations_.submit(
+        "image.tag", call.name.to_string(), "image/" + call.name.to_string(),
+        [this, call](Progress& /*quick*/) { return encode(point(call.name, call.image)); });
 }
 
-Json ImageService::run_tag(const ImageTag& call) {
+Image ImageService::point(const Name& alias, const Name& image) {
     const std::shared_lock lock(in_use_);
     const std::lock_guard naming(names_);
-    const ImageRecord image = usable(call.image);
-    point_alias(call.name, image.name);
-    return encode(show(image.name));
+    const ImageRecord record = usable(image);
+    point_alias(alias, record.name);
+    return show(record.name);
 }
 
 void ImageService::point_alias(const Name& alias, const Name& image) {

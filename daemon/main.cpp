@@ -138,6 +138,9 @@ void serve(const Paths& paths, const Config& config, const Signals& signals) {
     });
     const SandboxedTool tool(paths, programs, systemd);
     ImageService images(paths, config.image, tool, store, operations, events);
+    const Fetcher fetcher(paths, programs, systemd);
+    const ImageCatalogue catalogue(paths, config.image, fetcher);
+    ImagePullService pulls(config.image, store, operations, images, catalogue, fetcher);
     NetworkService networks(paths, config.vpn, programs, store, operations, events, systemd);
     VmHost host{paths, config, programs, store, images, networks, operations, events, systemd, monitors};
     VmView view(host);
@@ -150,12 +153,13 @@ void serve(const Paths& paths, const Config& config, const Signals& signals) {
     const WorkEnds work_ends(operations);
 
     images.sweep();
+    fetcher.sweep();
     networks.sweep();
     vms.recover();
     disks.recover();
     snapshots.recover();
     networks.follow_records();
-    const Router router = make_router({host, view, power, guest, vms, disks, snapshots, machine});
+    const Router router = make_router({host, view, power, guest, vms, disks, snapshots, machine, pulls});
     Server server(router, config.server, listeners(paths), ::geteuid());
     std::jthread stopper([&] {
         if (signals.wait_for_stop()) {

@@ -102,6 +102,9 @@ Router make_router(Services s) {
     router.add<HostDoctor>([s](const HostDoctor&) { return s.machine.doctor(); });
 
     router.add<ImageList>([s](const ImageList&) { return s.host.images.list(); });
+    router.add<ImageSearch>([s](const ImageSearch& call) { return s.pulls.search(call); });
+    router.add<ImagePull>([s](const ImagePull& call) { return s.pulls.pull(call); });
+    router.add<ImageUpdate>([s](const ImageUpdate& call) { return s.pulls.update(call); });
     router.add<ImageShow>([s](const ImageShow& call) { return s.host.images.show(call.name); });
     router.add<UploadFile>([s](const UploadFile& call) { return s.host.images.upload(call); });
     router.add<ImageImport>([s](const ImageImport& call) { return s.host.images.import(call); });

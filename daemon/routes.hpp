@@ -2,6 +2,7 @@
 #pragma once
 
 #include "daemon/host_service.hpp"
+#include "daemon/image_pull.hpp"
 #include "daemon/router.hpp"
 #include "daemon/vm_disks.hpp"
 #include "daemon/vm_service.hpp"
@@ -18,6 +19,7 @@ struct Services {
     VmDisks& disks;
     VmSnapshots& snapshots;
     HostService& machine;
+    ImagePullService& pulls;
 };
 
 /// The services must outlive the router.

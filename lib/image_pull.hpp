@@ -31,8 +31,9 @@ struct ImageSearch {
 struct ImagePull {
     std::string image;
     std::optional<Name> as;
-    std::optional<Checksum> checksum;          ///< of the file as it is served; of a URL only
-    std::optional<Verification> verification; ///< refused when less can be had; default: what the source offers
+    std::optional<Checksum> checksum; ///< of the file as it is served; of a URL only
+    std::optional<Verification>
+        verification;        ///< refused when less can be had; default: what the source offers
     bool unverified = false; ///< from a URL without a checksum, which is refused otherwise
     using Result = Image;
     static constexpr Route route{Method::post, "/v1/images/pull", Answer::operation};

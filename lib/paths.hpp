@@ -29,6 +29,8 @@ struct Paths {
     [[nodiscard]] fs::path images() const { return data / "images"; }
     [[nodiscard]] fs::path aliases() const { return images() / "aliases"; }
     [[nodiscard]] fs::path uploads() const { return data / "uploads"; }
+    /// What is downloaded from elsewhere, in part too; on the file system of the images.
+    [[nodiscard]] fs::path fetches() const { return data / "fetches"; }
     [[nodiscard]] fs::path downloads() const { return data / "downloads"; }
     /// What programs write that read files from outside; on the file system of the images.
     [[nodiscard]] fs::path tools() const { return data / "tools"; }

@@ -24,13 +24,14 @@ bool is_one_of(char c, std::string_view set) {
     return set.find(c) != std::string_view::npos;
 }
 
-/// As an error may show it: short, no control characters.
+/// As an error may show it: short, no control characters, and nothing from where a password may begin.
 std::string shown(std::string_view text) {
     std::string out;
-    for (const char c : text.substr(0, 80)) {
+    const std::string_view harmless = text.substr(0, std::min(text.find_first_of("@?#"), std::size_t{80}));
+    for (const char c : harmless) {
         out += c >= ' ' && c <= '~' ? c : '?';
     }
-    return out + (text.size() > 80 ? "…" : "");
+    return out + (text.size() > harmless.size() ? "…" : "");
 }
 
 [[noreturn]] void refuse(std::string_view text, std::string_view rule) {
@@ -213,6 +214,10 @@ std::string_view Url::host() const {
 std::string_view Url::path() const {
     const std::string_view rest = std::string_view(text_).substr(path_begin());
     return rest.substr(0, rest.find('?'));
+}
+
+std::filesystem::path Url::file() const {
+    return decoded(path(), text_);
 }
 
 std::string_view Url::file_name() const {

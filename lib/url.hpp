@@ -2,6 +2,7 @@
 #pragma once
 
 #include <compare>
+#include <filesystem>
 #include <string>
 #include <string_view>
 
@@ -22,6 +23,9 @@ class Url {
     [[nodiscard]] std::string_view scheme() const;
     /// With its port, as "example.org:8443"; empty for a file.
     [[nodiscard]] std::string_view host() const;
+    [[nodiscard]] bool is_file() const { return scheme() == "file"; }
+    /// The file of this host that a file: URL names.
+    [[nodiscard]] std::filesystem::path file() const;
     /// From its first slash on, without a query.
     [[nodiscard]] std::string_view path() const;
     /// After the last slash of the path; empty for a folder.

@@ -20,6 +20,14 @@ struct ImageSource {
     std::vector<FolderImage> images;
     std::optional<SourceProblem> problem; ///< what is not as it should be with it
     bool usable = true;
+
+    static constexpr auto fields() {
+        return field_list(
+            required("name", &ImageSource::name), required("kind", &ImageSource::kind),
+            required("url", &ImageSource::url), optional("keyring", &ImageSource::keyring),
+            optional("signature", &ImageSource::signature), optional("images", &ImageSource::images),
+            optional("problem", &ImageSource::problem), required("usable", &ImageSource::usable));
+    }
 };
 
 /// Whether there is a file; handed in, so that this touches none.

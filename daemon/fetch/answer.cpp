@@ -29,7 +29,7 @@ std::string lower(std::string_view text) {
     return copy;
 }
 
-[[noreturn]] void refuse_redirection(const SourceUrl& from, const std::string& why) {
+[[noreturn]] void refuse_redirection(const Url& from, const std::string& why) {
     throw Error(ErrorCode::unreachable, fmt::format("{}: {}, where capsul does not follow", shown(from), why),
                 "look at the URL with: curl -I");
 }
@@ -82,23 +82,23 @@ std::string strong_validator(std::string_view etag, std::string_view last_modifi
     return std::string(etag.starts_with('"') ? etag : last_modified);
 }
 
-SourceUrl redirection(const SourceUrl& from, std::string_view location) {
-    SourceUrl to;
+Url redirection(const Url& from, std::string_view location) {
+    Url to;
     try {
-        to = SourceUrl::parse(location.substr(0, location.find('#')));
+        to = Url::parse(location.substr(0, location.find('#')));
     } catch (const Error& error) {
         refuse_redirection(from, fmt::format("leads on ({})", error.what()));
     }
     if (to.is_file()) {
         refuse_redirection(from, "leads to a file of this host");
     }
-    if (from.is_https() && !to.is_https()) {
+    if (!from.may_lead_to(to)) {
         refuse_redirection(from, fmt::format("leads from https to {}", shown(to)));
     }
     return to;
 }
 
-std::string shown(const SourceUrl& url) {
+std::string shown(const Url& url) {
     return url.to_string().substr(0, url.to_string().find('?'));
 }
 

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "lib/size.hpp"
-#include "lib/source_url.hpp"
+#include "lib/url.hpp"
 
 #include <cstdint>
 #include <optional>
@@ -14,7 +14,7 @@ namespace capsul::fetch {
 /// All of an answer but what it is about. A header that is absent, or that no honest server sends, is empty.
 struct Head {
     int status = 0; ///< of HTTP: 200, 206, 304 or 416
-    SourceUrl url;  ///< that has answered, after redirections
+    Url url;        ///< that has answered, after redirections
     std::string etag;
     std::string last_modified;
     std::optional<Timestamp> modified; ///< the same
@@ -38,10 +38,10 @@ struct ContentRange {
 
 /// The next place to ask when `from` answers "Location: `location`". Throws Error (unreachable) for one that
 /// is not gone to: from the network into this host's files, or from https to http.
-[[nodiscard]] SourceUrl redirection(const SourceUrl& from, std::string_view location);
+[[nodiscard]] Url redirection(const Url& from, std::string_view location);
 
 /// As it may be shown: what follows a "?" may be somebody's key.
-[[nodiscard]] std::string shown(const SourceUrl& url);
+[[nodiscard]] std::string shown(const Url& url);
 
 /// A web page, as servers send it that want somebody to log in first.
 [[nodiscard]] bool is_web_page_type(std::string_view content_type);

@@ -25,7 +25,7 @@ struct stat status_of(int fd, const std::string& path) {
     return status;
 }
 
-Head head_of(const SourceUrl& url, const struct stat& status) {
+Head head_of(const Url& url, const struct stat& status) {
     Head head;
     head.status = 200;
     head.url = url;
@@ -56,7 +56,7 @@ void send_from(int fd, std::uint64_t offset, const OnAnswer& on, const std::stri
 } // namespace
 
 void transfer_local(const Get& get, const OnAnswer& on) {
-    const std::string path = get.url.path().string();
+    const std::string path = get.url.file().string();
     const UniqueFd fd = open_file(path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
     Head head = head_of(get.url, status_of(fd.get(), path));
     if (!get.if_none_match.empty() && get.if_none_match == head.etag) {

@@ -1,8 +1,8 @@
-// capsul-fetch disk: downloads a disk image, verifies and unpacks it. capsul-fetch documents: gets small
-// files that tell of images, and verifies them. Neither has any privilege: they know a folder and the
+// capsul-fetch disk: downloads a disk image and verifies it. capsul-fetch catalogue: gets, verifies and reads
+// what the sources of images publish. Neither has any privilege: they know a folder and the
 // network, and capsuld, which knows all else, does not know the network.
+#include "daemon/fetch/catalogue.hpp"
 #include "daemon/fetch/disk.hpp"
-#include "daemon/fetch/documents.hpp"
 #include "daemon/fetch/fetch_lock.hpp"
 #include "daemon/fetch/options.hpp"
 #include "lib/fd.hpp"
@@ -69,9 +69,10 @@ int run(const Options& options) {
     const fs::path& folder = options.folder;
     const FetchLock lock(folder);
     sweep(folder);
-    if (options.command == Options::Command::documents) {
-        return run_and_tell<DocumentsResult>(
-            folder, [&] { return fetch_documents(folder, read_request<DocumentsRequest>(folder)); });
+    if (options.command == Options::Command::catalogue) {
+        return run_and_tell<CatalogueResult>(folder, [&] {
+            return CatalogueResult{{}, fetch_catalogue(folder, read_request<CatalogueRequest>(folder))};
+        });
     }
     const int code = run_and_tell<DiskResult>(folder, [&] {
         return DiskResult{{}, fetch_disk(folder, read_request<DiskRequest>(folder))};

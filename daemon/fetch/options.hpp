@@ -8,12 +8,12 @@
 namespace capsul::fetch {
 
 struct Options {
-    enum class Command { disk, documents };
+    enum class Command { disk, catalogue };
     Command command = Command::disk;
     std::filesystem::path folder;
 };
 
-inline constexpr const char* usage = "usage: capsul-fetch disk|documents --folder FOLDER\n"
+inline constexpr const char* usage = "usage: capsul-fetch disk|catalogue --folder FOLDER\n"
                                      "\n"
                                      "Downloads what FOLDER/request.json asks for, and tells in "
                                      "FOLDER/result.json what came of it.\n";

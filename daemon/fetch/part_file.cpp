@@ -15,7 +15,7 @@ constexpr std::size_t piece = std::size_t{1} << 20U;
 constexpr std::size_t most_remote_bytes = std::size_t{64} << 10U;
 
 /// What was known of `url`; nothing where that cannot be read, since all can be asked again.
-std::optional<RemoteFile> read_remote(const fs::path& file, const SourceUrl& url) {
+std::optional<RemoteFile> read_remote(const fs::path& file, const Url& url) {
     try {
         auto remote = parse<RemoteFile>(read_file(file, most_remote_bytes));
         return remote.url == url ? std::optional(std::move(remote)) : std::nullopt;
@@ -40,14 +40,14 @@ std::uint64_t size_of(int fd, const fs::path& path) {
 
 } // namespace
 
-RemoteFile unknown_file(const SourceUrl& url) {
+RemoteFile unknown_file(const Url& url) {
     RemoteFile remote;
     remote.url = url;
     remote.location = url;
     return remote;
 }
 
-RemoteFile remote_file(const SourceUrl& asked, const Head& head) {
+RemoteFile remote_file(const Url& asked, const Head& head) {
     return {.url = asked,
             .location = head.url,
             .etag = head.etag,
@@ -57,7 +57,7 @@ RemoteFile remote_file(const SourceUrl& asked, const Head& head) {
             .complete = false};
 }
 
-PartFile::PartFile(const fs::path& folder, const SourceUrl& url, Progress& progress)
+PartFile::PartFile(const fs::path& folder, const Url& url, Progress& progress)
     : path_(folder / "data.part"), remote_path_(folder / "data.json"), remote_(unknown_file(url)),
       fd_(open_file(path_, O_RDWR | O_CREAT | O_NOFOLLOW)) {
     if (auto remote = read_remote(remote_path_, url)) {

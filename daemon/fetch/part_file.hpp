@@ -18,8 +18,8 @@ namespace capsul::fetch {
 
 /// What a server has told of a file.
 struct RemoteFile {
-    SourceUrl url;      ///< that was asked
-    SourceUrl location; ///< that has answered
+    Url url;      ///< that was asked
+    Url location; ///< that has answered
     std::string etag;
     std::string last_modified;
     std::optional<Timestamp> modified;
@@ -36,8 +36,8 @@ struct RemoteFile {
 };
 
 /// Before a server was asked.
-[[nodiscard]] RemoteFile unknown_file(const SourceUrl& url);
-[[nodiscard]] RemoteFile remote_file(const SourceUrl& asked, const Head& head);
+[[nodiscard]] RemoteFile unknown_file(const Url& url);
+[[nodiscard]] RemoteFile remote_file(const Url& asked, const Head& head);
 
 /// Both digests of the same bytes.
 struct FileHash {
@@ -52,7 +52,7 @@ struct FileHash {
 class PartFile {
   public:
     /// With what is there of `url` already, which is read once: its digest goes on too. Throws Error.
-    PartFile(const std::filesystem::path& folder, const SourceUrl& url, Progress& progress);
+    PartFile(const std::filesystem::path& folder, const Url& url, Progress& progress);
 
     [[nodiscard]] const std::filesystem::path& path() const noexcept { return path_; }
     [[nodiscard]] const RemoteFile& remote() const noexcept { return remote_; }

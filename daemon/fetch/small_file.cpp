@@ -22,7 +22,7 @@ fs::path remote_path(const fs::path& file) {
 }
 
 /// What was fetched last from `url`; nothing where it is not whole, since all can be asked again.
-std::optional<SmallFile> read_kept(const SourceUrl& url, const fs::path& file, Bytes most) {
+std::optional<SmallFile> read_kept(const Url& url, const fs::path& file, Bytes most) {
     try {
         SmallFile kept;
         kept.remote = parse<RemoteFile>(read_file(remote_path(file), most_fetch_bytes));
@@ -44,7 +44,7 @@ void keep(const SmallFile& file, const fs::path& path) {
 /// One try.
 class SmallTransfer {
   public:
-    SmallTransfer(const SourceUrl& url, const std::optional<SmallFile>& kept, Bytes most)
+    SmallTransfer(const Url& url, const std::optional<SmallFile>& kept, Bytes most)
         : url_(url), kept_(kept), most_(most) {}
 
     SmallFile run(const TransferLimits& limits) {
@@ -95,7 +95,7 @@ class SmallTransfer {
         }
     }
 
-    const SourceUrl& url_;
+    const Url& url_;
     const std::optional<SmallFile>& kept_;
     Bytes most_;
     SmallFile got_;
@@ -103,7 +103,7 @@ class SmallTransfer {
 
 } // namespace
 
-SmallFile fetch_small(const SourceUrl& url, const fs::path& file, Bytes most, const SmallFetch& how) {
+SmallFile fetch_small(const Url& url, const fs::path& file, Bytes most, const SmallFetch& how) {
     const std::optional<SmallFile> kept = read_kept(url, file, most);
     Retries retries(how.patience);
     for (;;) {
@@ -121,7 +121,7 @@ SmallFile fetch_small(const SourceUrl& url, const fs::path& file, Bytes most, co
     }
 }
 
-std::uint64_t fetch_signature(const SourceUrl& url, const fs::path& file, const SmallFetch& how) {
+std::uint64_t fetch_signature(const Url& url, const fs::path& file, const SmallFetch& how) {
     try {
         return fetch_small(url, file, most_signature_bytes, how).fetched;
     } catch (const Error& error) {

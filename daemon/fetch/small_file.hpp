@@ -28,12 +28,12 @@ struct SmallFetch {
 
 /// Gets `url`, at most `most` bytes of it, into `file`; beside it, FILE.json is what is known of it. Throws
 /// Error (too_large and all of a transfer); then `file` is as it was.
-[[nodiscard]] SmallFile fetch_small(const SourceUrl& url, const std::filesystem::path& file, Bytes most,
+[[nodiscard]] SmallFile fetch_small(const Url& url, const std::filesystem::path& file, Bytes most,
                                     const SmallFetch& how);
 
 /// The same of a signature, without which something does not count: that there is none is an Error
 /// (verification). The bytes that servers have sent.
-[[nodiscard]] std::uint64_t fetch_signature(const SourceUrl& url, const std::filesystem::path& file,
+[[nodiscard]] std::uint64_t fetch_signature(const Url& url, const std::filesystem::path& file,
                                             const SmallFetch& how);
 
 /// Removes both.

@@ -125,7 +125,7 @@ bool may_pass(CURLcode code) {
     }
 }
 
-[[noreturn]] void throw_transfer(CURLcode code, const char* words, const SourceUrl& url) {
+[[noreturn]] void throw_transfer(CURLcode code, const char* words, const Url& url) {
     const std::string message =
         fmt::format("{}: {}", shown(url), *words == '\0' ? curl_easy_strerror(code) : words);
     if (code == CURLE_PEER_FAILED_VERIFICATION) {
@@ -147,7 +147,7 @@ std::optional<std::chrono::seconds> seconds_of(const std::string& text) {
     return error == std::errc() && seconds >= 0 ? std::optional(std::chrono::seconds(seconds)) : std::nullopt;
 }
 
-[[noreturn]] void throw_status(long status, const SourceUrl& url, const std::string& retry_after) {
+[[noreturn]] void throw_status(long status, const Url& url, const std::string& retry_after) {
     const std::string message = fmt::format("{}: the server answers with status {}", shown(url), status);
     switch (status) {
     case 404:
@@ -177,7 +177,7 @@ bool is_answer(long status) {
 /// One question and its answer, which may be to ask elsewhere.
 class Hop {
   public:
-    Hop(CURL* handle, const SourceUrl& url, const OnAnswer& on) : handle_(handle), url_(url), on_(on) {
+    Hop(CURL* handle, const Url& url, const OnAnswer& on) : handle_(handle), url_(url), on_(on) {
         set(handle, CURLOPT_URL, url.to_string().c_str());
         set(handle, CURLOPT_WRITEFUNCTION, &Hop::receive);
         set(handle, CURLOPT_WRITEDATA, static_cast<void*>(this));
@@ -190,7 +190,7 @@ class Hop {
     }
 
     /// Where to ask instead.
-    std::optional<SourceUrl> run() {
+    std::optional<Url> run() {
         const CURLcode code = curl_easy_perform(handle_);
         if (thrown_) {
             std::rethrow_exception(thrown_);
@@ -250,7 +250,7 @@ class Hop {
     }
 
     CURL* handle_;
-    const SourceUrl& url_;
+    const Url& url_;
     const OnAnswer& on_;
     std::array<char, CURL_ERROR_SIZE> words_{};
     std::exception_ptr thrown_;
@@ -267,9 +267,9 @@ void transfer_http(const Get& get, const TransferLimits& limits, const OnAnswer&
     if (get.from) {
         set(handle.get(), CURLOPT_RANGE, range.c_str());
     }
-    SourceUrl url = get.url;
+    Url url = get.url;
     for (int i = 0; i <= most_redirections; ++i) {
-        const std::optional<SourceUrl> next = Hop(handle.get(), url, on).run();
+        const std::optional<Url> next = Hop(handle.get(), url, on).run();
         if (!next) {
             return;
         }

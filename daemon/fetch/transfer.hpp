@@ -13,7 +13,7 @@ namespace capsul::fetch {
 
 /// What is asked for: all, or all from a byte on if it is still the same, or all unless it is still the same.
 struct Get {
-    SourceUrl url;
+    Url url;
     std::optional<std::uint64_t> from;
     std::string if_range;          ///< goes with `from`
     std::string if_none_match;     ///< an entity tag, or

@@ -26,8 +26,8 @@ bool is_printable(std::string_view text) {
 
 void follow(std::string_view location) {
     try {
-        const SourceUrl to = redirection(SourceUrl::parse("https://a/"), location);
-        expect(to.is_https() && SourceUrl::parse(to.to_string()) == to && is_printable(shown(to)));
+        const Url to = redirection(Url::parse("https://a/"), location);
+        expect(to.scheme() == "https" && Url::parse(to.to_string()) == to && is_printable(shown(to)));
     } catch (const Error& error) {
         expect(is_printable(error.what()));
     }
@@ -35,7 +35,7 @@ void follow(std::string_view location) {
 
 void take_path(std::string_view text) {
     try {
-        const SourceUrl url = SourceUrl::parse(text);
+        const Url url = Url::parse(text);
         expect(!url.is_file() || url.path().native() == url.path().lexically_normal().native());
         expect(!url.is_file() || url.path().is_absolute());
     } catch (const Error&) { // NOLINT(bugprone-empty-catch): refusing is right

@@ -282,7 +282,7 @@ TEST_F(FetchDisk, TakesAFileOfThisHost) {
     const fs::path file = temporary_ / "a disk%.raw";
     std::ofstream(file, std::ios::binary) << content;
     DiskRequest wanted = request("");
-    wanted.url = SourceUrl::parse("file://" + temporary_.path().string() + "/a%20disk%25.raw");
+    wanted.url = Url::parse("file://" + temporary_.path().string() + "/a%20disk%25.raw");
     EXPECT_EQ(fetch(wanted), 0);
     expect_disk(content);
     fs::remove(file);
@@ -290,7 +290,7 @@ TEST_F(FetchDisk, TakesAFileOfThisHost) {
     ::mkfifo(file.c_str(), 0600);
     EXPECT_EQ(fetch(wanted), 2);
     EXPECT_NE(error().find("is not a regular file"), std::string::npos) << error();
-    wanted.url = SourceUrl::parse("file:///dev/zero");
+    wanted.url = Url::parse("file:///dev/zero");
     EXPECT_EQ(fetch(wanted), 2);
 }
 
@@ -298,7 +298,7 @@ TEST_F(FetchDisk, AsksAProxy) {
     const std::string content = random_bytes(1000);
     server_.put("disk.raw", content);
     DiskRequest wanted = request("");
-    wanted.url = SourceUrl::parse("http://nowhere.invalid/disk.raw");
+    wanted.url = Url::parse("http://nowhere.invalid/disk.raw");
     wanted.proxy = server_.address();
     EXPECT_EQ(fetch(wanted), 0);
     expect_disk(content);

@@ -56,7 +56,7 @@ TEST_F(FetchDocuments, KeepsWhatItHasWhenTheServerIsAway) {
     server_.put("a", "first");
     EXPECT_EQ(fetch({document("a", "a")}), 0);
     DocumentRequest away = document("a", "a");
-    away.url = SourceUrl::parse("http://127.0.0.1:1/a");
+    away.url = Url::parse("http://127.0.0.1:1/a");
     EXPECT_EQ(fetch({away}), 0);
     EXPECT_EQ(outcomes()[0].error.value().code, "unreachable");
     EXPECT_EQ(text("a"), "first");
@@ -82,7 +82,7 @@ TEST_F(FetchDocuments, TakesFilesOfThisHost) {
     const fs::path file = temporary_ / "sums";
     std::ofstream(file) << "abc";
     DocumentRequest wanted = document("sums", "");
-    wanted.url = SourceUrl::parse("file://" + file.string());
+    wanted.url = Url::parse("file://" + file.string());
     EXPECT_EQ(fetch({wanted}), 0);
     EXPECT_EQ(text("sums"), "abc");
     EXPECT_EQ(fetch({wanted}), 0);

@@ -42,8 +42,8 @@ std::string ImageServer::address() const {
     return "http://127.0.0.1:" + port_;
 }
 
-SourceUrl ImageServer::url(const std::string& rest) const {
-    return SourceUrl::parse(address() + "/" + rest);
+Url ImageServer::url(const std::string& rest) const {
+    return Url::parse(address() + "/" + rest);
 }
 
 void ImageServer::put(const std::string& name, std::string_view content) const {

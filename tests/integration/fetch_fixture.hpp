@@ -21,7 +21,7 @@ class ImageServer {
     explicit ImageServer(const std::filesystem::path& folder);
 
     /// Of a file, and of how it is to be served: "disk.raw?cut=1000".
-    [[nodiscard]] SourceUrl url(const std::string& rest) const;
+    [[nodiscard]] Url url(const std::string& rest) const;
     [[nodiscard]] std::string address() const;
     void put(const std::string& name, std::string_view content) const;
     /// What was answered, at least so many times.

@@ -40,7 +40,7 @@ TEST(StrongValidator, IsNeverAWeakTag) {
 
 std::string redirected(const char* from, const char* location) {
     try {
-        return redirection(SourceUrl::parse(from), location).to_string();
+        return redirection(Url::parse(from), location).to_string();
     } catch (const Error& error) {
         EXPECT_EQ(error.code(), ErrorCode::unreachable);
         return error.what();

@@ -9,33 +9,32 @@ namespace {
 namespace fs = std::filesystem;
 
 DetachedSignature signature(const char* url) {
-    return {SourceUrl::parse(url), HostPath::parse("/home/alice/.config/capsul/keys/debian.gpg")};
+    return {Url::parse(url), HostPath::parse("/home/alice/.config/capsul/keys/debian.gpg")};
 }
 
 TEST(FetchUnit, IsAsGolden) {
     DiskRequest disk;
-    disk.url = SourceUrl::parse("https://example.org/disk.qcow2");
+    disk.url = Url::parse("https://example.org/disk.qcow2");
     disk.signature = signature("https://example.org/disk.qcow2.sig");
     const fs::path data = "/home/alice/.local/share/capsul";
     expect_golden(
         "capsul-fetch-debian-12.service",
         fetch_unit({Name::parse("debian-12"), data / "images/fetch/debian-12", data, "/usr/libexec/capsul"},
                    disk));
-    DocumentsRequest documents;
-    documents.documents.resize(2);
-    documents.documents[0].url = SourceUrl::parse("file:///mnt/usb%20stick/100%25/SHA512SUMS");
-    documents.documents[0].signature = signature("file:///mnt/usb%20stick/100%25/SHA512SUMS.sign");
-    documents.documents[1].url = SourceUrl::parse("https://example.org/index");
-    documents.documents[1].clearsigned_by = HostPath::parse("/usr/share/keyrings/x.gpg");
+    CatalogueRequest catalogue;
+    catalogue.sources.resize(2);
+    catalogue.sources[0].url = Url::parse("file:///mnt/usb%20stick/100%25/");
+    catalogue.sources[0].keyring = KeyringPath::parse("/home/alice/.config/capsul/keys/debian.gpg");
+    catalogue.sources[1].url = Url::parse("https://example.org/index.json");
     expect_golden("capsul-fetch-catalogue.service",
                   fetch_unit({Name::parse("catalogue"), "/srv/capsul/fetch/catalogue", "/srv/capsul",
                               "/opt/capsul/libexec"},
-                             documents));
+                             catalogue));
 }
 
 TEST(FetchUnit, ShowsAFileOfThisHostAndNotWhatLiesBesideIt) {
     DiskRequest disk;
-    disk.url = SourceUrl::parse("file:///media/a%22%5Cb:c");
+    disk.url = Url::parse("file:///media/a%22%5Cb:c");
     const std::string unit =
         fetch_unit({Name::parse("x"), "/data/fetch/x", "/data", "/usr/libexec/capsul"}, disk);
     EXPECT_EQ(check_seal(unit), SealState::whole);
@@ -46,7 +45,7 @@ TEST(FetchUnit, ShowsAFileOfThisHostAndNotWhatLiesBesideIt) {
 
 TEST(FetchUnit, RefusesAPathThatBreaksItsLine) {
     DiskRequest disk;
-    disk.url = SourceUrl::parse("file:///a%0aExecStartPre=x");
+    disk.url = Url::parse("file:///a%0aExecStartPre=x");
     EXPECT_THROW((void)fetch_unit({Name::parse("x"), "/data/fetch/x", "/data", "/usr/libexec/capsul"}, disk),
                  Error);
 }

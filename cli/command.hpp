@@ -48,9 +48,6 @@ inline constexpr const char* node_type = "NODE";
 /// What someone is told whose `word` is neither command, option nor argument of `command`.
 [[nodiscard]] Error unexpected_word(const CLI::App& command, const std::string& word);
 
-/// The one of `candidates` that was probably meant by `word`; empty when none is near.
-[[nodiscard]] std::string nearest(const std::string& word, const std::vector<std::string>& candidates);
-
 /// The value of an option; an Error names the option.
 template <class T>
 [[nodiscard]] T parse_option(const char* option, const std::string& text) {

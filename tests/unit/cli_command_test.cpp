@@ -4,6 +4,7 @@
 #include "cli/complete.hpp"
 #include "cli/help.hpp"
 #include "cli/targets.hpp"
+#include "lib/nearest.hpp"
 #include "lib/network.hpp"
 
 #include <algorithm>

@@ -60,41 +60,58 @@ void refuse_unknown_keys(const Json& json, std::string_view where,
 
 namespace {
 
-/// Watches the parser for what the grammar allows and we do not.
+/// Watches the parser for what the grammar allows and we do not, and leaves out what is not wanted.
 class StrictWatch {
   public:
-    explicit StrictWatch(int max_depth) : max_depth_(max_depth) {}
+    explicit StrictWatch(const JsonFilter& filter) : filter_(filter) {}
 
     bool operator()(int depth, Json::parse_event_t event, Json& parsed) {
-        if (depth > max_depth_) {
-            throw Error(ErrorCode::invalid, fmt::format("JSON is nested deeper than {}", max_depth_));
+        if (depth > filter_.max_depth) {
+            throw Error(ErrorCode::invalid, fmt::format("JSON is nested deeper than {}", filter_.max_depth));
         }
-        if (event == Json::parse_event_t::object_start) {
-            keys_.emplace_back();
-        } else if (event == Json::parse_event_t::object_end) {
-            keys_.pop_back();
-        } else if (event == Json::parse_event_t::key && keys_.back().size() == max_keys) {
-            throw Error(ErrorCode::invalid, fmt::format("a JSON object has more than {} keys", max_keys));
-        } else if (event == Json::parse_event_t::key &&
-                   !keys_.back().insert(parsed.get<std::string>()).second) {
-            throw Error(ErrorCode::invalid,
-                        "JSON key '" + parsed.get<std::string>().substr(0, 64) + "' stands twice");
+        switch (event) {
+        case Json::parse_event_t::object_start:
+            // By depth, since the end of an object that is not wanted is not told.
+            keys_.resize(static_cast<std::size_t>(depth) + 1);
+            keys_.back().clear();
+            return true;
+        case Json::parse_event_t::key:
+            return take_key(depth, parsed.get_ref<const std::string&>());
+        case Json::parse_event_t::object_end:
+            return !filter_.keeps_object || filter_.keeps_object(depth, parsed);
+        default:
+            return true;
         }
-        return true;
     }
 
   private:
-    // Json keeps its keys in a list: finding one among very many would let a small request cost a minute.
-    static constexpr std::size_t max_keys = 1024;
+    bool take_key(int depth, const std::string& key) {
+        std::set<std::string>& keys = keys_.at(static_cast<std::size_t>(depth) - 1);
+        // Json keeps its keys in a list: finding one among very many would let a small request cost a minute.
+        if (keys.size() == filter_.max_keys) {
+            throw Error(ErrorCode::invalid,
+                        fmt::format("a JSON object has more than {} keys", filter_.max_keys));
+        }
+        if (!keys.insert(key).second) {
+            throw Error(ErrorCode::invalid, "JSON key '" + key.substr(0, 64) + "' stands twice");
+        }
+        return !filter_.wants_key || filter_.wants_key(depth, key);
+    }
 
-    int max_depth_;
+    const JsonFilter& filter_;
     std::vector<std::set<std::string>> keys_;
 };
 
 } // namespace
 
 Json parse_json(std::string_view text, int max_depth) {
-    StrictWatch watch(max_depth);
+    JsonFilter filter;
+    filter.max_depth = max_depth;
+    return parse_json(text, filter);
+}
+
+Json parse_json(std::string_view text, const JsonFilter& filter) {
+    StrictWatch watch(filter);
     try {
         return Json::parse(text, std::ref(watch));
     } catch (const nlohmann::json::exception& error) {

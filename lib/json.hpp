@@ -7,6 +7,7 @@
 
 #include <concepts>
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <map>
 #include <optional>
@@ -67,6 +68,19 @@ template <WordedEnum E>
 /// JSON text to a value: at most `max_depth` nested, no key twice, nothing after the end. Throws Error
 /// (invalid).
 [[nodiscard]] Json parse_json(std::string_view text, int max_depth = 32);
+
+/// What is taken of a large document. The document itself is at depth 0; its keys are at depth 1.
+struct JsonFilter {
+    int max_depth = 32;
+    std::size_t max_keys = 1024; ///< of one object
+    /// Whether the value of a key is wanted: called before it is read.
+    std::function<bool(int depth, std::string_view key)> wants_key;
+    /// Whether an object stays, once it is read; the keys around it are at its depth.
+    std::function<bool(int depth, const Json& object)> keeps_object;
+};
+
+/// The same of a document of which only little is wanted: the rest costs no memory.
+[[nodiscard]] Json parse_json(std::string_view text, const JsonFilter& filter);
 
 /// JSON text that is safe to send whatever bytes the strings hold (invalid UTF-8 is replaced).
 [[nodiscard]] std::string dump_json(const Json& value, int indent = -1);

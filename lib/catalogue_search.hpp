@@ -1,0 +1,17 @@
+// Finds images in the catalogue.
+#pragma once
+
+#include "lib/catalogue.hpp"
+
+namespace capsul {
+
+/// The entries that have `word` somewhere in their name, aliases, title or source, whatever the case; all for
+/// an empty one. By name, architecture and source.
+[[nodiscard]] std::vector<CatalogueEntry> search(const Catalogue& catalogue, std::string_view word);
+
+/// The entry that `word` names, as "debian-12", "Ubuntu 24.04" or, with its source, "debian/debian-12".
+/// Throws Error: not_found with what may have been meant, invalid when several sources have it.
+[[nodiscard]] const CatalogueEntry& find_entry(const Catalogue& catalogue, std::string_view word,
+                                               Architecture architecture);
+
+} // namespace capsul

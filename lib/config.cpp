@@ -2,7 +2,9 @@
 
 #include "lib/fd.hpp"
 
+#include <algorithm>
 #include <fmt/format.h>
+#include <set>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -22,12 +24,48 @@ void check_owner(const fs::path& file) {
     }
 }
 
+/// Of things that each have a name of their own.
+bool is_list_of_named(const Json& list) {
+    std::set<std::string> names;
+    return list.is_array() && !list.empty() && std::ranges::all_of(list, [&](const Json& item) {
+               return item.is_object() && item.contains("name") && item["name"].is_string() &&
+                      names.insert(item["name"].get<std::string>()).second;
+           });
+}
+
+void overlay(Json& base, const Json& top);
+
+/// Each of `top` over the one of its name, or behind the others.
+void overlay_named(Json& base, const Json& top) {
+    for (const Json& item : top) {
+        const auto same =
+            std::ranges::find_if(base, [&](const Json& other) { return other["name"] == item["name"]; });
+        if (same == base.end()) {
+            base.push_back(item);
+        } else {
+            overlay(*same, item);
+        }
+    }
+}
+
 void overlay(Json& base, const Json& top) {
     for (const auto& [key, value] : top.items()) {
         if (value.is_object() && base.contains(key) && base[key].is_object()) {
             overlay(base[key], value);
+        } else if (base.contains(key) && is_list_of_named(base[key]) && is_list_of_named(value)) {
+            overlay_named(base[key], value);
         } else {
             base[key] = value;
+        }
+    }
+}
+
+void refuse_twins(const std::vector<ImageSourceConfig>& sources, const fs::path& file) {
+    std::set<Name> seen;
+    for (const ImageSourceConfig& source : sources) {
+        if (!seen.insert(source.name).second) {
+            throw Error(ErrorCode::invalid, fmt::format("{}: image.source: '{}' stands twice", file.string(),
+                                                        source.name.to_string()));
         }
     }
 }
@@ -61,7 +99,7 @@ Config load_config_files(const std::vector<fs::path>& files) {
         check_owner(file);
         where += (where.empty() ? "" : ", ") + file.string();
         // Judged one by one, so that an error names the file and line it is in.
-        static_cast<void>(load_toml<Config>(file));
+        refuse_twins(load_toml<Config>(file).image.source, file);
         overlay(merged, toml_to_json(read_file(file), file.string()));
     }
     auto config = decode<Config>(merged);

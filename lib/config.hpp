@@ -1,6 +1,7 @@
 // capsuld.toml: see capsuld.toml(5).
 #pragma once
 
+#include "lib/image_source.hpp"
 #include "lib/paths.hpp"
 #include "lib/size.hpp"
 #include "lib/toml.hpp"
@@ -42,7 +43,12 @@ struct VmConfig {
 
 struct ImageConfig {
     Bytes max_size{std::uint64_t{2} << 40U}; ///< of a disk as the guest sees it, and of an upload
-    static constexpr auto fields() { return field_list(optional("max_size", &ImageConfig::max_size)); }
+    std::vector<ImageSourceConfig> source;   ///< beside those that are built in
+
+    static constexpr auto fields() {
+        return field_list(optional("max_size", &ImageConfig::max_size),
+                          optional("source", &ImageConfig::source));
+    }
 };
 
 struct VpnConfig {
@@ -66,8 +72,9 @@ struct Config {
     }
 };
 
-/// /etc/capsul/capsuld.toml, then the user's own over it, key by key; both may be missing. Throws Error that
-/// names file and line for an unknown key, a wrong type, or a file that others may write.
+/// /etc/capsul/capsuld.toml, then the user's own over it, key by key; both may be missing. Of lists of things
+/// with names, such as the sources of images, those of one name are one. Throws Error that names file and
+/// line for an unknown key, a wrong type, or a file that others may write.
 [[nodiscard]] Config load_config(const Paths& paths);
 
 /// The same from files named by the caller, the later over the earlier.

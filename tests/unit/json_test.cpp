@@ -117,6 +117,29 @@ TEST_F(ConfigFile, LaterFilesWinKeyByKey) {
     EXPECT_EQ(config.vm.ssh_port_last, 30020);
 }
 
+TEST_F(ConfigFile, NamesTheLineOfAMistakeInAList) {
+    EXPECT_EQ(
+        refusal("[[image.source]]\nname = \"a\"\n[[image.source]]\nname = \"b\"\nurl = \"x\"\n"),
+        "c.toml:5: image.source[1].url: 'x' is not a valid URL: it does not begin with https://, http:// or "
+        "file:///");
+    EXPECT_EQ(refusal("[[image.source]]\nname = \"a\"\n[[image.source]]\nname = \"a\"\n"),
+              "c.toml: image.source: 'a' stands twice");
+}
+
+TEST_F(ConfigFile, LaterFilesWinByTheNamesInAList) {
+    replace_file(folder_ / "a.toml",
+                 "[[image.source]]\nname = \"a\"\nkind = \"index\"\nurl = \"https://a/i\"\n"
+                 "[[image.source]]\nname = \"b\"\nkind = \"index\"\nurl = \"https://b/i\"\n");
+    replace_file(folder_ / "b.toml", "[[image.source]]\nname = \"c\"\nenabled = false\n"
+                                     "[[image.source]]\nname = \"a\"\nurl = \"https://other/i\"\n");
+    const Config config = load_config_files({folder_ / "a.toml", folder_ / "b.toml"});
+    ASSERT_EQ(config.image.source.size(), 3U);
+    EXPECT_EQ(config.image.source[0].url->to_string(), "https://other/i");
+    EXPECT_EQ(config.image.source[0].kind, SourceKind::index);
+    EXPECT_EQ(config.image.source[1].url->to_string(), "https://b/i");
+    EXPECT_EQ(config.image.source[2].enabled, false);
+}
+
 TEST_F(ConfigFile, IsRefusedWhenOthersMayWriteIt) {
     replace_file(folder_ / "c.toml", "", 0666);
     EXPECT_THROW(static_cast<void>(load_config_files({folder_ / "c.toml"})), Error);

@@ -1,4 +1,5 @@
 // capsuld: wiring only.
+#include "daemon/catalogue/source.hpp"
 #include "daemon/routes.hpp"
 #include "daemon/server.hpp"
 
@@ -186,6 +187,11 @@ int run(int argc, char** argv) {
     }
     const Paths paths = Paths::from_environment();
     const Config config = load_config(paths);
+    // Now rather than when somebody looks for an image.
+    static_cast<void>(image_sources(config.image, [](const std::string& path) {
+        std::error_code error;
+        return fs::exists(path, error);
+    }));
     if (option == "--check-config") {
         return 0;
     }

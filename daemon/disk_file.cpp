@@ -58,19 +58,31 @@ std::string graph_of(const GuestDisk& disk) {
     return "json:" + dump_json(graph);
 }
 
-[[noreturn]] void fail(const fs::path& file, const ProcessResult& result) {
-    std::string line = result.err.substr(0, std::min(result.err.find('\n'), std::size_t{300}));
+/// What qemu-img complained of in its first line, without the graph that it was given.
+std::string complaint(const std::string& said) {
+    std::string line = said.substr(0, said.find('\n'));
+    if (const auto graph = line.rfind("': "); graph != std::string::npos) {
+        line.erase(0, graph + 3);
+    }
+    line.resize(std::min(line.size(), std::size_t{300}));
     std::ranges::replace_if(
         line, [](char c) { return c < ' ' || c > '~'; }, '?');
-    if (line.find("No space left") != std::string::npos) {
+    return line;
+}
+
+[[noreturn]] void fail(const fs::path& file, const ProcessResult& result) {
+    const std::string why = complaint(result.err);
+    if (why.find("No space left") != std::string::npos) {
         throw Error(ErrorCode::no_space, fmt::format("{}: no space left on this host's disk", file.string()),
                     "free some space there");
     }
-    if (line.find("lock") != std::string::npos) {
+    if (why.starts_with("Failed to get")) { // a lock
         throw Error(ErrorCode::in_use, fmt::format("{}: another program has it open", file.string()),
                     "stop the VM, or whatever program uses its disk");
     }
-    throw Error(ErrorCode::internal, fmt::format("{}: {}", file.string(), line));
+    throw Error(ErrorCode::internal,
+                fmt::format("{}: {}", file.string(),
+                            why.empty() ? fmt::format("qemu-img ended with status {}", result.status) : why));
 }
 
 std::string run_tool(const fs::path& file, std::vector<std::string> argv) {
@@ -123,8 +135,10 @@ void delete_snapshot(const GuestDisk& disk, const std::string& name) {
     }
 }
 
+/// For this qemu-img opens no base, and refuses one that is named.
 std::set<std::string> snapshots_in(const GuestDisk& disk) {
-    const Json info = parse_json(run_tool(disk.file, {"info", "--output=json", graph_of(disk)}));
+    const std::string graph = graph_of({disk.name, disk.id, disk.file, {}});
+    const Json info = parse_json(run_tool(disk.file, {"info", "--output=json", graph}));
     std::set<std::string> names;
     for (const Json& snapshot : info.value("snapshots", Json::array())) {
         names.insert(snapshot.value("name", std::string()));

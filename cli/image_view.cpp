@@ -141,6 +141,7 @@ std::vector<UsageRow> usage_rows(const DiskUsage& usage) {
             row("aliased", usage.aliased, "an alias points at them"),
             row("unused", usage.unused, "`image prune` removes them"),
             row("uploads", usage.uploads, "files on their way to be images"),
+            row("downloads", usage.downloads, "of images that are being pulled, or were cut off"),
             row("vm_disks", usage.vm_disks, "what VMs have written over their images"),
             {"free", "", usage.free, "left on the disk that images are on"},
             {"capacity", "", usage.capacity, "the size of that disk"}};

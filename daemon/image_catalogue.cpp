@@ -74,7 +74,9 @@ Catalogue ImageCatalogue::get(std::chrono::seconds age, Progress& progress) cons
     }
     progress.message("asking the sources of images");
     const auto from = sources();
-    Catalogue now = fetcher_.catalogue({from, {host_architecture()}, {}, {}}, progress);
+    CatalogueRequest request{from, {host_architecture()}, {}, {}};
+    request.patience.tries = 2; // somebody waits, and what was known last is there
+    Catalogue now = fetcher_.catalogue(request, progress);
     if (now.entries.empty() && before.entries.empty()) {
         throw_nothing_known(now);
     }

@@ -46,12 +46,25 @@ Share share_of(const fs::path& folder, std::string_view suffix) {
     return share;
 }
 
+void add(Share& all, const Share& some) {
+    all.count += some.count;
+    all.size += some.size;
+}
+
 Share vm_disks(const Paths& paths, Store& store) {
     Share all;
     for (const auto& vm : store.vms.list()) {
-        const Share disks = share_of(paths.vm(vm.name), ".qcow2");
-        all.count += disks.count;
-        all.size += disks.size;
+        add(all, share_of(paths.vm(vm.name), ".qcow2"));
+    }
+    return all;
+}
+
+Share downloads(const Paths& paths) {
+    Share all;
+    std::error_code missing;
+    for (const auto& entry : fs::directory_iterator(paths.fetches(), missing)) {
+        add(all, share_of(entry.path(), "/data.part"));
+        add(all, share_of(entry.path(), "/disk"));
     }
     return all;
 }
@@ -174,6 +187,7 @@ DiskUsage ImageView::usage() const {
     }
     count_images(usage, store_, counter);
     usage.uploads = share_of(paths_.uploads(), "");
+    usage.downloads = downloads(paths_);
     usage.vm_disks = vm_disks(paths_, store_);
     measure_disk(usage, paths_.images());
     return usage;

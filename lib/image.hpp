@@ -270,9 +270,10 @@ struct DiskUsage {
     Share in_use; ///< VMs are made from them
     Share pinned;
     Share aliased;
-    Share unused;   ///< what a prune would remove
-    Share uploads;  ///< files on their way to be images
-    Share vm_disks; ///< what VMs have written over their images
+    Share unused;    ///< what a prune would remove
+    Share uploads;   ///< files on their way to be images
+    Share downloads; ///< what is there of images that are pulled, or were cut off
+    Share vm_disks;  ///< what VMs have written over their images
     std::uint64_t free = 0;
     std::uint64_t capacity = 0;
 
@@ -280,6 +281,7 @@ struct DiskUsage {
         return field_list(required("images", &DiskUsage::images), required("in_use", &DiskUsage::in_use),
                           required("pinned", &DiskUsage::pinned), required("aliased", &DiskUsage::aliased),
                           required("unused", &DiskUsage::unused), required("uploads", &DiskUsage::uploads),
+                          required("downloads", &DiskUsage::downloads),
                           required("vm_disks", &DiskUsage::vm_disks), required("free", &DiskUsage::free),
                           required("capacity", &DiskUsage::capacity));
     }

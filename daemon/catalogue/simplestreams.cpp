@@ -13,6 +13,7 @@ constexpr std::uint64_t largest_index = std::uint64_t{4} << 20U;
 constexpr std::uint64_t largest_products = std::uint64_t{64} << 20U;
 constexpr std::size_t most_keys = 4096; // of products, and of versions of one
 constexpr std::size_t most_lists = 8;
+constexpr std::size_t most_disks = 50'000; // in all versions: what is kept of a list stays small
 constexpr int deepest = 12;
 constexpr std::string_view index_id = "index";
 
@@ -125,9 +126,18 @@ Json parse_products(std::string_view text, const std::vector<Architecture>& arch
             return depth < item_depth;
         }
     };
+    std::size_t disks = 0;
     filter.keeps_object = [&](int depth, const Json& object) {
         if (depth == item_depth - 1) {
-            return std::ranges::find(disk_types, text_in(object, "ftype")) != disk_types.end();
+            const bool is_disk = std::ranges::find(disk_types, text_in(object, "ftype")) != disk_types.end();
+            disks += is_disk ? 1 : 0;
+            if (disks > most_disks) {
+                throw Error(ErrorCode::invalid, fmt::format("it has more than {} disks", most_disks));
+            }
+            return is_disk;
+        }
+        if (depth == version_depth - 1) {
+            return !object_in(object, "items").empty();
         }
         if (depth == product_depth - 1) {
             const auto architecture = find_architecture(text_in(object, "arch"));

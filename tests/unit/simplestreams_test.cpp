@@ -269,6 +269,29 @@ TEST(Simplestreams, BoundsProblemsAndProducts) {
     EXPECT_EQ(too_many.problems.size(), 1U);
 }
 
+TEST(Simplestreams, BoundsWhatIsKeptOfAList) {
+    const ImageSource source = test::own_source(SourceKind::simplestreams, "https://example.org/");
+    const auto list_of = [](int disks) {
+        std::string items;
+        for (int i = 0; i < 4000; ++i) {
+            items += fmt::format(R"("{}":{{"ftype":"qcow2","path":"x"}},)", i);
+        }
+        items.pop_back();
+        std::string text =
+            R"({"format":"products:1.0","products":{"x":{"arch":"amd64","os":"x","release":"y",)"
+            R"("versions":{"0":{},"00":{"items":{}})";
+        for (int version = 1; version * 4000 <= disks; ++version) {
+            text += fmt::format(R"(,"{}":{{"items":{{{}}}}})", version, items);
+        }
+        return text + "}}}}";
+    };
+    EXPECT_EQ(read_products(source, list_of(8000)).entries.size(), 1U);
+    const CatalogueStep too_many = read_products(source, list_of(56'000));
+    EXPECT_TRUE(too_many.entries.empty());
+    ASSERT_EQ(too_many.problems.size(), 1U);
+    EXPECT_NE(too_many.problems.front().message.find("more than 50000 disks"), std::string::npos);
+}
+
 TEST(JsonFilter, LeavesOutWhatIsNotWanted) {
     JsonFilter filter;
     filter.wants_key = [](int depth, std::string_view key) { return depth > 1 || key != "b"; };

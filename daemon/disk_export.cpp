@@ -10,8 +10,6 @@
 namespace capsul {
 namespace {
 
-constexpr const char* output = "disk";
-
 /// What qemu-img convert is told beside the format.
 std::vector<std::string> options_of(const ImageExport& call) {
     const bool is_vmdk = call.format == ExportFormat::vmdk || call.format == ExportFormat::ova;
@@ -51,18 +49,19 @@ void write_export(const SandboxedTool& tool, const ImageExport& call, const Imag
         return;
     }
     progress.message(fmt::format("converting the disk to {}", to_string(call.format)));
-    const ToolFolder folder(tool.paths());
-    check_free_space(folder.path(), 0, "exporting the disk");
+    check_free_space(file.path().parent_path(), 0, "exporting the disk");
     const QemuImg qemu_img(tool, [&progress] { return progress.cancelled(); });
-    qemu_img.convert({ImageFormat::qcow2, file.source()}, converted_format(call.format), options_of(call),
-                     folder, output, image.size.count(), [&](int percent) { progress.percent(percent); });
+    const auto convert_to = [&](const fs::path& target) {
+        qemu_img.convert({ImageFormat::qcow2, file.source()}, converted_format(call.format), options_of(call),
+                         target, image.size.count(), [&](int percent) { progress.percent(percent); });
+    };
     if (call.format != ExportFormat::ova) {
-        folder.give(output, file.path());
+        convert_to(file.path());
         return;
     }
-    progress.message("writing the OVA");
     const TemporaryFile vmdk(file.path().string() + ".vmdk");
-    folder.give(output, vmdk.path());
+    convert_to(vmdk.path());
+    progress.message("writing the OVA");
     write_ova(file.path(), image.name, vmdk.path(), image.size);
 }
 

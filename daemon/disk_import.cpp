@@ -10,8 +10,6 @@
 namespace capsul {
 namespace {
 
-constexpr const char* output = "disk";
-
 std::uint64_t used_bytes(const fs::path& file) {
     struct stat status {};
     return ::stat(file.c_str(), &status) == 0 ? static_cast<std::uint64_t>(status.st_blocks) * 512 : 0;
@@ -20,11 +18,6 @@ std::uint64_t used_bytes(const fs::path& file) {
 /// What is made of `file` stands beside it; a name with this ending is never taken for an upload.
 TemporaryFile beside(const TemporaryFile& file, const char* what) {
     return TemporaryFile(fmt::format("{}.{}.claimed", file.path().string(), what));
-}
-
-TemporaryFile taken_from(const ToolFolder& folder, TemporaryFile target) {
-    folder.give(output, target.path());
-    return target;
 }
 
 /// What capsul-unpack says, who may have been taken over: an Error of one of the kinds that it has.
@@ -61,12 +54,12 @@ ToolLimits unpacking_limits(std::uint64_t size, Bytes max_size) {
 TemporaryFile unpack_disk(const SandboxedTool& tool, Package package, TemporaryFile file, Bytes max_size,
                           Progress& progress) {
     progress.message("unpacking the disk");
-    const ToolFolder folder(tool.paths());
+    TemporaryFile unpacked = beside(file, "unpacked");
     const ToolRun run{{(tool.programs() / "capsul-unpack").string(),
                        package == Package::tar ? "ova" : "compressed", file.path().string(),
-                       (folder.path() / output).string(), std::to_string(max_size.count())},
-                      {file.path()},
-                      folder.path(),
+                       unpacked.path().string(), std::to_string(max_size.count())},
+                      file.path(),
+                      unpacked.path(),
                       unpacking_limits(fs::file_size(file.path()), max_size)};
     const auto tell = [&](std::string_view piece) {
         if (const auto percent = last_percent(piece)) {
@@ -75,10 +68,10 @@ TemporaryFile unpack_disk(const SandboxedTool& tool, Package package, TemporaryF
     };
     const ProcessResult result = tool.run(run, tell, [&progress] { return progress.cancelled(); });
     if (result.status != 0) {
-        refuse_full_disk("unpacking the disk", result, folder.path());
+        refuse_full_disk("unpacking the disk", result, unpacked.path().parent_path());
         throw_refusal(result);
     }
-    return taken_from(folder, beside(file, "unpacked"));
+    return unpacked;
 }
 
 } // namespace
@@ -94,11 +87,10 @@ ImportedDisk import_disk(const SandboxedTool& tool, TemporaryFile file, Bytes ma
         return {std::move(file), checked.size};
     }
     progress.message("converting the disk to qcow2");
-    const ToolFolder folder(tool.paths());
-    check_free_space(folder.path(), used_bytes(file.path()), "converting the disk");
-    qemu_img.convert({checked.format, file.path()}, "qcow2", {}, folder, output, checked.size.count(),
+    TemporaryFile converted = beside(file, "qcow2");
+    check_free_space(converted.path().parent_path(), used_bytes(file.path()), "converting the disk");
+    qemu_img.convert({checked.format, file.path()}, "qcow2", {}, converted.path(), checked.size.count(),
                      [&](int percent) { progress.percent(percent); });
-    TemporaryFile converted = taken_from(folder, beside(file, "qcow2"));
     check_converted_disk(converted.path(), checked.size);
     return {std::move(converted), checked.size};
 }

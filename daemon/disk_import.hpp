@@ -13,8 +13,7 @@ struct ImportedDisk {
 };
 
 /// `file` may be compressed or in an OVA, and a disk of any format that capsul takes; a qcow2 stays as it is.
-/// What it becomes is beside it, on the same file system as `Paths::tools()`. Throws Error: what
-/// check_disk_file throws, and no_space.
+/// What it becomes is beside it. Throws Error: what check_disk_file throws, and no_space.
 [[nodiscard]] ImportedDisk import_disk(const SandboxedTool& tool, TemporaryFile file, Bytes max_size,
                                        Progress& progress);
 

@@ -134,6 +134,41 @@ void refuse_differencing_vhd(const Excerpt& excerpt) {
     }
 }
 
+[[noreturn]] void refuse_damaged_foreign(ImageFormat format, const std::string& why) {
+    throw Error(
+        ErrorCode::verification,
+        fmt::format("the {} file is damaged, or of a kind that qemu-img does not know: {}",
+                    qemu_driver(format), why),
+        "fetch it again, or convert it where it was made: qemu-img convert -O qcow2 FILE image.qcow2");
+}
+
+/// Where the end of a VDI is missing, qemu-img would read zeros. Its header has, in little-endian, where the
+/// data begins, and the size and number of its blocks (VirtualBox's VDICore.h).
+void refuse_cut_vdi(const Excerpt& excerpt) {
+    constexpr std::size_t header_end = 0x188;
+    const auto number_at = [&](std::size_t offset) {
+        std::uint64_t number = 0;
+        for (std::size_t i = 4; i > 0; --i) {
+            number = number << 8U | static_cast<unsigned char>(excerpt.start[offset + i - 1]);
+        }
+        return number;
+    };
+    if (excerpt.start.size() < header_end ||
+        number_at(0x158) + number_at(0x178) * number_at(0x184) > excerpt.size) {
+        refuse_damaged_foreign(ImageFormat::vdi, "its end is missing");
+    }
+}
+
+/// What qemu-img can say of the format: not of every one does it know how.
+void check_foreign_clusters(const QemuImg& qemu_img, const DiskFile& disk) {
+    constexpr int leaks_only = 3;
+    constexpr int not_known = 63;
+    const ProcessResult result = qemu_img.check(disk);
+    if (result.status != 0 && result.status != leaks_only && result.status != not_known) {
+        refuse_damaged_foreign(disk.format, complaint(program, result));
+    }
+}
+
 /// One of a format that is converted. qemu-img sees no other file, whatever this one says.
 CheckedDisk check_foreign(const QemuImg& qemu_img, ImageFormat format, const fs::path& file,
                           const Excerpt& excerpt, Bytes max_size) {
@@ -141,14 +176,12 @@ CheckedDisk check_foreign(const QemuImg& qemu_img, ImageFormat format, const fs:
         check_vmdk_header(excerpt.start, max_size.count());
     } else if (format == ImageFormat::vhd) {
         refuse_differencing_vhd(excerpt);
+    } else if (format == ImageFormat::vdi) {
+        refuse_cut_vdi(excerpt);
     }
     const ProcessResult result = qemu_img.info({format, file});
     if (result.status != 0) {
-        throw Error(ErrorCode::verification,
-                    fmt::format("the {} file is damaged, or of a kind that qemu-img does not know: {}",
-                                qemu_driver(format), complaint(program, result)),
-                    "fetch it again, or convert it where it was made: qemu-img convert -O qcow2 FILE "
-                    "image.qcow2");
+        refuse_damaged_foreign(format, complaint(program, result));
     }
     const Json info = parse_json(result.out);
     if (info.value("encrypted", false)) {
@@ -156,6 +189,7 @@ CheckedDisk check_foreign(const QemuImg& qemu_img, ImageFormat format, const fs:
     }
     const auto size = info.value("virtual-size", std::uint64_t{0});
     refuse_above(size, max_size);
+    check_foreign_clusters(qemu_img, {format, file});
     return {format, Bytes(size)};
 }
 

@@ -29,6 +29,8 @@ constexpr std::string_view convert = "qemu-img convert -O qcow2 FILE image.qcow2
 
 constexpr std::array other_disks{
     Magic{0, "QFI\xfb\0\0\0\1"sv, "a qcow (version 1) disk", convert},
+    // Of one that is cut off, qemu-img reads zeros.
+    Magic{0, "vhdxfile"sv, "a VHDX disk", convert},
     Magic{0, "QED\0"sv, "a QED disk", convert},
     Magic{0, "WithoutFreeSpace"sv, "a Parallels disk", convert},
     Magic{0, "WithouFreSpacExt"sv, "a Parallels disk", convert},
@@ -72,7 +74,6 @@ constexpr std::array known_disks{
     KnownDisk{0, "COWD"sv, ImageFormat::vmdk},
     KnownDisk{0, "# Disk DescriptorFile"sv, ImageFormat::vmdk},
     KnownDisk{0x40, "\x7f\x10\xda\xbe"sv, ImageFormat::vdi},
-    KnownDisk{0, "vhdxfile"sv, ImageFormat::vhdx},
     KnownDisk{0, "conectix"sv, ImageFormat::vhd},
 };
 
@@ -113,8 +114,6 @@ const char* qemu_driver(ImageFormat format) {
         return "vdi";
     case ImageFormat::vhd:
         return "vpc";
-    case ImageFormat::vhdx:
-        return "vhdx";
     case ImageFormat::raw:
         break;
     }

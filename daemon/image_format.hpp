@@ -7,7 +7,7 @@
 
 namespace capsul {
 
-enum class ImageFormat { qcow2, raw, vmdk, vdi, vhd, vhdx };
+enum class ImageFormat { qcow2, raw, vmdk, vdi, vhd };
 
 /// As QEMU calls it.
 [[nodiscard]] const char* qemu_driver(ImageFormat format);

@@ -73,9 +73,10 @@ void refuse_full_disk(const std::string& work, const ProcessResult& result, cons
 
 ProcessResult QemuImg::ask(const char* command, const DiskFile& disk) const {
     const ToolRun run{{find_program(program), command, "--output=json", graph(disk)},
-                      {disk.path},
+                      disk.path,
                       std::nullopt,
-                      limits_to_read(fs::file_size(disk.path))};
+                      limits_to_read(fs::file_size(disk.path)),
+                      true};
     return tool_.run(run, {}, cancelled_);
 }
 
@@ -88,16 +89,16 @@ ProcessResult QemuImg::check(const DiskFile& disk) const {
 }
 
 void QemuImg::convert(const DiskFile& source, const std::string& to_format,
-                      const std::vector<std::string>& options, const ToolFolder& folder,
-                      const std::string& name, std::uint64_t virtual_size,
-                      const OnPercent& on_percent) const {
+                      const std::vector<std::string>& options, const fs::path& target,
+                      std::uint64_t virtual_size, const OnPercent& on_percent) const {
     const std::uint64_t size = std::max<std::uint64_t>(fs::file_size(source.path), virtual_size);
     ToolRun run{{find_program(program), "convert", "-p", "-O", to_format},
-                {source.path},
-                folder.path(),
-                limits_to_write(size)};
+                source.path,
+                target,
+                limits_to_write(size),
+                true};
     run.argv.insert(run.argv.end(), options.begin(), options.end());
-    run.argv.insert(run.argv.end(), {graph(source), (folder.path() / name).string()});
+    run.argv.insert(run.argv.end(), {graph(source), target.string()});
     const auto tell = [&](std::string_view piece) {
         if (const auto percent = last_percent(piece)) {
             on_percent(*percent);
@@ -106,7 +107,7 @@ void QemuImg::convert(const DiskFile& source, const std::string& to_format,
     const ProcessResult result = tool_.run(run, tell, cancelled_);
     if (result.status != 0) {
         const std::string work = "converting to " + to_format;
-        refuse_full_disk(work, result, folder.path());
+        refuse_full_disk(work, result, target.parent_path());
         throw Error(ErrorCode::internal, work + ": " + complaint(program, result));
     }
 }

@@ -33,15 +33,12 @@ class QemuImg {
     /// Its JSON on stdout when `status` is 0.
     [[nodiscard]] ProcessResult info(const DiskFile& disk) const;
     [[nodiscard]] ProcessResult check(const DiskFile& disk) const;
-    /// Writes `name` in `folder`, of which nothing is known but that it is not much larger than
-    /// `virtual_size`. `options` are words of qemu-img convert(1), such as {"-c"}. Throws Error (no_space,
-    /// internal).
+    /// Makes `target`, of which nothing is known but that it is not much larger than `virtual_size`, and
+    /// which is there whatever happens. `options` are words of qemu-img convert(1), such as {"-c"}. Throws
+    /// Error (no_space, internal).
     void convert(const DiskFile& source, const std::string& to_format,
-                 const std::vector<std::string>& options, const ToolFolder& folder, const std::string& name,
-                 std::uint64_t virtual_size, const OnPercent& on_percent) const;
-
-    [[nodiscard]] const SandboxedTool& tool() const noexcept { return tool_; }
-    [[nodiscard]] const SandboxedTool::Cancelled& cancelled() const noexcept { return cancelled_; }
+                 const std::vector<std::string>& options, const fs::path& target, std::uint64_t virtual_size,
+                 const OnPercent& on_percent) const;
 
   private:
     [[nodiscard]] ProcessResult ask(const char* command, const DiskFile& disk) const;

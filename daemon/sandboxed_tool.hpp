@@ -2,7 +2,6 @@
 // files alone to see, with limits of time, memory, CPU time and output.
 #pragma once
 
-#include "daemon/own_folder.hpp"
 #include "daemon/process.hpp"
 #include "daemon/systemd_client.hpp"
 #include "daemon/tool_unit.hpp"
@@ -10,20 +9,6 @@
 #include "lib/paths.hpp"
 
 namespace capsul {
-
-/// A new folder for what a run writes; it goes with all that is in it.
-class ToolFolder {
-  public:
-    explicit ToolFolder(const Paths& paths) : own_(paths.tools() / Uuid::make().to_string()) {}
-
-    [[nodiscard]] const fs::path& path() const noexcept { return own_.path(); }
-    /// Moves what the program has written as `name` to `target`, on the same file system. Throws Error
-    /// (verification) when it is no regular file of its own: the program may have been taken over.
-    void give(const std::string& name, const fs::path& target) const;
-
-  private:
-    OwnFolder own_;
-};
 
 /// Thread-safe.
 class SandboxedTool {
@@ -37,9 +22,10 @@ class SandboxedTool {
     /// Ends and removes what a crash left. Called once, before anything else.
     void sweep() const;
 
-    /// Runs it to its end. Collects at most 1 MiB of each output, and tells `on_output` of the first one as
-    /// it comes, on a thread of its own. Throws Error: timeout, not_capable when systemd does not get as far
-    /// as to run the program, and unreachable soon after `cancelled` says so; the program has ended then.
+    /// Makes the file that it writes, which is there whatever happens, and runs it to its end. Collects at
+    /// most 1 MiB of each output, and tells `on_output` of the first one as it comes, on a thread of its own.
+    /// Throws Error: timeout, not_capable when systemd does not get as far as to run the program, and
+    /// unreachable soon after `cancelled` says so; the program has ended then.
     [[nodiscard]] ProcessResult run(const ToolRun& run, const OnOutput& on_output = {},
                                     const Cancelled& cancelled = {}) const;
 

@@ -32,14 +32,28 @@ OOMScoreAdjust=200
                        fmt::arg("file", limits.file_bytes));
 }
 
+/// capsul-run sees that the sandbox below is there, narrows it to the same files, and becomes the program: it
+/// also keeps that from sending signals to others of this user. Each thread of qemu-img that allocates would
+/// reserve an arena of 64 MiB (mallopt(3)), of which there is not enough.
+std::vector<std::string> start_command(const ToolRun& run, const ToolPlaces& places) {
+    std::vector<std::string> argv{(places.programs / "capsul-run").string(), "--ro", run.readable.string()};
+    if (run.writable) {
+        argv.insert(argv.end(), {"--rw", run.writable->string()});
+    }
+    argv.emplace_back("--");
+    if (run.one_arena) {
+        argv.insert(argv.end(), {"/usr/bin/env", "MALLOC_ARENA_MAX=1"});
+    }
+    argv.insert(argv.end(), run.argv.begin(), run.argv.end());
+    return argv;
+}
+
 // The filter on address families stays where a network namespace cannot be had.
 std::string sandbox(const ToolRun& run, const ToolPlaces& places) {
     std::string text = sandbox_lines();
     text += "MemoryDenyWriteExecute=yes\nRestrictAddressFamilies=none\nPrivateNetwork=yes\n";
     text += disk_lines(places.programs, {places.data});
-    for (const std::filesystem::path& file : run.readable) {
-        text += fmt::format("BindReadOnlyPaths={}\n", unit_path(file));
-    }
+    text += fmt::format("BindReadOnlyPaths={}\n", unit_path(run.readable));
     if (run.writable) {
         text += fmt::format("BindPaths={0}\nNoExecPaths={0}\n", unit_path(*run.writable));
     }
@@ -67,15 +81,13 @@ Documentation=man:capsulctl-image(1)
 [Service]
 Type=oneshot
 ExecStart={start}
-# Each thread that allocates would reserve an arena of 64 MiB.
-Environment=LC_ALL=C.UTF-8 MALLOC_ARENA_MAX=1
 TimeoutStartSec={limit}s
 TimeoutStopSec=5s
 # Pipes, which capsuld reads up to a limit.
 StandardOutput=file:{out}
 StandardError=file:{err}
 )",
-        fmt::arg("program", program), fmt::arg("start", quote_exec_line(run.argv)),
+        fmt::arg("program", program), fmt::arg("start", quote_exec_line(start_command(run, places))),
         fmt::arg("limit", run.limits.time.count()), fmt::arg("out", unit_path(places.out)),
         fmt::arg("err", unit_path(places.err)));
     text += limit_lines(run.limits);

@@ -129,6 +129,9 @@ void confine_files(const Options& options) {
     }
     const Ruleset rules(version, options.internet);
     allow_system(rules);
+    if (!options.command.empty()) {
+        rules.allow(options.command.front(), execute_access); // one of capsul's own may be outside of /usr
+    }
     for (const std::string& path : options.read_only) {
         rules.allow(path, read_access);
     }

@@ -9,9 +9,9 @@ namespace capsul::launcher {
 [[nodiscard]] int landlock_version();
 
 /// Confines this process, for good and over exec, to the programs, libraries and settings of the system, the
-/// devices that QEMU uses, and what `options` lists; from version 4 on also to no TCP without `internet`,
-/// from 6 on to no signals and no abstract sockets of others. Does nothing where the kernel has no Landlock.
-/// Throws std::system_error naming the path that cannot be opened.
+/// devices that QEMU uses, the program itself, and what `options` lists; from version 4 on also to no TCP
+/// without `internet`, from 6 on to no signals and no abstract sockets of others. Does nothing where the
+/// kernel has no Landlock. Throws std::system_error naming the path that cannot be opened.
 void confine_files(const Options& options);
 
 } // namespace capsul::launcher

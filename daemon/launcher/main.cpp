@@ -1,6 +1,6 @@
-// capsul-run: ExecStart of every VM's unit and of every VPN's. Looks from inside whether the sandbox of the
-// unit is there, narrows it, and becomes QEMU or tincd. Without privilege, and it never goes on without a
-// sandbox.
+// capsul-run: ExecStart of every VM's unit, of every VPN's, and of those in which files from outside are
+// read. Looks from inside whether the sandbox of the unit is there, narrows it, and becomes QEMU, tincd or
+// qemu-img. Without privilege, and it never goes on without a sandbox.
 #include "daemon/launcher/become.hpp"
 #include "daemon/launcher/call_filter.hpp"
 #include "daemon/launcher/file_rules.hpp"
@@ -73,7 +73,7 @@ int run(const Options& options) {
             stderr,
             "capsul-run: %s is not started without its sandbox; not in force: %s (a drop-in of the unit "
             "may have switched it off: systemctl --user cat)\n",
-            options.tun ? "tincd" : "QEMU", joined(missing).c_str());
+            options.command.front().c_str(), joined(missing).c_str());
         return no_sandbox;
     }
     drop_inheritance();

@@ -9,7 +9,8 @@ namespace capsul::launcher {
 constexpr const char* usage = R"(usage: capsul-run [OPTION]... -- PROGRAM [ARGUMENT]...
        capsul-run [OPTION]... --check
 
-Runs PROGRAM, the QEMU of a VM or the tincd of a VPN, if the sandbox of its unit is there, and narrows that sandbox.
+Runs PROGRAM, such as the QEMU of a VM or the tincd of a VPN, if the sandbox of its unit is there, and narrows
+that sandbox.
 
   --ro PATH    a file or folder it may read
   --rw PATH    a file or folder it may read and write

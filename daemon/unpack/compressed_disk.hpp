@@ -6,8 +6,8 @@
 
 namespace capsul::unpack {
 
-/// Writes `target`, of at most `most` bytes. Throws Error: verification for a damaged file, invalid for one
-/// that is compressed twice or holds nothing, too_large, no_space.
+/// Writes `target`, which is there and empty, of at most `most` bytes. Throws Error: verification for a
+/// damaged file, invalid for one that is compressed twice or holds nothing, too_large, no_space.
 void unpack_compressed(const std::filesystem::path& file, const std::filesystem::path& target,
                        std::uint64_t most);
 

@@ -1,6 +1,6 @@
-// capsul-unpack compressed|ova FILE TARGET MOST: writes the disk that is in FILE as TARGET, of at most MOST
-// bytes. When that fails, the lines of standard error are the code, the message and the hint of an Error.
-// Runs in a sandbox; capsuld does not trust what it says.
+// capsul-unpack compressed|ova FILE TARGET MOST: writes the disk that is in FILE to TARGET, which is there
+// and empty, at most MOST bytes. When that fails, the lines of standard error are the code, the message and
+// the hint of an Error. Runs in a sandbox; capsuld does not trust what it says.
 #include "daemon/unpack/compressed_disk.hpp"
 #include "daemon/unpack/ova.hpp"
 #include "lib/error.hpp"

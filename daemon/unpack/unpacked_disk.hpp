@@ -12,7 +12,7 @@ namespace capsul::unpack {
 
 class UnpackedDisk {
   public:
-    /// A new file that may have `most` bytes.
+    /// A file that is there, empty, and may have `most` bytes.
     UnpackedDisk(const std::filesystem::path& path, std::uint64_t most);
     /// Throws Error: too_large, no_space.
     void write(std::string_view piece);

@@ -4,6 +4,7 @@
 #include "daemon/image_service.hpp"
 #include "daemon/process.hpp"
 #include "lib/fd.hpp"
+#include "tests/integration/fake_launcher.hpp"
 #include "tests/integration/fake_systemd.hpp"
 
 #include <fcntl.h>
@@ -64,6 +65,8 @@ class ImageServiceTest : public testing::Test {
         make_folders(work_);
         make_folders(paths_.units);
         make_folders(paths_.systemd_socket().parent_path());
+        make_launcher(base_ / "programs");
+        fs::create_symlink(CAPSUL_UNPACK, base_ / "programs/capsul-unpack");
         systemd_.emplace(
             test::FakeSystemdFolders{paths_.systemd_socket(), paths_.units, paths_.runtime, base_});
         start();
@@ -81,7 +84,7 @@ class ImageServiceTest : public testing::Test {
         events_.emplace(paths_.state);
         operations_.emplace();
         client_.emplace(paths_.systemd_socket(), "capsul-vm-*.service", [](const UnitStatus&) {});
-        tool_.emplace(paths_, fs::path(CAPSUL_UNPACK).parent_path(), *client_);
+        tool_.emplace(paths_, base_ / "programs", *client_);
         service_.emplace(paths_, config_, *tool_, *store_, *operations_, *events_);
         service_->sweep();
     }

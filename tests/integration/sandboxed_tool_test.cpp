@@ -2,6 +2,7 @@
 #include "daemon/sandboxed_tool.hpp"
 
 #include "lib/error.hpp"
+#include "tests/integration/fake_launcher.hpp"
 #include "tests/integration/fake_systemd.hpp"
 #include "tests/temporary_folder.hpp"
 
@@ -28,11 +29,15 @@ class SandboxedToolTest : public testing::Test {
         systemd_.emplace(
             test::FakeSystemdFolders{paths_.systemd_socket(), paths_.units, paths_.runtime, base_.path()});
         client_.emplace(paths_.systemd_socket(), "capsul-vm-*.service", [](const UnitStatus&) {});
-        tool_.emplace(paths_, "/usr/libexec/capsul", *client_);
+        make_launcher(programs_);
+        tool_.emplace(paths_, programs_, *client_);
     }
 
     static ToolRun shell(const std::string& script) {
-        return {{"/bin/sh", "-c", script}, {}, std::nullopt, {60s, std::uint64_t{1} << 30U, 60, 1U << 20U}};
+        return {{"/bin/sh", "-c", script},
+                "/dev/null",
+                std::nullopt,
+                {60s, std::uint64_t{1} << 30U, 60, 1U << 20U}};
     }
 
     /// Units and pipes that are there.
@@ -61,6 +66,7 @@ class SandboxedToolTest : public testing::Test {
 
     test::TemporaryFolder base_;
     Paths paths_{base_ / "data", base_ / "state", base_ / "config", base_ / "units", base_ / "run"};
+    fs::path programs_ = base_ / "programs";
     std::optional<test::FakeSystemd> systemd_;
     std::optional<SystemdClient> client_;
     std::optional<SandboxedTool> tool_;
@@ -122,11 +128,28 @@ TEST_F(SandboxedToolTest, EndsWithTheOperationThatWantsIt) {
 }
 
 TEST_F(SandboxedToolTest, LimitsWhatIsWritten) {
-    const ToolFolder folder(paths_);
-    ToolRun run = shell(fmt::format("exec head -c 5000000 /dev/zero >{}/file", folder.path().string()));
-    run.writable = folder.path();
+    ToolRun run = shell(fmt::format("exec head -c 5000000 /dev/zero >{}/file", base_.path().string()));
+    run.writable = base_ / "file";
     EXPECT_EQ(tool_->run(run).status, 128 + SIGXFSZ);
-    EXPECT_EQ(fs::file_size(folder.path() / "file"), std::size_t{1} << 20U);
+    EXPECT_EQ(fs::file_size(base_ / "file"), std::size_t{1} << 20U);
+}
+
+TEST_F(SandboxedToolTest, WritesToAFileThatIsNewOnly) {
+    ToolRun run = shell("true");
+    run.writable = base_ / "file";
+    EXPECT_EQ(tool_->run(run).status, 0);
+    EXPECT_EQ(fs::status(base_ / "file").permissions(), fs::perms::owner_read | fs::perms::owner_write);
+    EXPECT_THROW(static_cast<void>(tool_->run(run)), Error) << "it is there";
+    fs::create_symlink("/nowhere", base_ / "link");
+    run.writable = base_ / "link";
+    EXPECT_THROW(static_cast<void>(tool_->run(run)), Error);
+}
+
+TEST_F(SandboxedToolTest, GivesAProgramWithManyThreadsOneArena) {
+    ToolRun run = shell("echo $MALLOC_ARENA_MAX");
+    EXPECT_EQ(tool_->run(run).out, "\n");
+    run.one_arena = true;
+    EXPECT_EQ(tool_->run(run).out, "1\n");
 }
 
 TEST_F(SandboxedToolTest, LimitsMemory) {
@@ -135,27 +158,28 @@ TEST_F(SandboxedToolTest, LimitsMemory) {
     EXPECT_NE(tool_->run(run).status, 0);
 }
 
-TEST_F(SandboxedToolTest, SaysWhenTheProgramCannotBeRun) {
-    ToolRun run = shell("");
-    run.argv[0] = "/nowhere/program";
-    EXPECT_EQ(refusal(run), ErrorCode::not_capable);
+TEST_F(SandboxedToolTest, SaysWhenTheSandboxIsNotThere) {
+    replace_file(programs_ / "capsul-run", "#!/bin/sh\nexit 78\n", 0755);
+    EXPECT_EQ(refusal(shell("true")), ErrorCode::not_capable);
+}
+
+TEST_F(SandboxedToolTest, SaysWhenItCannotBeRunAtAll) {
+    fs::remove(programs_ / "capsul-run");
+    EXPECT_EQ(refusal(shell("true")), ErrorCode::not_capable);
 }
 
 TEST_F(SandboxedToolTest, SweepsWhatACrashLeft) {
     const std::string unit = tool_unit_name(Uuid::make());
     ToolRun run = shell("sleep 1000");
     const UserUnits units(paths_);
-    units.write(unit, tool_unit(run, {"/usr/libexec/capsul", paths_.data, "/dev/null", "/dev/null"}));
+    units.write(unit, tool_unit(run, {programs_, paths_.data, "/dev/null", "/dev/null"}));
     std::jthread before([&] { client_->start(unit, 60s); });
     while (client_->status(unit).main_pid == 0) {
         std::this_thread::sleep_for(5ms);
     }
-    make_folders(paths_.tools() / "some");
-    std::ofstream(paths_.tools() / "some/disk") << "half";
     std::ofstream(units.file("capsul-vm-web.service")) << "not ours";
     tool_->sweep();
     EXPECT_EQ(left(), std::set<std::string>{"capsul-vm-web.service"});
-    EXPECT_TRUE(fs::is_empty(paths_.tools()));
     EXPECT_EQ(client_->status(unit).active_state, "inactive");
 }
 
@@ -168,32 +192,6 @@ TEST_F(SandboxedToolTest, RunsManyAtOnce) {
     }
     threads.clear();
     EXPECT_EQ(left(), std::set<std::string>());
-}
-
-TEST_F(SandboxedToolTest, TakesNothingButAFileOfItsOwnFromAFolder) {
-    const ToolFolder folder(paths_);
-    const fs::path target = base_ / "target";
-    std::ofstream(folder.path() / "file") << "content";
-    fs::create_symlink("/etc/passwd", folder.path() / "link");
-    fs::create_directory(folder.path() / "folder");
-    std::ofstream(folder.path() / "one") << "content";
-    fs::create_hard_link(folder.path() / "one", folder.path() / "two");
-    for (const char* name : {"link", "folder", "two", "missing"}) {
-        EXPECT_THROW(folder.give(name, target), Error) << name;
-        EXPECT_FALSE(fs::exists(target));
-    }
-    folder.give("file", target);
-    EXPECT_EQ(read_file(target), "content");
-}
-
-TEST_F(SandboxedToolTest, RemovesTheFolderWithAllThatIsInIt) {
-    fs::path path;
-    {
-        const ToolFolder folder(paths_);
-        path = folder.path();
-        make_folders(path / "a/b");
-    }
-    EXPECT_FALSE(fs::exists(path));
 }
 
 } // namespace

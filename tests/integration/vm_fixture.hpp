@@ -5,6 +5,7 @@
 #include "daemon/routes.hpp"
 #include "daemon/unit_file.hpp"
 #include "lib/fd.hpp"
+#include "tests/integration/fake_launcher.hpp"
 #include "tests/integration/fake_systemd.hpp"
 #include "tests/integration/own_ports.hpp"
 #include "tests/temporary_folder.hpp"
@@ -28,12 +29,10 @@ sed 's/type = "tap"/type = "user"/; /fd =\|vhost =/d' "${@: -1}" >"$XDG_RUNTIME_
 exec "${@:1:$#-1}" "$XDG_RUNTIME_DIR/test.conf"
 )";
 
-/// capsul's own programs. Its capsul-run looks for no sandbox, since the fake systemd makes none.
+/// capsul's own programs.
 inline void make_programs(const fs::path& folder) {
-    make_folders(folder);
+    make_launcher(folder);
     fs::create_symlink(CAPSUL_POWERDOWN, folder / "capsul-powerdown");
-    replace_file(folder / "capsul-run",
-                 "#!/bin/sh\nuntil [ \"$1\" = -- ]; do shift; done; shift; exec \"$@\"\n", 0755);
 }
 
 inline Paths paths_in(const fs::path& base) {

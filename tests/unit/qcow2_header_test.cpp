@@ -201,7 +201,6 @@ TEST(ImageFormat, KnowsWhatIsConverted) {
                                             {"COWD", ImageFormat::vmdk},
                                             {"# Disk DescriptorFile", ImageFormat::vmdk},
                                             {std::string(64, '\0') + "\x7f\x10\xda\xbe", ImageFormat::vdi},
-                                            {"vhdxfile", ImageFormat::vhdx},
                                             {"conectix", ImageFormat::vhd}}) {
         EXPECT_EQ(recognise_image(magic + std::string(4096, '\0'), ""), format) << magic;
     }
@@ -220,8 +219,9 @@ TEST(ImageFormat, KnowsWhatIsUnpacked) {
 
 TEST(ImageFormat, RefusesEveryOtherDiskFormatAndArchive) {
     for (const Foreign& foreign :
-         {Foreign{0, "QED\0"sv, "QED"}, Foreign{0, "WithoutFreeSpace"sv, "Parallels"},
-          Foreign{0, "LUKS\xba\xbe"sv, "LUKS"}, Foreign{0, "QFI\xfb\0\0\0\1"sv, "version 1"},
+         {Foreign{0, "vhdxfile"sv, "VHDX"}, Foreign{0, "QED\0"sv, "QED"},
+          Foreign{0, "WithoutFreeSpace"sv, "Parallels"}, Foreign{0, "LUKS\xba\xbe"sv, "LUKS"},
+          Foreign{0, "QFI\xfb\0\0\0\1"sv, "version 1"},
           Foreign{0, "#!/bin/sh\n#V2.0 Format\nmodprobe cloop"sv, "cloop"},
           Foreign{0, "\x1f\x8b\x08"sv, "gzip"}, Foreign{0, "\xfd\x37zXZ\0"sv, "xz"},
           Foreign{0, "\x28\xb5\x2f\xfd"sv, "zstd"}, Foreign{0, "PK\3\4"sv, "zip"},

@@ -10,10 +10,11 @@ namespace {
 ToolRun converting() {
     return {{"/usr/bin/qemu-img", "convert", "-O", "qcow2",
              R"(json:{"driver":"raw","file":{"driver":"file","filename":"/srv/capsul/uploads/one"}})",
-             "/srv/capsul/tools/two/disk"},
-            {"/srv/capsul/uploads/one"},
-            "/srv/capsul/tools/two",
-            {std::chrono::seconds(150), std::uint64_t{1} << 30U, 70, std::uint64_t{3} << 30U}};
+             "/srv/capsul/uploads/two"},
+            "/srv/capsul/uploads/one",
+            "/srv/capsul/uploads/two",
+            {std::chrono::seconds(150), std::uint64_t{1} << 30U, 70, std::uint64_t{3} << 30U},
+            true};
 }
 
 ToolPlaces places() {
@@ -31,15 +32,16 @@ TEST(ToolUnit, IsWholeAndStartsNothingAtBoot) {
     EXPECT_EQ(unit.find("[Install]"), std::string::npos);
 }
 
-TEST(ToolUnit, ShowsAFolderToWriteToOnlyWhenThereIsOne) {
+TEST(ToolUnit, ShowsAFileToWriteToOnlyWhenThereIsOne) {
     ToolRun run = converting();
     run.writable.reset();
     EXPECT_EQ(tool_unit(run, places()).find("\nBindPaths="), std::string::npos);
+    EXPECT_EQ(tool_unit(run, places()).find("--rw"), std::string::npos);
 }
 
 TEST(ToolUnit, RefusesAFileWhoseNameWouldBeAnotherLine) {
     ToolRun run = converting();
-    run.readable = {"/srv/one\nExecStartPre=/bin/true"};
+    run.readable = "/srv/one\nExecStartPre=/bin/true";
     EXPECT_THROW(static_cast<void>(tool_unit(run, places())), Error);
 }
 

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 #include <memory>
 #include <string>
+#include <string_view>
 
 namespace capsul::fetch {
 namespace {
@@ -55,18 +56,16 @@ void support(archive* reader, Packing packing) {
     case Packing::none:
         break;
     }
-    check(reader, archive_read_support_format_tar(reader));
-    if (packing != Packing::tar) {
-        check(reader, archive_read_support_format_raw(reader)); // anything that is no archive
-    }
 }
 
-Reader open_archive(const fs::path& file, Packing packing) {
+Reader open_archive(const fs::path& file, Packing packing, bool is_tar) {
     Reader reader(archive_read_new());
     if (!reader) {
         throw Error(ErrorCode::internal, "no memory for an archive");
     }
     support(reader.get(), packing);
+    check(reader.get(), is_tar ? archive_read_support_format_tar(reader.get())
+                               : archive_read_support_format_raw(reader.get()));
     check(reader.get(), archive_read_open_filename(reader.get(), file.c_str(), piece));
     return reader;
 }
@@ -79,6 +78,24 @@ bool next_entry(archive* reader, archive_entry*& entry) {
     }
     check(reader, result);
     return true;
+}
+
+/// Not left to libarchive: to it, a disk that begins with zeros is an empty archive.
+bool holds_tar(const fs::path& file, Packing packing) {
+    if (packing == Packing::tar) {
+        return true;
+    }
+    const Reader reader = open_archive(file, packing, false);
+    archive_entry* entry = nullptr;
+    std::string start(packing_bytes, '\0');
+    if (!next_entry(reader.get(), entry)) {
+        return false;
+    }
+    const la_ssize_t got = archive_read_data(reader.get(), start.data(), start.size());
+    if (got < 0) {
+        refuse_damaged(archive_error_string(reader.get()));
+    }
+    return packing_of(std::string_view(start).substr(0, static_cast<std::size_t>(got))) == Packing::tar;
 }
 
 void copy_content(archive* reader, archive_entry* entry, SparseFile& disk, const OnUnpacked& on_unpacked) {
@@ -101,7 +118,7 @@ void copy_content(archive* reader, archive_entry* entry, SparseFile& disk, const
 } // namespace
 
 void unpack(const fs::path& file, Packing packing, SparseFile& disk, const OnUnpacked& on_unpacked) {
-    const Reader reader = open_archive(file, packing);
+    const Reader reader = open_archive(file, packing, holds_tar(file, packing));
     bool has_disk = false;
     archive_entry* entry = nullptr;
     while (next_entry(reader.get(), entry)) {

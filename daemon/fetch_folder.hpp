@@ -203,7 +203,7 @@ struct FetchedFile {
     }
 };
 
-/// result.json of `capsul-fetch disk`: either an error or a file, whose content, unpacked, is `disk`.
+/// result.json of `capsul-fetch disk`: either an error or a file, whose content is `disk`.
 struct DiskResult {
     std::optional<FetchError> error;
     std::optional<FetchedFile> file;
@@ -249,15 +249,14 @@ struct CatalogueResult {
     }
 };
 
-enum class FetchPhase { hashing, downloading, waiting, verifying, unpacking };
+enum class FetchPhase { hashing, downloading, waiting, verifying };
 template <>
 struct EnumWords<FetchPhase> {
-    static constexpr std::array<std::pair<FetchPhase, std::string_view>, 5> words{
+    static constexpr std::array<std::pair<FetchPhase, std::string_view>, 4> words{
         {{FetchPhase::hashing, "hashing"}, // what an earlier run has left
          {FetchPhase::downloading, "downloading"},
          {FetchPhase::waiting, "waiting"},
-         {FetchPhase::verifying, "verifying"},
-         {FetchPhase::unpacking, "unpacking"}}};
+         {FetchPhase::verifying, "verifying"}}};
 };
 
 /// progress.json: how far it is. Written at most twice a second, and gone at the end.

@@ -26,8 +26,6 @@ std::string words_for(const FetchProgress& now) {
         return fmt::format("waiting to try again: {}", now.waits_for);
     case FetchPhase::verifying:
         return "verifying";
-    case FetchPhase::unpacking:
-        return "unpacking";
     case FetchPhase::downloading:
         break;
     }

@@ -23,7 +23,7 @@ class Fetcher {
     /// Called once, before anything else.
     void sweep() const;
 
-    /// A file whose content, unpacked, is then folder(id)/disk. Throws Error: what capsul-fetch says,
+    /// A file whose content is then folder(id)/disk. Throws Error: what capsul-fetch says,
     /// timeout, and unreachable when capsuld is stopping; the part that is there is kept for the next time.
     [[nodiscard]] FetchedFile disk(const Name& id, const DiskRequest& request, Progress& progress) const;
     /// What the sources offer. Throws Error likewise.

@@ -3,7 +3,6 @@
 #include "lib/error.hpp"
 
 #include <algorithm>
-#include <array>
 #include <charconv>
 #include <fmt/format.h>
 #include <utility>
@@ -33,19 +32,6 @@ std::string lower(std::string_view text) {
     throw Error(ErrorCode::unreachable, fmt::format("{}: {}, where capsul does not follow", shown(from), why),
                 "look at the URL with: curl -I");
 }
-
-/// A sign of each of what a disk may be wrapped in, and where it stands.
-struct Sign {
-    Packing packing;
-    std::size_t offset;
-    std::string_view bytes;
-};
-constexpr std::array<Sign, 5> signs{{{Packing::xz, 0, "\xfd\x37zXZ\0"sv},
-                                     {Packing::zstd, 0, "\x28\xb5\x2f\xfd"sv},
-                                     {Packing::gzip, 0, "\x1f\x8b\x08"sv},
-                                     // After "BZh" and a digit comes the first block.
-                                     {Packing::bzip2, 4, "1AY&SY"sv},
-                                     {Packing::tar, 257, "ustar"sv}}};
 
 } // namespace
 
@@ -116,15 +102,6 @@ bool begins_like_web_page(std::string_view start) {
     const std::string text = lower(start.substr(0, 64));
     return text.starts_with("<!doctype") || text.starts_with("<html") || text.starts_with("<?xml") ||
            text.starts_with("<head") || text.starts_with("<!--");
-}
-
-Packing packing_of(std::string_view start) {
-    for (const Sign& sign : signs) {
-        if (start.size() >= sign.offset && start.substr(sign.offset).starts_with(sign.bytes)) {
-            return sign.packing;
-        }
-    }
-    return Packing::none;
 }
 
 } // namespace capsul::fetch

@@ -45,12 +45,8 @@ struct ContentRange {
 
 /// A web page, as servers send it that want somebody to log in first.
 [[nodiscard]] bool is_web_page_type(std::string_view content_type);
-[[nodiscard]] bool begins_like_web_page(std::string_view start);
-
-/// What a disk is wrapped in.
-enum class Packing { none, xz, zstd, gzip, bzip2, tar };
 /// How many bytes of a file's start are wanted to tell (fewer when it is shorter).
-inline constexpr std::size_t packing_bytes = 512;
-[[nodiscard]] Packing packing_of(std::string_view start);
+inline constexpr std::size_t web_page_bytes = 512;
+[[nodiscard]] bool begins_like_web_page(std::string_view start);
 
 } // namespace capsul::fetch

@@ -4,7 +4,6 @@
 #include "daemon/fetch/retries.hpp"
 #include "daemon/fetch/signature.hpp"
 #include "daemon/fetch/small_file.hpp"
-#include "daemon/fetch/unpack.hpp"
 #include "lib/fd.hpp"
 
 #include <cerrno>
@@ -35,10 +34,9 @@ class DiskFetch {
         try {
             download();
             check_signature();
-            unpack_part();
+            rename_to_disk();
             return std::move(file_);
         } catch (const Error& error) {
-            remove_quietly(unpacked());
             if (is_about_content(error.code())) {
                 part_.discard();
                 forget_small(signature());
@@ -48,7 +46,6 @@ class DiskFetch {
     }
 
   private:
-    [[nodiscard]] fs::path unpacked() const { return folder_ / "disk.part"; }
     [[nodiscard]] fs::path signature() const { return folder_ / "data.sig"; }
     [[nodiscard]] fs::path disk() const { return folder_ / fetched_disk_file; }
 
@@ -74,9 +71,7 @@ class DiskFetch {
     }
 
     void check_content() {
-        const std::string start = read_start();
-        packing_ = packing_of(start);
-        if (begins_like_web_page(start)) {
+        if (begins_like_web_page(read_start())) {
             throw Error(ErrorCode::verification,
                         fmt::format("{}: is a web page and no disk", shown(request_.url)),
                         "open it in a browser: is it a page about the file, or one where to log in first?");
@@ -97,7 +92,7 @@ class DiskFetch {
 
     [[nodiscard]] std::string read_start() const {
         const UniqueFd fd = open_file(part_.path(), O_RDONLY);
-        std::string start(packing_bytes, '\0');
+        std::string start(web_page_bytes, '\0');
         const ssize_t got = ::pread(fd.get(), start.data(), start.size(), 0);
         if (got < 0) {
             throw_errno(errno, part_.path().string());
@@ -129,19 +124,8 @@ class DiskFetch {
         file_.verified = Verification::signature;
     }
 
-    void unpack_part() {
-        if (packing_ == Packing::none) {
-            rename_to_disk(part_.path());
-            return;
-        }
-        SparseFile sparse(unpacked(), request_.max_size, Space(folder_, request_.keep_free));
-        unpack(part_.path(), packing_, sparse,
-               [this](std::uint64_t read) { progress_.tell(FetchPhase::unpacking, read, file_.size); });
-        rename_to_disk(unpacked());
-    }
-
-    void rename_to_disk(const fs::path& from) const {
-        fs::rename(from, disk());
+    void rename_to_disk() const {
+        fs::rename(part_.path(), disk());
         sync_folder(folder_);
     }
 
@@ -150,11 +134,10 @@ class DiskFetch {
     Progress progress_;
     PartFile part_;
     Download download_;
-    Packing packing_ = Packing::none;
     FetchedFile file_;
 };
 
-/// Of a run that ended before it could tell of its disk. One that was not unpacked is what was downloaded.
+/// Of a run that ended before it could tell of its disk.
 void take_back_disk(const fs::path& folder) {
     const fs::path part = folder / "data.part";
     const fs::path disk = folder / fetched_disk_file;

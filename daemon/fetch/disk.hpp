@@ -1,4 +1,4 @@
-// `capsul-fetch disk`: a disk image from its URL to a verified, unpacked file.
+// `capsul-fetch disk`: a disk image from its URL to a verified file.
 #pragma once
 
 #include "daemon/fetch_folder.hpp"

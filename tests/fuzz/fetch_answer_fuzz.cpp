@@ -66,7 +66,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     expect(is_printable(plain_header(text)));
     (void)is_web_page_type(text);
     (void)begins_like_web_page(text);
-    (void)packing_of(text);
     follow(text);
     take_path(text);
     judge(text);

@@ -94,21 +94,18 @@ TEST_F(FetchDocuments, TakesFilesOfThisHost) {
 }
 
 TEST_F(FetchDocuments, RefusesAWrongRequest) {
-    const auto refusal = [&] {
-        return parse<DocumentsResult>(read_file(folder_ / fetch_result_file)).error.value().message;
-    };
     EXPECT_EQ(fetch({document("a", "a"), document("a", "b")}), 2);
-    EXPECT_EQ(refusal(), "documents: the id a stands twice");
+    EXPECT_EQ(refusal_, "documents: the id a stands twice");
     DocumentRequest large = document("a", "a");
     large.max_bytes = Bytes::parse("1G");
     EXPECT_EQ(fetch({large}), 2);
-    EXPECT_EQ(refusal(), "documents: max_bytes of a is not between 1 and 64M");
+    EXPECT_EQ(refusal_, "documents: max_bytes of a is not between 1 and 64M");
     DocumentRequest both = document("a", "a");
     both.clearsigned_by = HostPath::parse("/keys");
     both.signature.emplace().url = both.url;
     both.signature->keyring = HostPath::parse("/keys");
     EXPECT_EQ(fetch({both}), 2);
-    EXPECT_EQ(refusal(), "documents: a is signed beside it or within, and not both");
+    EXPECT_EQ(refusal_, "documents: a is signed beside it or within, and not both");
 }
 
 } // namespace

@@ -1,6 +1,7 @@
 #include "tests/integration/fetch_fixture.hpp"
 
 #include "daemon/digest.hpp"
+#include "daemon/fetch/documents.hpp"
 #include "lib/fd.hpp"
 
 #include <algorithm>
@@ -135,19 +136,17 @@ int FetchTest::fetch(const DiskRequest& request) {
 }
 
 int FetchTest::fetch(const std::vector<DocumentRequest>& documents) {
-    DocumentsRequest request;
-    request.documents = documents;
-    request.patience = impatience();
-    ask(encode(request));
-    return run_process(command("documents"), 60s).status;
+    try {
+        outcomes_ = capsul::fetch::fetch_documents(folder_, {documents, {}, impatience()}).documents;
+        return 0;
+    } catch (const Error& error) {
+        refusal_ = error.what();
+        return exit_code(error.code());
+    }
 }
 
 DiskResult FetchTest::result() const {
     return parse<DiskResult>(read_file(folder_ / fetch_result_file));
-}
-
-std::vector<DocumentOutcome> FetchTest::outcomes() const {
-    return parse<DocumentsResult>(read_file(folder_ / fetch_result_file)).documents;
 }
 
 std::string FetchTest::error() const {

@@ -52,11 +52,12 @@ class FetchTest : public testing::Test {
     [[nodiscard]] DocumentRequest document(const std::string& id, const std::string& rest) const;
     /// Asks for it, and returns how the program exits.
     int fetch(const DiskRequest& request);
+    /// Gets them, as `capsul-fetch catalogue` does it, and returns how that would exit.
     int fetch(const std::vector<DocumentRequest>& documents);
     void ask(const Json& request) const;
     [[nodiscard]] std::vector<std::string> command(const char* what) const;
     [[nodiscard]] DiskResult result() const;
-    [[nodiscard]] std::vector<DocumentOutcome> outcomes() const;
+    [[nodiscard]] const std::vector<DocumentOutcome>& outcomes() const { return outcomes_; }
     /// The error of the result: "CODE: MESSAGE".
     [[nodiscard]] std::string error() const;
     /// The names of all that is in the folder, but the request and the result.
@@ -68,6 +69,10 @@ class FetchTest : public testing::Test {
     TemporaryFolder temporary_;
     std::filesystem::path folder_ = temporary_ / "fetch";
     ImageServer server_;
+    std::string refusal_; ///< why documents were not even asked for
+
+  private:
+    std::vector<DocumentOutcome> outcomes_;
 };
 
 } // namespace capsul::test

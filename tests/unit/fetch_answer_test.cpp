@@ -73,17 +73,6 @@ TEST(WebPage, IsKnownByItsTypeAndItsBeginning) {
     }
 }
 
-TEST(PackingOf, TellsByTheBytes) {
-    EXPECT_EQ(packing_of("\xfd\x37zXZ\0..."sv), Packing::xz);
-    EXPECT_EQ(packing_of("\x28\xb5\x2f\xfd..."sv), Packing::zstd);
-    EXPECT_EQ(packing_of("\x1f\x8b\x08..."sv), Packing::gzip);
-    EXPECT_EQ(packing_of("BZh91AY&SY..."sv), Packing::bzip2);
-    EXPECT_EQ(packing_of("disk.raw" + std::string(249, '\0') + "ustar"), Packing::tar);
-    EXPECT_EQ(packing_of("QFI\xfb"sv), Packing::none);
-    EXPECT_EQ(packing_of("BZh9 is text"), Packing::none);
-    EXPECT_EQ(packing_of(""), Packing::none);
-}
-
 TEST(FetchOptions, TakeOneFolder) {
     const Options options = parse_options({"documents", "--folder", "/a"});
     EXPECT_EQ(options.command, Options::Command::documents);

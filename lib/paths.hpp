@@ -32,8 +32,6 @@ struct Paths {
     /// What is downloaded from elsewhere, in part too; on the file system of the images.
     [[nodiscard]] fs::path fetches() const { return data / "fetches"; }
     [[nodiscard]] fs::path downloads() const { return data / "downloads"; }
-    /// What programs write that read files from outside; on the file system of the images.
-    [[nodiscard]] fs::path tools() const { return data / "tools"; }
     /// Where a running VM's sockets are; systemd makes and removes it with the unit.
     [[nodiscard]] fs::path vm_runtime(const Name& name) const {
         return runtime / "capsul/vms" / name.to_string();

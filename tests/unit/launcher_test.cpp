@@ -7,6 +7,7 @@
 #include "tests/temporary_folder.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <csignal>
 #include <fcntl.h>
@@ -304,6 +305,17 @@ TEST_F(LauncherFileRules, AllowSocketsButNoProgramsOrLinksInAWritableFolder) {
                            return static_cast<long>(::execve(path, &none, &none));
                        }),
               EACCES);
+}
+
+TEST_F(LauncherFileRules, LetTheProgramItselfRunWhereverItIs) {
+    fs::copy_file("/bin/true", folder_ / "other/program");
+    const auto run = [](const char* path) -> long {
+        std::array<char*, 2> words{const_cast<char*>(path), nullptr}; // NOLINT: the exec API takes char*
+        return ::execv(path, words.data());
+    };
+    EXPECT_EQ(confined("other/program", run), EACCES);
+    options_.command = {(folder_ / "other/program").string()};
+    EXPECT_EQ(confined("other/program", run), 0);
 }
 
 TEST_F(LauncherFileRules, FailOnAPathThatIsNotThere) {

@@ -36,6 +36,10 @@ inline constexpr const char* nic_type = "NETWORK[,ip=A][,mac=M]";
 /// The type of an argument that is another host of a VPN: of the network that the first argument names.
 inline constexpr const char* node_type = "NODE";
 
+/// The types of arguments that are a data disk and a snapshot: of the VM that the first argument names.
+inline constexpr const char* disk_type = "DISK";
+inline constexpr const char* snapshot_type = "SNAPSHOT";
+
 /// The path from the program's name, such as "capsulctl vm create".
 [[nodiscard]] std::string command_path(const CLI::App& command);
 

@@ -83,7 +83,8 @@ std::vector<Candidate> values_of(const std::string& type, const Place& place, co
     std::vector<Candidate> values;
     if (type == "FILE") {
         values.push_back({files_marker, {}});
-    } else if (type == "VM" || type == "IMAGE" || type == "NETWORK" || type == node_type) {
+    } else if (type == "VM" || type == "IMAGE" || type == "NETWORK" || type == node_type ||
+               type == disk_type || type == snapshot_type) {
         for (std::string& name : names_of(type, place.positionals.empty() ? "" : place.positionals.front())) {
             values.push_back({std::move(name), {}});
         }
@@ -158,8 +159,23 @@ std::vector<std::string> nodes_of(Session& session, const std::string& network) 
     return nodes;
 }
 
+/// The disks or the snapshots of a VM.
+std::vector<std::string> parts_of(Session& session, const std::string& kind, const std::string& vm) {
+    std::vector<std::string> names;
+    const Vm shown = session.client().call(VmShow{Name::parse(vm)});
+    const VmRecord record = shown.spec.value_or(VmRecord());
+    if (kind == disk_type) {
+        std::ranges::transform(record.disks, std::back_inserter(names),
+                               [](const DataDisk& disk) { return disk.name.to_string(); });
+    } else {
+        std::ranges::transform(record.snapshots, std::back_inserter(names),
+                               [](const Snapshot& snapshot) { return snapshot.name.to_string(); });
+    }
+    return names;
+}
+
 std::vector<std::string> names_from_daemon(Session& session, const std::string& kind,
-                                           const std::string& network) {
+                                           const std::string& owner) {
     std::vector<std::string> names;
     try {
         if (kind == "VM") {
@@ -167,7 +183,9 @@ std::vector<std::string> names_from_daemon(Session& session, const std::string& 
                 names.push_back(vm.name.to_string());
             }
         } else if (kind == node_type) {
-            names = nodes_of(session, network);
+            names = nodes_of(session, owner);
+        } else if (kind == disk_type || kind == snapshot_type) {
+            names = parts_of(session, kind, owner);
         } else if (kind == "NETWORK") {
             for (const Network& one : session.client().call(NetworkList{})) {
                 names.push_back(one.name.to_string());
@@ -251,8 +269,8 @@ int complete(const CLI::App& program, Session& session, const std::vector<std::s
     const bool dashes = !words.empty() && words.front() == "--";
     const std::vector<std::string> line(words.begin() + (dashes ? 1 : 0), words.end());
     session.options.socket = socket_on(line);
-    const auto names_of = [&](const std::string& kind, const std::string& network) {
-        return names_from_daemon(session, kind, network);
+    const auto names_of = [&](const std::string& kind, const std::string& owner) {
+        return names_from_daemon(session, kind, owner);
     };
     for (const Candidate& candidate : candidates(program, line, names_of)) {
         session.out().write(candidate.word +

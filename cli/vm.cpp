@@ -25,6 +25,8 @@ void add_vm_commands(CLI::App& program, Session& session) {
     add_vm_logs(vm, session);
     add_vm_ip(vm, session);
     add_vm_nic(vm, session);
+    add_vm_disk(vm, session);
+    add_vm_resize(vm, session);
     add_vm_unit(vm, session);
     add_vm_command(vm, session);
 }

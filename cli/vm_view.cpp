@@ -1,5 +1,6 @@
 #include "cli/vm_view.hpp"
 
+#include "cli/disk_view.hpp"
 #include "cli/nic_view.hpp"
 
 #include <algorithm>
@@ -146,6 +147,7 @@ std::string render_vm(const Vm& vm, const OutputOptions& options) {
                             {"QEMU's PID", vm.pid ? std::to_string(*vm.pid) : ""}};
     if (vm.spec) {
         std::ranges::move(spec_lines(*vm.spec), std::back_inserter(lines));
+        std::ranges::move(disk_lines(vm), std::back_inserter(lines));
         std::ranges::move(nic_lines(vm, options.format == Format::wide), std::back_inserter(lines));
     }
     return render_lines(lines, options);

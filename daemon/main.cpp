@@ -141,14 +141,16 @@ void serve(const Paths& paths, const Config& config, const Signals& signals) {
     VmPower power(host, view);
     VmGuest guest(host, view);
     VmService vms(host, view, power);
+    VmDisks disks(host, view, power, guest);
     HostService machine(paths, systemd, networks);
     const WorkEnds work_ends(operations);
 
     images.sweep();
     networks.sweep();
     vms.recover();
+    disks.recover();
     networks.follow_records();
-    const Router router = make_router({host, view, power, guest, vms, machine});
+    const Router router = make_router({host, view, power, guest, vms, disks, machine});
     Server server(router, config.server, listeners(paths), ::geteuid());
     std::jthread stopper([&] {
         if (signals.wait_for_stop()) {

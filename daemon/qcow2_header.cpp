@@ -205,4 +205,15 @@ Qcow2Header check_qcow2_header(std::string_view start, std::uint64_t file_size, 
     return {version, cluster_bits, size};
 }
 
+Qcow2Header read_own_qcow2_header(std::string_view start) {
+    const Reader header(start);
+    const bool is_known = header.u32(0) == 0x514649FB && header.u32(4) == 3;
+    // Of the features only compression types and "dirty", which QEMU itself sets and clears, are harmless.
+    if (!is_known || header.u32(32) != 0 || (header.u64(72) & ~(dirty | compression_type)) != 0) {
+        throw Error(ErrorCode::verification, "is no longer the qcow2 file that capsul made",
+                    "restore the file, or delete the VM");
+    }
+    return {3, header.u32(20), header.u64(24)};
+}
+
 } // namespace capsul

@@ -19,4 +19,8 @@ struct Qcow2Header {
 [[nodiscard]] Qcow2Header check_qcow2_header(std::string_view start, std::uint64_t file_size,
                                              std::uint64_t max_size);
 
+/// The header of a VM's own disk, which may lie over a base and be in use. It is a guest's that has broken
+/// out of QEMU, at worst: throws Error (verification) unless all data of it is in the file and it is whole.
+[[nodiscard]] Qcow2Header read_own_qcow2_header(std::string_view start);
+
 } // namespace capsul

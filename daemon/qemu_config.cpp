@@ -6,6 +6,8 @@
 namespace capsul {
 namespace {
 
+constexpr const char* disk_port_name = "bay";
+
 QemuSection unix_socket(const std::string& id, const fs::path& path) {
     return {
         "chardev", id, {{"backend", "socket"}, {"path", path.string()}, {"server", "on"}, {"wait", "off"}}};
@@ -58,6 +60,21 @@ QemuSection disk_section(const VmFiles& files) {
              {"aio", "threads"},
              {"werror", "stop"},
              {"rerror", "stop"}}};
+}
+
+/// Without a base; what happens on an error is the device's to say, since a disk that is plugged in has no
+/// drive.
+QemuSection data_disk_section(const DataDisk& disk, const VmFiles& files) {
+    return {"drive",
+            disk_id(disk.name),
+            {{"if", "none"},
+             {"driver", "qcow2"},
+             {"file.driver", "file"},
+             {"file.filename", files.data_disk(disk.name).string()},
+             {"file.locking", "on"},
+             {"discard", "unmap"},
+             {"detect-zeroes", "unmap"},
+             {"aio", "threads"}}};
 }
 
 QemuSection seed_section(const VmFiles& files) {
@@ -141,17 +158,31 @@ std::vector<std::string> fixed_arguments(const VmRecord& vm) {
     return argv;
 }
 
-/// Each NIC has a port of its own, numbered as its slot: so it can be plugged in and out, and keeps its place
-/// when others come and go. All ports are functions of one device of the root bus.
-void add_nic_ports(std::vector<QemuSection>& sections) {
-    constexpr int device = 0x10;
-    for (int slot = 0; slot < most_nics; ++slot) {
+/// Ports that are functions of one device of the root bus.
+void add_ports(std::vector<QemuSection>& sections, const char* name, int count, int device,
+               int first_chassis) {
+    for (int slot = 0; slot < count; ++slot) {
         sections.push_back({"device",
-                            fmt::format("port{}", slot),
+                            fmt::format("{}{}", name, slot),
                             {{"driver", "pcie-root-port"},
-                             {"chassis", std::to_string(slot + 1)},
+                             {"chassis", std::to_string(first_chassis + slot)},
                              {"addr", fmt::format("{:x}.{}", device, slot)},
                              {"multifunction", "on"}}});
+    }
+}
+
+/// Each NIC and data disk has a port of its own, numbered as its slot: so it can be plugged in and out, and
+/// keeps its place when others come and go. The NICs' ports come first, as their guests' names for them
+/// follow from the numbers of buses.
+void add_all_ports(std::vector<QemuSection>& sections) {
+    add_ports(sections, "port", most_nics, 0x10, 1);
+    add_ports(sections, disk_port_name, most_disks, 0x11, 1 + most_nics);
+}
+
+void add_data_disks(std::vector<QemuSection>& sections, const VmRecord& vm, const VmFiles& files) {
+    for (const DataDisk& disk : vm.disks) {
+        sections.push_back(data_disk_section(disk, files));
+        sections.push_back({"device", disk_id(disk.name) + "-device", disk_device_options(disk)});
     }
 }
 
@@ -233,6 +264,29 @@ QemuOptions nic_device_options(const Nic& nic) {
     return options;
 }
 
+std::string disk_port(const DataDisk& disk) {
+    return fmt::format("{}{}", disk_port_name, disk.slot);
+}
+
+std::string disk_id(const DiskName& disk) {
+    return "disk-" + disk.to_string();
+}
+
+/// By the serial number the guest has it as /dev/disk/by-id/virtio-NAME.
+QemuOptions disk_device_options(const DataDisk& disk) {
+    return {{"driver", "virtio-blk-pci"}, {"drive", disk_id(disk.name)},
+            {"bus", disk_port(disk)},     {"serial", disk.name.to_string()},
+            {"werror", "stop"},           {"rerror", "stop"}};
+}
+
+std::vector<GuestDisk> guest_disks(const VmRecord& vm, const VmFiles& files) {
+    std::vector<GuestDisk> disks{{std::string(root_disk), "disk0", files.disk(), files.base}};
+    for (const DataDisk& disk : vm.disks) {
+        disks.push_back({disk.name.to_string(), disk_id(disk.name), files.data_disk(disk.name), {}});
+    }
+    return disks;
+}
+
 /// A machine that can never have a second CPU is emulated without memory barriers (QEMU's tcg_gen_mb and the
 /// atomic operations leave them out). But QEMU's own threads share memory with that one CPU: sooner or later
 /// a virtio device and its driver each wait for the other, and a NIC or disk stands still for good.
@@ -255,8 +309,9 @@ std::vector<QemuSection> qemu_sections(const VmRecord& vm, const VmFiles& files,
     }
     add_storage(sections, files);
     add_channels(sections, files);
-    add_nic_ports(sections);
+    add_all_ports(sections);
     add_nics(sections, vm);
+    add_data_disks(sections, vm, files);
     sections.push_back({"object", "rng0", {{"qom-type", "rng-random"}, {"filename", "/dev/urandom"}}});
     sections.push_back({"device", "rng0-device", {{"driver", "virtio-rng-pci"}, {"rng", "rng0"}}});
     return sections;

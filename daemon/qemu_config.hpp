@@ -31,6 +31,20 @@ constexpr int most_nics = 8;
 [[nodiscard]] int tap_descriptor(const Nic& nic);
 [[nodiscard]] QemuOptions nic_device_options(const Nic& nic);
 
+/// The port that a data disk is plugged into.
+[[nodiscard]] std::string disk_port(const DataDisk& disk);
+/// "disk-data": the drive or block node of a data disk, whose device is "disk-data-device".
+[[nodiscard]] std::string disk_id(const DiskName& disk);
+[[nodiscard]] QemuOptions disk_device_options(const DataDisk& disk);
+
+/// A disk that the guest writes.
+struct GuestDisk {
+    std::string name; ///< "root", or that of a data disk
+    std::string id;   ///< as QEMU knows it: of a drive, or of a block node
+    std::filesystem::path file;
+    std::optional<std::filesystem::path> base; ///< what it is laid over
+};
+
 /// The files a VM's QEMU works with.
 struct VmFiles {
     fs::path folder;  ///< its disk.qcow2, seed.iso, qemu.conf, serial.log
@@ -44,7 +58,13 @@ struct VmFiles {
     [[nodiscard]] fs::path seed() const { return folder / "seed.iso"; }
     [[nodiscard]] fs::path config() const { return folder / "qemu.conf"; }
     [[nodiscard]] fs::path serial_log() const { return folder / "serial.log"; }
+    [[nodiscard]] fs::path data_disk(const DiskName& name) const {
+        return folder / (disk_id(name) + ".qcow2");
+    }
 };
+
+/// All disks of a VM, the one that it boots from first.
+[[nodiscard]] std::vector<GuestDisk> guest_disks(const VmRecord& vm, const VmFiles& files);
 
 /// What QEMU accelerates with. `kvm` only after a probe that ran guest code.
 enum class Accelerator { kvm, tcg };

@@ -23,6 +23,7 @@ using Clock = std::chrono::steady_clock;
 
 constexpr std::size_t line_limit = std::size_t{1} << 20;
 constexpr std::chrono::milliseconds cancel_interval{100};
+const std::string file_sets = "/dev/fdset/";
 
 void check_cancelled(const Cancelled& cancelled, const std::string& what) {
     if (cancelled && cancelled()) {
@@ -354,6 +355,20 @@ Json QmpClient::execute(const std::string& command, const Json& arguments, std::
 void QmpClient::give(const std::string& name, int descriptor, std::chrono::milliseconds limit) {
     const std::shared_ptr<Session> session = session_;
     session->execute("getfd", {{"fdname", name}}, Clock::now() + limit, {}, descriptor);
+}
+
+std::string QmpClient::give_file(int descriptor, std::chrono::milliseconds limit) {
+    const std::shared_ptr<Session> session = session_;
+    const Json set = session->execute("add-fd", Json::object(), Clock::now() + limit, {}, descriptor);
+    const auto number = set.is_object() ? set.find("fdset-id") : set.end();
+    if (number == set.end() || !number->is_number_integer()) {
+        throw Error(ErrorCode::internal, "QEMU's answer to add-fd is not what it should be");
+    }
+    return file_sets + std::to_string(number->get<std::int64_t>());
+}
+
+void QmpClient::take_file(const std::string& file, std::chrono::milliseconds limit) {
+    execute("remove-fd", {{"fdset-id", std::stoll(file.substr(file_sets.size()))}}, limit);
 }
 
 bool QmpClient::connected() const noexcept {

@@ -36,6 +36,12 @@ class QmpClient {
     /// Gives QEMU a copy of `descriptor`, for a command that names it. Throws likewise.
     void give(const std::string& name, int descriptor,
               std::chrono::milliseconds limit = std::chrono::seconds(5));
+    /// Gives QEMU a copy of `descriptor`, for a command that names a file: the name of that "file". Throws
+    /// likewise.
+    [[nodiscard]] std::string give_file(int descriptor,
+                                        std::chrono::milliseconds limit = std::chrono::seconds(5));
+    /// Takes it back; what has opened it keeps it open.
+    void take_file(const std::string& file, std::chrono::milliseconds limit = std::chrono::seconds(5));
     [[nodiscard]] bool connected() const noexcept;
     /// Waits up to `limit` until QEMU has closed the connection and all that it said before has been told.
     void wait_until_ended(std::chrono::milliseconds limit);

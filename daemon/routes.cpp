@@ -72,6 +72,18 @@ void add_guest(Router& router, Services s) {
     router.add<VmConsole>([s](const VmConsole& call) { return s.guest.console(call.name); });
 }
 
+void add_disks(Router& router, Services s) {
+    add_action<VmResize>(router, s.host, "vm.resize", [s](const VmResize& call, Progress& progress) {
+        return s.disks.resize(call, progress);
+    });
+    add_action<VmDiskAdd>(router, s.host, "vm.disk-add", [s](const VmDiskAdd& call, Progress& progress) {
+        return s.disks.add(call, progress);
+    });
+    add_action<VmDiskRemove>(
+        router, s.host, "vm.disk-remove",
+        [s](const VmDiskRemove& call, Progress& progress) { return s.disks.remove(call, progress); });
+}
+
 } // namespace
 
 Router make_router(Services s) {
@@ -113,6 +125,7 @@ Router make_router(Services s) {
     router.add<VmNicAdd>([s](const VmNicAdd& call) { return s.vms.add_nic(call); });
     router.add<VmNicRemove>([s](const VmNicRemove& call) { return s.vms.remove_nic(call); });
     add_power(router, s);
+    add_disks(router, s);
     add_guest(router, s);
 
     router.add<OperationList>([s](const OperationList&) { return s.host.operations.list(); });

@@ -3,6 +3,7 @@
 
 #include "daemon/host_service.hpp"
 #include "daemon/router.hpp"
+#include "daemon/vm_disks.hpp"
 #include "daemon/vm_service.hpp"
 
 namespace capsul {
@@ -13,6 +14,7 @@ struct Services {
     VmPower& power;
     VmGuest& guest;
     VmService& vms;
+    VmDisks& disks;
     HostService& machine;
 };
 

@@ -11,6 +11,8 @@
 #include "lib/fd.hpp"
 
 #include <algorithm>
+#include <atomic>
+#include <charconv>
 #include <fmt/format.h>
 #include <iterator>
 #include <set>
@@ -263,6 +265,23 @@ SshTarget VmGuest::ssh(const Name& name, const Progress& progress) {
         target.user = user.exit_code == 0 ? user_name_of(user.out) : "root";
         return target;
     });
+}
+
+/// The kernel's figure, in units of 512 bytes whatever the sectors are.
+std::optional<Bytes> VmGuest::first_disk_size(const Name& name, const Progress& progress) {
+    try {
+        const auto text = agents_.talk(name, 2s, progress, [](AgentClient& agent) {
+            return agent.read_file("/sys/class/block/vda/size", 64, 3s);
+        });
+        std::uint64_t sectors = 0;
+        const bool is_number =
+            text && std::from_chars(text->data(), text->data() + text->size(), sectors).ec == std::errc{};
+        return is_number && sectors > 0 && sectors < (std::uint64_t{1} << 54U)
+                   ? std::optional(Bytes(sectors * 512))
+                   : std::nullopt;
+    } catch (const Error&) {
+        return std::nullopt;
+    }
 }
 
 StreamResponse VmGuest::logs(const VmLogs& call) const {

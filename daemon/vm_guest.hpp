@@ -8,6 +8,7 @@
 #include <chrono>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <set>
 
 namespace capsul {
@@ -31,6 +32,8 @@ class VmGuest {
     ExecResult exec(const VmExec& call, Progress& progress);
     [[nodiscard]] VmAddresses addresses(const Name& name, const Progress& progress);
     [[nodiscard]] SshTarget ssh(const Name& name, const Progress& progress);
+    /// How large its first disk is to the guest; nothing when its agent does not tell.
+    [[nodiscard]] std::optional<Bytes> first_disk_size(const Name& name, const Progress& progress);
     [[nodiscard]] StreamResponse logs(const VmLogs& call) const;
     [[nodiscard]] TunnelResponse console(const Name& name);
 

@@ -39,6 +39,15 @@ std::string about(const Name& name, const std::string& text) {
     return fmt::format("vm {}: {}", name.to_string(), text);
 }
 
+void require_no_restore(const VmRecord& vm) {
+    if (vm.restoring) {
+        const std::string snapshot = vm.restoring->to_string();
+        throw Error(
+            ErrorCode::wrong_state, about(vm.name, "its disks are half-way to snapshot " + snapshot),
+            fmt::format("`capsulctl vm snapshot restore {} {}` finishes it", vm.name.to_string(), snapshot));
+    }
+}
+
 std::vector<std::string> units_of(const Name& name) {
     return {vm_unit_name(name), tap_unit_name(name), publish_socket_name(name), publish_service_name(name)};
 }

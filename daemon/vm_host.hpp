@@ -52,6 +52,9 @@ struct VmHost {
 /// "vm web: TEXT": how every error about a VM begins.
 [[nodiscard]] std::string about(const Name& name, const std::string& text);
 
+/// Refuses with wrong_state while the VM's disks are between now and a snapshot.
+void require_no_restore(const VmRecord& vm);
+
 /// The names of all units that a VM may have, its own first.
 [[nodiscard]] std::vector<std::string> units_of(const Name& name);
 

@@ -39,8 +39,17 @@ void require_qemu() {
     }
 }
 
+bool VmPower::is_running(const Name& name) const {
+    const std::string state = host_.systemd.status(vm_unit_name(name)).active_state;
+    if (state != "active" && !is_stopped(state)) {
+        throw Error(ErrorCode::wrong_state, about(name, "is being started or stopped"),
+                    "try again when it is: `capsulctl vm wait " + name.to_string() + " --for stopped`");
+    }
+    return state == "active";
+}
+
 Vm VmPower::start(const Name& name, Progress& progress) const {
-    const VmRecord vm = host_.store.vms.load(name);
+    VmRecord vm = host_.store.vms.load(name);
     const ServiceStatus before = settled_status(vm, progress);
     if (before.active_state == "active") {
         if (vm.autostart) {
@@ -48,6 +57,10 @@ Vm VmPower::start(const Name& name, Progress& progress) const {
         }
         open_published(host_, vm);
         return resume(name);
+    }
+    if (vm.memory_before) { // no QEMU is left that has it
+        vm.memory_before.reset();
+        host_.store.vms.save(vm);
     }
     const bool newly_enabled = vm.autostart && host_.set_enabled(name, true);
     try {
@@ -81,8 +94,7 @@ void VmPower::start_unit(const VmRecord& vm, const ServiceStatus& before, Progre
     const std::string unit = vm_unit_name(vm.name);
     require_qemu();
     host_.units().require_unmasked(vm_unit_name(vm.name));
-    require_file(vm.name, host_.files(vm).disk(), "its disk");
-    require_file(vm.name, host_.files(vm).base, "the disk of its image");
+    require_disks(vm);
     close_published(host_, vm.name); // those of a run that ended a moment ago
     check_ports_free(vm.name, all_ports(vm));
     const auto networks = host_.networks.hold();
@@ -120,6 +132,14 @@ void VmPower::open_ports(const VmRecord& vm) const {
         }
         throw;
     }
+}
+
+void VmPower::require_disks(const VmRecord& vm) const {
+    for (const GuestDisk& disk : guest_disks(vm, host_.files(vm))) {
+        require_file(vm.name, disk.file, "its disk");
+    }
+    require_file(vm.name, host_.files(vm).base, "the disk of its image");
+    require_no_restore(vm);
 }
 
 /// What this version of capsul writes may differ from what stands there, as may this boot's answer about KVM.

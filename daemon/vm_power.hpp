@@ -20,12 +20,15 @@ class VmPower {
     /// Brings its units, scripts and qemu.conf up to date, but for those that somebody has edited. `gone`:
     /// see write_tap_files.
     void refresh_files(const VmRecord& vm, const std::vector<InterfaceName>& gone = {}) const;
+    /// Whether QEMU runs; throws Error (wrong_state) while it comes or goes.
+    [[nodiscard]] bool is_running(const Name& name) const;
     /// qemu.conf alone.
     void refresh_config(const VmRecord& vm) const;
 
   private:
     [[nodiscard]] ServiceStatus settled_status(const VmRecord& vm, Progress& progress) const;
     void start_unit(const VmRecord& vm, const ServiceStatus& before, Progress& progress) const;
+    void require_disks(const VmRecord& vm) const;
     void prepare_networks(const VmRecord& vm) const;
     void open_ports(const VmRecord& vm) const;
     void take_down_host_side(const Name& name) const;

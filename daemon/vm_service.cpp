@@ -3,35 +3,17 @@
 #include "daemon/cloud_init.hpp"
 #include "daemon/port.hpp"
 #include "daemon/vm_creation.hpp"
+#include "daemon/vm_limits.hpp"
 #include "daemon/vm_ports.hpp"
 #include "daemon/vm_publish.hpp"
 #include "daemon/vm_removal.hpp"
 
 #include <algorithm>
 #include <fmt/format.h>
-#include <sys/sysinfo.h>
 #include <sys/un.h>
 
 namespace capsul {
 namespace {
-
-using namespace std::chrono_literals;
-
-constexpr std::uint64_t mib = 1U << 20U;
-
-void check_memory(Bytes memory) {
-    struct sysinfo host {};
-    ::sysinfo(&host);
-    const std::uint64_t total = std::uint64_t{host.totalram} * host.mem_unit;
-    if (memory.count() < 16 * mib || memory.count() % mib != 0) {
-        throw Error(ErrorCode::invalid, fmt::format("memory: {} is not possible", memory.to_string()),
-                    "give at least 16M, in whole mebibytes; a Debian guest needs 256M");
-    }
-    if (memory.count() > total) {
-        throw Error(ErrorCode::invalid, fmt::format("memory: {} is more than this host has ({})",
-                                                    memory.to_string(), human_size(total)));
-    }
-}
 
 bool clashes(const PublishedPort& port, const std::vector<PublishedPort>& taken) {
     return std::ranges::any_of(taken, [&](const PublishedPort& other) { return other.clashes_with(port); });

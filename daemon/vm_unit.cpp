@@ -3,6 +3,7 @@
 #include "daemon/unit_file.hpp"
 #include "daemon/unit_sandbox.hpp"
 
+#include <algorithm>
 #include <fmt/format.h>
 
 namespace capsul {
@@ -11,9 +12,10 @@ namespace {
 constexpr std::uint64_t mib = 1U << 20U;
 
 /// QEMU's own memory beside the guest's: tables grow with the guest, and emulation keeps up to 1 GiB of
-/// translated code.
+/// translated code. A smaller limit holds at once, also for a QEMU that still has the memory of before.
 std::uint64_t memory_limit(const VmRecord& vm) {
-    return vm.memory.count() + vm.memory.count() / 16 + 1536 * mib;
+    const std::uint64_t memory = std::max(vm.memory, vm.memory_before.value_or(vm.memory)).count();
+    return memory + memory / 16 + 1536 * mib;
 }
 
 /// QEMU's threads: one a CPU, up to 64 for disk work, a few of its own.
@@ -47,8 +49,12 @@ std::vector<fs::path> read_only(const VmFiles& files) {
     return paths;
 }
 
-std::vector<fs::path> writable(const VmFiles& files) {
-    return {files.disk(), files.serial_log(), files.runtime};
+std::vector<fs::path> writable(const VmRecord& vm, const VmFiles& files) {
+    std::vector<fs::path> paths{files.disk(), files.serial_log(), files.runtime};
+    for (const DataDisk& disk : vm.disks) {
+        paths.push_back(files.data_disk(disk.name));
+    }
+    return paths;
 }
 
 /// capsul-run sees that the sandbox below is there, narrows it to the same files, and becomes QEMU.
@@ -68,7 +74,7 @@ std::vector<std::string> start_command(const VmRecord& vm, const VmFiles& files,
     for (const fs::path& path : read_only(files)) {
         add("--ro", path.string());
     }
-    for (const fs::path& path : writable(files)) {
+    for (const fs::path& path : writable(vm, files)) {
         add("--rw", path.string());
     }
     argv.emplace_back("--");
@@ -151,8 +157,8 @@ UMask=0077
     text += network_lines(vm);
     text += disk_lines(programs, {files.folder.parent_path(), files.base.parent_path()}); // others' too
     text += path_line("BindReadOnlyPaths", read_only(files));
-    text += path_line("BindPaths", writable(files));
-    text += path_line("NoExecPaths", writable(files));
+    text += path_line("BindPaths", writable(vm, files));
+    text += path_line("NoExecPaths", writable(vm, files));
     text += "\n[Install]\nWantedBy=default.target\n";
     return seal(std::move(text));
 }

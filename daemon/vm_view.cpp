@@ -107,6 +107,18 @@ std::optional<Timestamp> socket_time(const fs::path& socket) {
     return Timestamp(std::chrono::sys_seconds(std::chrono::seconds(status.st_mtim.tv_sec)));
 }
 
+/// What each disk takes on the host; one that cannot be looked at is left out.
+std::map<std::string, std::uint64_t> disk_usage(const VmRecord& vm, const VmFiles& files) {
+    std::map<std::string, std::uint64_t> usage;
+    for (const GuestDisk& disk : guest_disks(vm, files)) {
+        struct stat status {};
+        if (::stat(disk.file.c_str(), &status) == 0) {
+            usage[disk.name] = static_cast<std::uint64_t>(status.st_blocks) * 512;
+        }
+    }
+    return usage;
+}
+
 bool wanted_by(const VmList& wanted, const Vm& vm) {
     const bool state_ok =
         wanted.state.empty() || std::ranges::find(wanted.state, vm.state) != wanted.state.end();
@@ -170,6 +182,9 @@ Vm VmView::show(const Name& name) const {
         for (const std::string& line : journal_lines(status, 1, std::chrono::milliseconds(0))) {
             *vm.reason += "; QEMU's last words: " + line;
         }
+    }
+    if (stored->record) {
+        vm.disk_usage = disk_usage(*stored->record, host_.files(*stored->record));
     }
     if (stored->record && is_up(vm.state)) {
         if (has_taps(*stored->record)) {

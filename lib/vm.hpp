@@ -1,6 +1,7 @@
 // Virtual machines: the record, what is shown of one, and the calls.
 #pragma once
 
+#include "lib/disk.hpp"
 #include "lib/image.hpp"
 #include "lib/mac.hpp"
 #include "lib/name.hpp"
@@ -94,6 +95,11 @@ struct VmRecord {
     Labels labels;
     bool autostart = true; ///< whether `start` also enables the unit
     Duration stop_timeout{std::chrono::seconds(90)};
+    std::vector<DataDisk> disks;     ///< by slot
+    std::vector<Snapshot> snapshots; ///< oldest first
+    std::optional<Name> restoring;   ///< the snapshot, while its disks are between now and then
+    /// What QEMU may still run with when that is more than `memory`: its unit's limit must leave it that.
+    std::optional<Bytes> memory_before;
 
     static constexpr auto fields() {
         return field_list(
@@ -104,7 +110,9 @@ struct VmRecord {
             required("memory", &VmRecord::memory), required("disk", &VmRecord::disk),
             required("nics", &VmRecord::nics), optional("ssh_port", &VmRecord::ssh_port),
             optional("publish", &VmRecord::publish), optional("labels", &VmRecord::labels),
-            optional("autostart", &VmRecord::autostart), optional("stop_timeout", &VmRecord::stop_timeout));
+            optional("autostart", &VmRecord::autostart), optional("stop_timeout", &VmRecord::stop_timeout),
+            optional("disks", &VmRecord::disks), optional("snapshots", &VmRecord::snapshots),
+            optional("restoring", &VmRecord::restoring), optional("memory_before", &VmRecord::memory_before));
     }
 };
 
@@ -120,6 +128,8 @@ struct Vm {
     std::string unit;
     std::vector<NicStatus> nics; ///< those on the host's networks while it is up; only in the answer to show
     std::optional<std::string> unpublished; ///< why its ports are closed while it is up; only as `nics`
+    /// Bytes that each disk takes on the host, "root" and the data disks; only in the answer to show.
+    std::map<std::string, std::uint64_t> disk_usage;
     std::optional<VmRecord> spec;
 
     static constexpr auto fields() {
@@ -127,7 +137,8 @@ struct Vm {
                           optional("reason", &Vm::reason), required("enabled", &Vm::enabled),
                           optional("since", &Vm::since), optional("pid", &Vm::pid), optional("ssh", &Vm::ssh),
                           required("unit", &Vm::unit), optional("nics", &Vm::nics),
-                          optional("unpublished", &Vm::unpublished), optional("spec", &Vm::spec));
+                          optional("unpublished", &Vm::unpublished), optional("disk_usage", &Vm::disk_usage),
+                          optional("spec", &Vm::spec));
     }
 };
 

@@ -3,7 +3,7 @@
 #include "lib/image.hpp"
 #include "lib/network.hpp"
 #include "lib/operation.hpp"
-#include "lib/vm.hpp"
+#include "lib/vm_disks.hpp"
 
 #include <cstdint>
 #include <cstdlib>
@@ -37,6 +37,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     try_body<capsul::VmCreate>(text);
     try_body<capsul::VmRecord>(text);
     try_body<capsul::VmNicAdd>(text);
+    try_body<capsul::VmResize>(text);
+    try_body<capsul::VmDiskAdd>(text);
     try_body<capsul::NetworkCreate>(text);
     try_body<capsul::NetworkSet>(text);
     try_body<capsul::NetworkRecord>(text);

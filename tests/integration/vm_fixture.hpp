@@ -71,7 +71,8 @@ struct Daemon {
           networks(paths, config.vpn, programs, store, operations, events, systemd),
           host{paths, config, programs, store, images, networks, operations, events, systemd, monitors},
           view(host), power(host, view), guest(host, view), vms(host, view, power),
-          machine(paths, systemd, networks), router(make_router({host, view, power, guest, vms, machine})) {}
+          disks(host, view, power, guest), machine(paths, systemd, networks),
+          router(make_router({host, view, power, guest, vms, disks, machine})) {}
 
     Paths paths;
     fs::path programs = paths.data.parent_path() / "programs";
@@ -88,6 +89,7 @@ struct Daemon {
     VmPower power;
     VmGuest guest;
     VmService vms;
+    VmDisks disks;
     HostService machine;
     Router router;
 };

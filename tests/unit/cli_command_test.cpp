@@ -125,7 +125,8 @@ std::vector<std::string> completions(const std::vector<std::string>& words) {
     const Program program;
     std::vector<std::string> found;
     const auto names_of = [](const std::string& kind, const std::string& network) {
-        return kind == "VM"        ? std::vector<std::string>{"web", "db"}
+        return kind == "VM"                           ? std::vector<std::string>{"web", "db"}
+               : kind == "DISK" || kind == "SNAPSHOT" ? std::vector<std::string>{network + "_" + kind}
                : kind == "NODE"    ? std::vector<std::string>{network + "_a", network + "_b"}
                : kind == "NETWORK" ? std::vector<std::string>{"lan", "pub"}
                                    : std::vector<std::string>{"debian-12"};
@@ -177,6 +178,13 @@ TEST(Complete, OffersTheOtherHostsOfTheVpnThatIsNamed) {
     EXPECT_EQ(completions({"network", "peer", "add", "lan", ""}), Words{files_marker});
     EXPECT_EQ(completions({"network", "join", "--file", ""}), Words{files_marker});
     EXPECT_EQ(completions({"network", "join", ""}), Words{});
+}
+
+TEST(Complete, OffersTheDisksAndSnapshotsOfTheVmThatIsNamed) {
+    EXPECT_EQ(completions({"vm", "disk", "rm", ""}), (Words{"web", "db"}));
+    EXPECT_EQ(completions({"vm", "disk", "rm", "db", ""}), Words{"db_DISK"});
+    EXPECT_EQ(completions({"vm", "disk", "add", "db", ""}), Words{});
+    EXPECT_EQ(completions({"vm", "resize", "w"}), Words{"web"});
 }
 
 TEST(Complete, OffersQemusOwnNetworkForNicsOnly) {

@@ -254,5 +254,28 @@ TEST(ImageFormat, RefusesCommandLineThatIsNoText) {
     EXPECT_THROW(check_kernel_cmdline("caf\xc3\xa9"), Error);
 }
 
+TEST(OwnQcow2Header, MayLieOverABaseAndBeInUse) {
+    std::string header = good_header();
+    put64(header, 8, 500);
+    put32(header, 16, 20);
+    put64(header, 72, 1); // dirty
+    EXPECT_EQ(read_own_qcow2_header(header).virtual_size, gib);
+}
+
+TEST(OwnQcow2Header, RefusesWhatCapsulDoesNotMake) {
+    const auto refused = [](const std::function<void(std::string&)>& change) {
+        std::string header = good_header();
+        change(header);
+        EXPECT_THROW(static_cast<void>(read_own_qcow2_header(header)), Error);
+    };
+    refused([](std::string& header) { put32(header, 0, 0); });
+    refused([](std::string& header) { put32(header, 4, 2); });
+    refused([](std::string& header) { put32(header, 32, 1); });        // encrypted
+    refused([](std::string& header) { put64(header, 72, 1U << 1U); }); // corrupt
+    refused([](std::string& header) { put64(header, 72, 1U << 2U); }); // data elsewhere
+    refused([](std::string& header) { header.resize(50); });
+    refused([](std::string& header) { header.clear(); });
+}
+
 } // namespace
 } // namespace capsul

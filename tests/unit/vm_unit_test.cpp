@@ -123,6 +123,39 @@ TEST(VmUnit, HasNoTrailingComments) {
     }
 }
 
+VmRecord with_disks() {
+    VmRecord vm = web();
+    vm.disks = {{DiskName::parse("data"), 0, Bytes::parse("5G"), {}},
+                {DiskName::parse("logs"), 2, Bytes::parse("1G"), {}}};
+    return vm;
+}
+
+TEST(VmUnit, LetsQemuWriteItsDataDisks) {
+    const std::string text = vm_unit(with_disks(), plain_files(), "/usr/libexec/capsul");
+    const std::string file = "/home/alice/.local/share/capsul/vms/web/disk-data.qcow2";
+    EXPECT_NE(text.find(" --rw " + file + " "), std::string::npos);
+    for (const std::string line : {"\nBindPaths=", "\nNoExecPaths="}) {
+        const auto begin = text.rfind(line);
+        EXPECT_NE(text.substr(begin + 1, text.find('\n', begin + 1) - begin).find(" " + file),
+                  std::string::npos)
+            << line;
+    }
+}
+
+TEST(VmUnit, LeavesAQemuThatHasMoreMemoryWhatItHas) {
+    const auto limit = [](const VmRecord& vm) {
+        const std::string text = vm_unit(vm, plain_files(), "/usr/libexec/capsul");
+        return text.substr(text.find("MemoryMax="), 30);
+    };
+    VmRecord vm = web();
+    const std::string before = limit(vm);
+    vm.memory_before = vm.memory;
+    vm.memory = Bytes::parse("512M");
+    EXPECT_EQ(limit(vm), before);
+    vm.memory_before.reset();
+    EXPECT_NE(limit(vm), before);
+}
+
 TEST(VmUnit, IsSealed) {
     EXPECT_EQ(check_seal(vm_unit(web(), plain_files(), "/usr/libexec/capsul")), SealState::whole);
 }
@@ -131,6 +164,11 @@ TEST(QemuConfig, IsAsGolden) {
     expect_golden("qemu.conf", to_readconfig(qemu_sections(web(), plain_files(), Accelerator::kvm)));
     expect_golden("qemu-tcg-kernel.conf",
                   to_readconfig(qemu_sections(web(), kernel_files(), Accelerator::tcg)));
+}
+
+TEST(QemuConfig, WithDataDisksIsAsGolden) {
+    expect_golden("qemu-disks.conf",
+                  to_readconfig(qemu_sections(with_disks(), plain_files(), Accelerator::kvm)));
 }
 
 TEST(QemuConfig, CommandInFullIsAsGolden) {

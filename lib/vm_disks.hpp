@@ -1,0 +1,65 @@
+// The calls about what a VM has of hardware and disks: its size, data disks.
+#pragma once
+
+#include "lib/vm.hpp"
+
+#include <optional>
+#include <vector>
+
+namespace capsul {
+
+struct Resized {
+    Vm vm;
+    bool at_next_start = false;      ///< QEMU runs with the CPUs or memory of before
+    std::optional<Bytes> guest_disk; ///< how large the guest sees its first disk, if its agent told
+    static constexpr auto fields() {
+        return field_list(required("vm", &Resized::vm), required("at_next_start", &Resized::at_next_start),
+                          optional("guest_disk", &Resized::guest_disk));
+    }
+};
+/// Makes the first disk larger, at once; never smaller. CPUs and memory are those of the next start.
+struct VmResize {
+    Name name;
+    std::optional<NewSize> disk;
+    std::optional<CpuCount> cpus;
+    std::optional<Bytes> memory;
+    using Result = Resized;
+    static constexpr Route route{Method::post, "/v1/vms/{name}/resize", Answer::operation};
+    static constexpr auto fields() {
+        return field_list(required("name", &VmResize::name), optional("disk", &VmResize::disk),
+                          optional("cpus", &VmResize::cpus), optional("memory", &VmResize::memory));
+    }
+};
+
+/// The VM after a change, and the disk that has come or gone.
+struct DiskChange {
+    Vm vm;
+    DataDisk disk;
+    static constexpr auto fields() {
+        return field_list(required("vm", &DiskChange::vm), required("disk", &DiskChange::disk));
+    }
+};
+/// Adds an empty disk; a running VM gets it at once.
+struct VmDiskAdd {
+    Name name;
+    Bytes size;
+    std::optional<DiskName> disk; ///< made up when absent
+    using Result = DiskChange;
+    static constexpr Route route{Method::post, "/v1/vms/{name}/disks", Answer::operation};
+    static constexpr auto fields() {
+        return field_list(required("name", &VmDiskAdd::name), required("size", &VmDiskAdd::size),
+                          optional("disk", &VmDiskAdd::disk));
+    }
+};
+/// Takes a disk away, from a running VM too, and deletes it, also what snapshots hold of it.
+struct VmDiskRemove {
+    Name name;
+    DiskName disk;
+    using Result = DiskChange;
+    static constexpr Route route{Method::delete_, "/v1/vms/{name}/disks/{disk}", Answer::operation};
+    static constexpr auto fields() {
+        return field_list(required("name", &VmDiskRemove::name), required("disk", &VmDiskRemove::disk));
+    }
+};
+
+} // namespace capsul

@@ -27,6 +27,7 @@ void add_vm_commands(CLI::App& program, Session& session) {
     add_vm_nic(vm, session);
     add_vm_disk(vm, session);
     add_vm_resize(vm, session);
+    add_vm_snapshot(vm, session);
     add_vm_unit(vm, session);
     add_vm_command(vm, session);
 }

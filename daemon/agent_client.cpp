@@ -271,4 +271,16 @@ std::optional<std::string> AgentClient::read_file(const std::string& path, std::
     }
 }
 
+std::int64_t AgentClient::freeze(std::chrono::milliseconds limit) {
+    const Json count = channel_->call("guest-fsfreeze-freeze", Json::object(), Clock::now() + limit);
+    if (!count.is_number_integer()) {
+        fail_malformed(channel_->name());
+    }
+    return count.get<std::int64_t>();
+}
+
+void AgentClient::thaw(std::chrono::milliseconds limit) {
+    channel_->call("guest-fsfreeze-thaw", Json::object(), Clock::now() + limit);
+}
+
 } // namespace capsul

@@ -65,6 +65,10 @@ class AgentClient {
     /// The content of a guest file of at most `max_bytes`; nothing when it does not exist.
     [[nodiscard]] std::optional<std::string> read_file(const std::string& path, std::size_t max_bytes,
                                                        std::chrono::milliseconds limit);
+    /// Writes out what the guest's file systems hold back and keeps them from changing; gives how many. Until
+    /// thaw, the agent does little else. After a failure some may be frozen.
+    std::int64_t freeze(std::chrono::milliseconds limit);
+    void thaw(std::chrono::milliseconds limit);
 
   private:
     class GuestFile;

@@ -142,6 +142,7 @@ void serve(const Paths& paths, const Config& config, const Signals& signals) {
     VmGuest guest(host, view);
     VmService vms(host, view, power);
     VmDisks disks(host, view, power, guest);
+    VmSnapshots snapshots(host, power, guest);
     HostService machine(paths, systemd, networks);
     const WorkEnds work_ends(operations);
 
@@ -149,8 +150,9 @@ void serve(const Paths& paths, const Config& config, const Signals& signals) {
     networks.sweep();
     vms.recover();
     disks.recover();
+    snapshots.recover();
     networks.follow_records();
-    const Router router = make_router({host, view, power, guest, vms, disks, machine});
+    const Router router = make_router({host, view, power, guest, vms, disks, snapshots, machine});
     Server server(router, config.server, listeners(paths), ::geteuid());
     std::jthread stopper([&] {
         if (signals.wait_for_stop()) {

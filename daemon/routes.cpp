@@ -82,6 +82,16 @@ void add_disks(Router& router, Services s) {
     add_action<VmDiskRemove>(
         router, s.host, "vm.disk-remove",
         [s](const VmDiskRemove& call, Progress& progress) { return s.disks.remove(call, progress); });
+    add_action<VmSnapshotCreate>(
+        router, s.host, "vm.snapshot-create",
+        [s](const VmSnapshotCreate& call, Progress& progress) { return s.snapshots.create(call, progress); });
+    add_action<VmSnapshotRestore>(router, s.host, "vm.snapshot-restore",
+                                  [s](const VmSnapshotRestore& call, Progress& progress) {
+                                      return s.snapshots.restore(call, progress);
+                                  });
+    add_action<VmSnapshotDelete>(
+        router, s.host, "vm.snapshot-delete",
+        [s](const VmSnapshotDelete& call, Progress& progress) { return s.snapshots.remove(call, progress); });
 }
 
 } // namespace

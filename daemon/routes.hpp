@@ -5,6 +5,7 @@
 #include "daemon/router.hpp"
 #include "daemon/vm_disks.hpp"
 #include "daemon/vm_service.hpp"
+#include "daemon/vm_snapshots.hpp"
 
 namespace capsul {
 
@@ -15,6 +16,7 @@ struct Services {
     VmGuest& guest;
     VmService& vms;
     VmDisks& disks;
+    VmSnapshots& snapshots;
     HostService& machine;
 };
 

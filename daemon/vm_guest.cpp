@@ -284,6 +284,42 @@ std::optional<Bytes> VmGuest::first_disk_size(const Name& name, const Progress& 
     }
 }
 
+/// Without an agent, or with one that cannot, the disks are as after a power cut, which file systems are made
+/// for.
+Frozen VmGuest::freeze(const Name& name, const Progress& progress) {
+    try {
+        agents_.talk(name, 2s, progress, [](AgentClient&) { return true; });
+    } catch (const Error&) {
+        return Frozen::no;
+    }
+    try {
+        return agents_.talk(name, 2s, progress, [](AgentClient& agent) {
+            return agent.freeze(answer_limit) > 0 ? Frozen::yes : Frozen::no;
+        });
+    } catch (const Error& error) {
+        return error.code() == ErrorCode::not_capable ? Frozen::no : Frozen::perhaps;
+    }
+}
+
+bool VmGuest::thaw(const Name& name, std::chrono::milliseconds patience) {
+    const std::atomic<bool> never = false;
+    const Progress patient([](const std::string&) {}, [](int) {}, never);
+    const auto end = Clock::now() + patience;
+    while (true) {
+        try {
+            return agents_.talk(name, 5s, patient, [](AgentClient& agent) {
+                agent.thaw(answer_limit);
+                return true;
+            });
+        } catch (const Error&) {
+            if (Clock::now() >= end) {
+                return false;
+            }
+            std::this_thread::sleep_for(look_again);
+        }
+    }
+}
+
 StreamResponse VmGuest::logs(const VmLogs& call) const {
     host_.require(call.name);
     if (call.lines < 0) {

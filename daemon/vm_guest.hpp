@@ -24,6 +24,9 @@ class Consoles : public std::enable_shared_from_this<Consoles> {
     std::set<Name> attached_;
 };
 
+/// Whether a guest's file systems are at rest; `perhaps`: the agent has not said how it went.
+enum class Frozen { no, perhaps, yes };
+
 class VmGuest {
   public:
     VmGuest(const VmHost& host, const VmView& view) : host_(host), view_(view), agents_(host.paths) {}
@@ -34,6 +37,11 @@ class VmGuest {
     [[nodiscard]] SshTarget ssh(const Name& name, const Progress& progress);
     /// How large its first disk is to the guest; nothing when its agent does not tell.
     [[nodiscard]] std::optional<Bytes> first_disk_size(const Name& name, const Progress& progress);
+    /// Puts the guest's file systems to rest. Unless the answer is `no`, the caller calls `thaw`.
+    [[nodiscard]] Frozen freeze(const Name& name, const Progress& progress);
+    /// Lets them go on; not to be kept from it by the end of the daemon. False when the agent does not do it
+    /// within `patience`.
+    bool thaw(const Name& name, std::chrono::milliseconds patience = std::chrono::seconds(30));
     [[nodiscard]] StreamResponse logs(const VmLogs& call) const;
     [[nodiscard]] TunnelResponse console(const Name& name);
 

@@ -1,4 +1,4 @@
-// The calls about what a VM has of hardware and disks: its size, data disks.
+// The calls about what a VM has of hardware and disks: its size, data disks, snapshots.
 #pragma once
 
 #include "lib/vm.hpp"
@@ -59,6 +59,51 @@ struct VmDiskRemove {
     static constexpr Route route{Method::delete_, "/v1/vms/{name}/disks/{disk}", Answer::operation};
     static constexpr auto fields() {
         return field_list(required("name", &VmDiskRemove::name), required("disk", &VmDiskRemove::disk));
+    }
+};
+
+/// Of all disks at one moment. While the VM runs its guest's file systems are frozen for it if its agent can.
+struct VmSnapshotCreate {
+    Name name;
+    std::optional<Name> snapshot; ///< made up from the time when absent
+    using Result = Snapshot;
+    static constexpr Route route{Method::post, "/v1/vms/{name}/snapshots", Answer::operation};
+    static constexpr auto fields() {
+        return field_list(required("name", &VmSnapshotCreate::name),
+                          optional("snapshot", &VmSnapshotCreate::snapshot));
+    }
+};
+
+struct Restored {
+    Snapshot snapshot;
+    std::vector<DiskName> untouched; ///< disks that are newer than the snapshot
+    static constexpr auto fields() {
+        return field_list(required("snapshot", &Restored::snapshot),
+                          required("untouched", &Restored::untouched));
+    }
+};
+/// Makes the disks of a stopped VM what they were, in content and size. What came after is lost, but for
+/// other snapshots.
+struct VmSnapshotRestore {
+    Name name;
+    Name snapshot;
+    using Result = Restored;
+    static constexpr Route route{Method::post, "/v1/vms/{name}/snapshots/{snapshot}/restore",
+                                 Answer::operation};
+    static constexpr auto fields() {
+        return field_list(required("name", &VmSnapshotRestore::name),
+                          required("snapshot", &VmSnapshotRestore::snapshot));
+    }
+};
+
+struct VmSnapshotDelete {
+    Name name;
+    Name snapshot;
+    using Result = Snapshot; ///< as it was
+    static constexpr Route route{Method::delete_, "/v1/vms/{name}/snapshots/{snapshot}", Answer::operation};
+    static constexpr auto fields() {
+        return field_list(required("name", &VmSnapshotDelete::name),
+                          required("snapshot", &VmSnapshotDelete::snapshot));
     }
 };
 

@@ -101,7 +101,7 @@ def named(name):
     # labels
     ([*CREATE, "--label", "=x"], 2, "label"),
     ([*CREATE, "--label", "a b=x"], 2, "label"),
-    # disks
+    # disks, snapshots
     (["vm", "resize", "old"], 2, "nothing is to change"),
     (["vm", "resize", "old", "--disk", "1M"], 2, "never made smaller"),
     (["vm", "resize", "old", "--disk", "-1G"], 2, "disk"),
@@ -126,6 +126,12 @@ def named(name):
     (["vm", "disk", "rm", "old", "data", "--yes"], 3, "data"),
     (["vm", "disk", "rm", "old", "root", "--yes"], 2, "root"),
     (["vm", "disk", "list", "nothing"], 3, "nothing"),
+    (["vm", "snapshot", "create", "old", "../x"], 2, "SNAPSHOT"),
+    (["vm", "snapshot", "create", "old", "a" * 64], 2, "SNAPSHOT"),
+    (["vm", "snapshot", "create", "nothing"], 3, "nothing"),
+    (["vm", "snapshot", "restore", "old", "none", "--yes"], 3, "none"),
+    (["vm", "snapshot", "restore", "old", "none"], 2, "--yes"),
+    (["vm", "snapshot", "delete", "old", "none", "--yes"], 3, "none"),
     # what is not there, or is there already
     (["vm", "create", "new", "--image", "nothing", "--no-ssh-key"], 3, "nothing"),
     (named("old"), 4, "exists"),

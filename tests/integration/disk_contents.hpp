@@ -60,6 +60,7 @@ class VmDisksTest : public VmServiceTest {
         daemon_ = std::make_unique<Daemon>(paths_);
         daemon_->vms.recover();
         daemon_->disks.recover();
+        daemon_->snapshots.recover();
     }
 
     const Name web_ = Name::parse("web");

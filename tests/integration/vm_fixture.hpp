@@ -71,8 +71,8 @@ struct Daemon {
           networks(paths, config.vpn, programs, store, operations, events, systemd),
           host{paths, config, programs, store, images, networks, operations, events, systemd, monitors},
           view(host), power(host, view), guest(host, view), vms(host, view, power),
-          disks(host, view, power, guest), machine(paths, systemd, networks),
-          router(make_router({host, view, power, guest, vms, disks, machine})) {}
+          disks(host, view, power, guest), snapshots(host, power, guest), machine(paths, systemd, networks),
+          router(make_router({host, view, power, guest, vms, disks, snapshots, machine})) {}
 
     Paths paths;
     fs::path programs = paths.data.parent_path() / "programs";
@@ -90,6 +90,7 @@ struct Daemon {
     VmGuest guest;
     VmService vms;
     VmDisks disks;
+    VmSnapshots snapshots;
     HostService machine;
     Router router;
 };

@@ -184,6 +184,9 @@ TEST(Complete, OffersTheDisksAndSnapshotsOfTheVmThatIsNamed) {
     EXPECT_EQ(completions({"vm", "disk", "rm", ""}), (Words{"web", "db"}));
     EXPECT_EQ(completions({"vm", "disk", "rm", "db", ""}), Words{"db_DISK"});
     EXPECT_EQ(completions({"vm", "disk", "add", "db", ""}), Words{});
+    EXPECT_EQ(completions({"vm", "snapshot", "restore", "web", ""}), Words{"web_SNAPSHOT"});
+    EXPECT_EQ(completions({"vm", "snapshot", "rm", "--yes", "web", ""}), Words{"web_SNAPSHOT"});
+    EXPECT_EQ(completions({"vm", "snapshot", "create", "web", ""}), Words{});
     EXPECT_EQ(completions({"vm", "resize", "w"}), Words{"web"});
 }
 

@@ -37,6 +37,7 @@ void add_vm_nic(CLI::App& parent, Session& session);
 void add_vm_resize(CLI::App& parent, Session& session);
 void add_vm_disk(CLI::App& parent, Session& session);
 void add_vm_snapshot(CLI::App& parent, Session& session);
+void add_vm_clone(CLI::App& parent, Session& session);
 
 // Those of `network` that have a file of their own.
 void add_network_create(CLI::App& parent, Session& session);

@@ -28,6 +28,7 @@ void add_vm_commands(CLI::App& program, Session& session) {
     add_vm_disk(vm, session);
     add_vm_resize(vm, session);
     add_vm_snapshot(vm, session);
+    add_vm_clone(vm, session);
     add_vm_unit(vm, session);
     add_vm_command(vm, session);
 }

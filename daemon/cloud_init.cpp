@@ -166,6 +166,25 @@ std::map<std::string, std::string> seed_files(const Seed& seed) {
     return files;
 }
 
+std::map<std::string, std::string> seed_files_of_copy(const std::map<std::string, std::string>& original,
+                                                      Seed seed) {
+    const auto described = original.find("meta-data");
+    if (described == original.end() || !original.contains("user-data")) {
+        throw Error(ErrorCode::invalid, "its seed image lacks meta-data or user-data");
+    }
+    const Json meta = parse_json(described->second);
+    seed.ssh_keys = decode<std::vector<SshKey>>(meta.value("public-keys", Json::array()), "public-keys");
+    seed.user_data.reset();
+    seed.init_script.reset();
+    std::map<std::string, std::string> files = seed_files(seed);
+    for (const char* const name : {"user-data", "vendor-data"}) {
+        if (const auto found = original.find(name); found != original.end()) {
+            files[name] = found->second;
+        }
+    }
+    return files;
+}
+
 void check_user_data(std::string_view user_data) {
     if (user_data.starts_with("\x1f\x8b")) {
         throw Error(ErrorCode::invalid, "the user-data is compressed", "give it as plain text");

@@ -36,6 +36,12 @@ struct Seed {
 /// File name to content: meta-data, user-data, network-config and, with an init script, vendor-data.
 [[nodiscard]] std::map<std::string, std::string> seed_files(const Seed& seed);
 
+/// The same for a copy of a VM: keys, user-data and vendor-data are those of `original`, the files of the
+/// other's; what `seed` says of keys and data is passed over. Throws Error (invalid) when they are not what
+/// capsul writes.
+[[nodiscard]] std::map<std::string, std::string>
+seed_files_of_copy(const std::map<std::string, std::string>& original, Seed seed);
+
 /// Throws Error: too_large above 64 KiB; invalid when cloud-init would not know what it is, or when it is a
 /// cloud-config that is no YAML mapping (the message says line and column).
 void check_user_data(std::string_view user_data);

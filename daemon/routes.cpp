@@ -131,6 +131,7 @@ Router make_router(Services s) {
     router.add<VmUnit>([s](const VmUnit& call) { return s.view.unit(call.name); });
     router.add<VmCommand>([s](const VmCommand& call) { return s.view.command(call.name); });
     router.add<VmCreate>([s](const VmCreate& call) { return s.vms.create(call); });
+    router.add<VmClone>([s](const VmClone& call) { return s.vms.clone(call); });
     router.add<VmDelete>([s](const VmDelete& call) { return s.vms.remove(call.name); });
     router.add<VmNicAdd>([s](const VmNicAdd& call) { return s.vms.add_nic(call); });
     router.add<VmNicRemove>([s](const VmNicRemove& call) { return s.vms.remove_nic(call); });

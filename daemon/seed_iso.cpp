@@ -28,6 +28,18 @@ void check(archive* writer, la_ssize_t result) {
     }
 }
 
+struct FreeReader {
+    void operator()(archive* reader) const noexcept { archive_read_free(reader); }
+};
+
+void check_read(archive* reader, la_ssize_t result) {
+    if (result < 0) {
+        const char* why = archive_error_string(reader);
+        throw Error(ErrorCode::invalid,
+                    std::string("is not a seed image: ") + (why == nullptr ? "it cannot be read" : why));
+    }
+}
+
 la_ssize_t append(archive* /*writer*/, void* iso, const void* data, std::size_t length) {
     static_cast<std::string*>(iso)->append(static_cast<const char*>(data), length);
     return static_cast<la_ssize_t>(length);
@@ -136,6 +148,30 @@ std::string seed_iso(const std::map<std::string, std::string>& files) {
         throw_unexpected();
     }
     return iso;
+}
+
+std::map<std::string, std::string> files_in_seed_iso(const std::string& iso) {
+    const std::unique_ptr<archive, FreeReader> reader(archive_read_new());
+    archive_entry* entry = nullptr;
+    std::map<std::string, std::string> files;
+    check_read(reader.get(), archive_read_support_format_iso9660(reader.get()));
+    check_read(reader.get(), archive_read_open_memory(reader.get(), iso.data(), iso.size()));
+    for (int next = 0; (next = archive_read_next_header(reader.get(), &entry)) != ARCHIVE_EOF;) {
+        check_read(reader.get(), next);
+        if (archive_entry_filetype(entry) != AE_IFREG) {
+            continue;
+        }
+        const char* const name = archive_entry_pathname(entry);
+        std::string& content = files[name == nullptr ? "" : name];
+        content.resize(static_cast<std::size_t>(archive_entry_size(entry)));
+        const la_ssize_t got = archive_read_data(reader.get(), content.data(), content.size());
+        check_read(reader.get(), got);
+        content.resize(static_cast<std::size_t>(got));
+    }
+    if (files.empty()) {
+        throw Error(ErrorCode::invalid, "is not a seed image: it holds no files");
+    }
+    return files;
 }
 
 } // namespace capsul

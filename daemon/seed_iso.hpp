@@ -10,4 +10,7 @@ namespace capsul {
 /// exactly their names (Rock Ridge and Joliet). The same files give the same bytes.
 [[nodiscard]] std::string seed_iso(const std::map<std::string, std::string>& files);
 
+/// The files in such an image, by name. Throws Error (invalid) when it is none.
+[[nodiscard]] std::map<std::string, std::string> files_in_seed_iso(const std::string& iso);
+
 } // namespace capsul

@@ -62,26 +62,23 @@ void check_socket_path(const fs::path& runtime) {
 
 } // namespace
 
-/// Ports and addresses promised to a VM that has no record yet.
-class VmService::Claim {
-  public:
-    /// With plan_mutex_ held.
-    Claim(VmService& service, const VmRecord& vm) : service_(service), name_(vm.name) {
-        service_.claimed_[name_] = std::make_shared<const VmRecord>(vm);
+VmService::Claim::Claim(VmService& service, const VmRecord& vm) : service_(service), name_(vm.name) {
+    if (service_.claimed_.contains(name_)) {
+        throw Error(ErrorCode::exists, about(name_, "is being made already"), "choose another name");
     }
-    Claim(const Claim&) = delete;
-    Claim& operator=(const Claim&) = delete;
-    ~Claim() {
-        const std::lock_guard lock(service_.plan_mutex_);
-        service_.claimed_.erase(name_);
-    }
+    promise(vm);
+}
 
-  private:
-    VmService& service_;
-    Name name_;
-};
+VmService::Claim::~Claim() {
+    const std::lock_guard lock(service_.plan_mutex_);
+    service_.claimed_.erase(name_);
+}
 
-void VmService::check_create(const VmCreate& call, const Name& name) const {
+void VmService::Claim::promise(const VmRecord& vm) {
+    service_.claimed_[name_] = std::make_shared<const VmRecord>(vm);
+}
+
+void VmService::check_new(const Name& name) const {
     if (host_.store.vms.exists(name) || fs::exists(host_.paths.vm(name))) {
         throw Error(ErrorCode::exists, about(name, "exists already"),
                     "choose another name, or delete it with `capsulctl vm delete " + name.to_string() + "`");
@@ -89,12 +86,16 @@ void VmService::check_create(const VmCreate& call, const Name& name) const {
     for (const std::string& unit : units_of(name)) {
         host_.units().require_free(unit);
     }
+    check_socket_path(host_.paths.vm_runtime(name));
+}
+
+void VmService::check_create(const VmCreate& call, const Name& name) const {
+    check_new(name);
     for (const auto& [key, value] : call.labels) {
         check_label(key, value);
     }
     check_memory(call.memory);
     check_publish(call.publish);
-    check_socket_path(host_.paths.vm_runtime(name));
     if (call.user_data) {
         check_user_data(*call.user_data);
     }
@@ -141,8 +142,14 @@ VmRecord VmService::plan(const VmCreate& call, const ImageRecord& image) const {
                                 vm.disk.to_string(), image.size.to_string(),
                                 host_.config.image.max_size.to_string()));
     }
+    choose_network(vm, call.networks.empty() ? default_nics() : call.networks);
+    return vm;
+}
+
+/// NICs with their addresses, and ports. With plan_mutex_ held.
+void VmService::choose_network(VmRecord& vm, const std::vector<NicSpec>& nics) const {
     const OtherVms present = others(vm.name);
-    add_nics(vm, call.networks.empty() ? default_nics() : call.networks, host_.networks, present);
+    add_nics(vm, nics, host_.networks, present);
     std::vector<PublishedPort> taken;
     for (const auto& other : present) {
         const auto more = all_ports(*other);
@@ -159,7 +166,6 @@ VmRecord VmService::plan(const VmCreate& call, const ImageRecord& image) const {
     if (has_user_nic(vm)) {
         choose_ssh_port(vm, taken);
     }
-    return vm;
 }
 
 Operation VmService::create(const VmCreate& call) {
@@ -189,6 +195,7 @@ Json VmService::make(const VmCreate& call, const Name& name, Progress& progress)
     const VmRecord vm = plan(call, image.record);
     const Claim claim(*this, vm);
     planning.unlock();
+    check_new(name); // a copy that was under way may have been finished meanwhile
     check_ports_free(name, vm.publish);
     try {
         write_new_files(host_, call, vm);

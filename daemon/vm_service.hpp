@@ -5,6 +5,7 @@
 #include "daemon/vm_nics.hpp"
 #include "daemon/vm_plug.hpp"
 #include "daemon/vm_power.hpp"
+#include "lib/vm_disks.hpp"
 
 #include <map>
 #include <memory>
@@ -23,16 +24,37 @@ class VmService {
 
     /// Checks everything that can be checked first, then makes it as an operation, undone whole on failure.
     Operation create(const VmCreate& call);
+    /// The same for a copy of a stopped VM, as that one's next action.
+    Operation clone(const VmClone& call);
     Operation remove(const Name& name);
     Operation add_nic(const VmNicAdd& call);
     Operation remove_nic(const VmNicRemove& call);
 
   private:
-    class Claim;
+    /// A name, ports and addresses promised to a VM that has no record yet.
+    class Claim {
+      public:
+        /// With plan_mutex_ held. Throws Error (exists) when a VM of that name is being made.
+        Claim(VmService& service, const VmRecord& vm);
+        Claim(const Claim&) = delete;
+        Claim& operator=(const Claim&) = delete;
+        ~Claim();
+        /// With plan_mutex_ held.
+        void promise(const VmRecord& vm);
+
+      private:
+        VmService& service_;
+        Name name_;
+    };
     VmRecord plan(const VmCreate& call, const ImageRecord& image) const;
+    VmRecord plan_copy(const VmRecord& source, const VmClone& call) const;
+    void check_new(const Name& name) const;
+    void choose_network(VmRecord& vm, const std::vector<NicSpec>& nics) const;
     void choose_ssh_port(VmRecord& vm, const std::vector<PublishedPort>& taken) const;
     void check_create(const VmCreate& call, const Name& name) const;
     Json make(const VmCreate& call, const Name& name, Progress& progress);
+    Json make_copy(const VmClone& call, Progress& progress);
+    void write_copy(const VmRecord& source, const VmClone& call, Claim& claim, Progress& progress);
     void undo(const Name& name, Progress& progress) const;
     [[nodiscard]] OtherVms others(const Name& name) const;
 

@@ -1,4 +1,4 @@
-// The calls about what a VM has of hardware and disks: its size, data disks, snapshots.
+// The calls about what a VM has of hardware and disks: its size, data disks, snapshots, copies.
 #pragma once
 
 #include "lib/vm.hpp"
@@ -104,6 +104,27 @@ struct VmSnapshotDelete {
     static constexpr auto fields() {
         return field_list(required("name", &VmSnapshotDelete::name),
                           required("snapshot", &VmSnapshotDelete::snapshot));
+    }
+};
+
+struct Cloned {
+    Vm vm;
+    std::vector<PublishedPort> left_out; ///< ports of the other VM's that the copy does not publish
+    static constexpr auto fields() {
+        return field_list(required("vm", &Cloned::vm), required("left_out", &Cloned::left_out));
+    }
+};
+/// Copies a stopped VM with its disks and snapshots. The copy has an identity and addresses of its own.
+struct VmClone {
+    Name name;
+    Name to;
+    std::vector<PublishedPort> publish; ///< instead of those of the other VM's, which it keeps
+    bool start = false;
+    using Result = Cloned;
+    static constexpr Route route{Method::post, "/v1/vms/{name}/clone", Answer::operation};
+    static constexpr auto fields() {
+        return field_list(required("name", &VmClone::name), required("to", &VmClone::to),
+                          optional("publish", &VmClone::publish), optional("start", &VmClone::start));
     }
 };
 

@@ -101,7 +101,7 @@ def named(name):
     # labels
     ([*CREATE, "--label", "=x"], 2, "label"),
     ([*CREATE, "--label", "a b=x"], 2, "label"),
-    # disks, snapshots
+    # disks, snapshots, copies
     (["vm", "resize", "old"], 2, "nothing is to change"),
     (["vm", "resize", "old", "--disk", "1M"], 2, "never made smaller"),
     (["vm", "resize", "old", "--disk", "-1G"], 2, "disk"),
@@ -132,6 +132,11 @@ def named(name):
     (["vm", "snapshot", "restore", "old", "none", "--yes"], 3, "none"),
     (["vm", "snapshot", "restore", "old", "none"], 2, "--yes"),
     (["vm", "snapshot", "delete", "old", "none", "--yes"], 3, "none"),
+    (["vm", "clone", "old", "old"], 4, "exists"),
+    (["vm", "clone", "old", "New"], 2, "name"),
+    (["vm", "clone", "nothing", "new"], 3, "nothing"),
+    (["vm", "clone", "old", "new", "--publish", "19090:80"], 4, "another VM"),
+    (["vm", "clone", "old", "new", "--publish", "80"], 2, "publish"),
     # what is not there, or is there already
     (["vm", "create", "new", "--image", "nothing", "--no-ssh-key"], 3, "nothing"),
     (named("old"), 4, "exists"),
@@ -226,6 +231,7 @@ def post(capsul, path, body):
     ("/v1/vms/old/resize", '{"disk": 20}', 400, "invalid"),
     ("/v1/vms/old/resize", '{"cpus": 0}', 400, "invalid"),
     ("/v1/vms/old/disks", '{"size": "1G", "file": "/etc/passwd"}', 400, "invalid"),
+    ("/v1/vms/old/clone", '{}', 400, "invalid"),
     ("/v1/nothing", '{}', 404, "not_found"),
     ("/v1/images", '{"name": "new", "disk": "00000000-0000-4000-8000-000000000000"}', 404, "not_found"),
 ])

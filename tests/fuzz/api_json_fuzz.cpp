@@ -39,6 +39,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     try_body<capsul::VmNicAdd>(text);
     try_body<capsul::VmResize>(text);
     try_body<capsul::VmDiskAdd>(text);
+    try_body<capsul::VmClone>(text);
     try_body<capsul::NetworkCreate>(text);
     try_body<capsul::NetworkSet>(text);
     try_body<capsul::NetworkRecord>(text);

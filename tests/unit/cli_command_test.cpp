@@ -188,6 +188,7 @@ TEST(Complete, OffersTheDisksAndSnapshotsOfTheVmThatIsNamed) {
     EXPECT_EQ(completions({"vm", "snapshot", "rm", "--yes", "web", ""}), Words{"web_SNAPSHOT"});
     EXPECT_EQ(completions({"vm", "snapshot", "create", "web", ""}), Words{});
     EXPECT_EQ(completions({"vm", "resize", "w"}), Words{"web"});
+    EXPECT_EQ(completions({"vm", "clone", "web", ""}), Words{});
 }
 
 TEST(Complete, OffersQemusOwnNetworkForNicsOnly) {

@@ -209,5 +209,32 @@ TEST(InitScriptText, NeedsAnInterpreterLineAndNoNul) {
               ErrorCode::too_large);
 }
 
+TEST(SeedOfCopy, KeepsWhatTheUserGaveAndNothingElse) {
+    const auto original = seed_files(full_seed());
+    Seed copy = small_seed();
+    copy.instance = Uuid::parse("6e5f7a52-0f0a-4f8f-9d2f-3f3b3c3d3e3f");
+    copy.hostname = Name::parse("copy");
+    copy.nics = {SeedNic{Mac::parse("02:00:00:00:00:09"), {}, {}, {}}};
+    const auto files = seed_files_of_copy(original, copy);
+    EXPECT_EQ(files.at("user-data"), original.at("user-data"));
+    EXPECT_EQ(files.at("vendor-data"), original.at("vendor-data"));
+    Seed expected = full_seed();
+    expected.instance = copy.instance;
+    expected.hostname = copy.hostname;
+    expected.nics = copy.nics;
+    EXPECT_EQ(files.at("meta-data"), seed_files(expected).at("meta-data"));
+    EXPECT_EQ(files.at("network-config"), seed_files(copy).at("network-config"));
+    EXPECT_FALSE(seed_files_of_copy(seed_files(small_seed()), copy).contains("vendor-data"));
+}
+
+TEST(SeedOfCopy, RefusesWhatCapsulDidNotWrite) {
+    EXPECT_THROW(static_cast<void>(seed_files_of_copy({}, small_seed())), Error);
+    EXPECT_THROW(static_cast<void>(seed_files_of_copy({{"meta-data", "{"}, {"user-data", ""}}, small_seed())),
+                 Error);
+    EXPECT_THROW(static_cast<void>(seed_files_of_copy(
+                     {{"meta-data", R"({"public-keys": ["none"]})"}, {"user-data", ""}}, small_seed())),
+                 Error);
+}
+
 } // namespace
 } // namespace capsul

@@ -1,6 +1,7 @@
 #include "daemon/seed_iso.hpp"
 
 #include "daemon/process.hpp"
+#include "lib/error.hpp"
 #include "lib/fd.hpp"
 #include "lib/json.hpp"
 
@@ -54,6 +55,16 @@ TEST(SeedIso, HoldsContentOfAnySize) {
                       {"meta-data", ""},
                       {"vendor-data", std::string(100000, '\n')}};
     EXPECT_EQ(read_iso(seed_iso(files), "!joliet"), files);
+}
+
+TEST(SeedIso, IsReadAsItWasWritten) {
+    const Files files{{"user-data", std::string(65536, 'x')},
+                      {"meta-data", ""},
+                      {"vendor-data", std::string(100000, '\n')}};
+    EXPECT_EQ(files_in_seed_iso(seed_iso(files)), files);
+    EXPECT_EQ(files_in_seed_iso(seed_iso(nocloud)), nocloud);
+    EXPECT_THROW(static_cast<void>(files_in_seed_iso("")), Error);
+    EXPECT_THROW(static_cast<void>(files_in_seed_iso(std::string(100000, 'x'))), Error);
 }
 
 TEST(SeedIso, IsTheSameAtAnotherTime) {

@@ -21,6 +21,11 @@ struct UsageRow {
     std::string count;
     std::uint64_t size;
     std::string meaning;
+
+    static constexpr auto fields() {
+        return field_list(required("what", &UsageRow::what), required("count", &UsageRow::count),
+                          required("size", &UsageRow::size), required("meaning", &UsageRow::meaning));
+    }
 };
 [[nodiscard]] std::vector<UsageRow> usage_rows(const DiskUsage& usage);
 [[nodiscard]] std::span<const Column<UsageRow>> usage_columns();

@@ -1,7 +1,7 @@
 """TCP and pings between two hosts, and between a guest on each, on three ways in turns.
 
     capsul   a vpn network of capsul's, as it is
-    tinc     tincd by hand with the same options in the same sandbox, on a bridge and TAPs that capsul-net has made
+    tinc     tincd by hand with the same options in the same sandbox, on a bridge and a TAP that root has made
     link     the hosts' own link, by the router; guests are on a bridge of their host, which routes
 
 Guests of the two latter ways are VMs of capsul's as well: what is compared is the way between the hosts, not QEMU. Their networks
@@ -12,12 +12,12 @@ import json
 import re
 import time
 
-from plain_tinc import BRIDGE, HELPER
+from plain_tinc import HELPER
 from routed import all_at_once
 
 WAYS = {"capsul": "capsul", "tinc": "tinc by hand", "link": "bare link"}
 MEASURES = {"TCP": "Mbit/s", "round trip": "ms"}
-VPN, ROUTED = "vpn", "cap-routed"
+VPN, BRIDGE, ROUTED = "vpn", "mesh0", "routed0"
 IMAGE = "/srv/capsul-images/debian-12"
 MTU = 1380  # what the guests of a VPN have: the most that is in no case split on the way
 BOOT = 900  # seconds

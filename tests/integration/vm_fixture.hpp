@@ -72,6 +72,9 @@ struct Daemon {
           host{paths, config, programs, store, images, networks, operations, events, systemd, monitors},
           view(host), power(host, view), guest(host, view), vms(host, view, power),
           machine(paths, systemd, networks), router(make_router({host, view, power, guest, vms, machine})) {}
+    Daemon(const Daemon&) = delete;
+    Daemon& operator=(const Daemon&) = delete;
+    ~Daemon() { operations.stop(); } // as in main: work that a test did not wait for needs all of these
 
     Paths paths;
     fs::path programs = paths.data.parent_path() / "programs";

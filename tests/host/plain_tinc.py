@@ -182,6 +182,10 @@ class Node:
         said = self.log("-5s")
         return said[said.rfind(" Nodes:"):said.rfind(" Edges:")]
 
+    def known_node(self, other):
+        """Its line of that."""
+        return next((line for line in self.known_nodes().splitlines() if f" {other.name} at " in line), "")
+
     def hosts_addresses(self):
         return [self.hosts.ip4(self.host), self.hosts.ip6(self.host)]
 

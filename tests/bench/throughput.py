@@ -5,7 +5,8 @@
              (monitors, agent, ports to plug NICs into), without -sandbox, in a unit without a single restriction. Their TAPs are
              plain ones that root made; while they are measured the packet filter is not loaded
 
-Both on one bridge, all four at the same time, one pair at work.
+Both on one bridge, all four at the same time, one pair at work. The first of each pair has one CPU of the host's for all of its
+QEMU, what it talks to has another: where the scheduler happens to put them makes more of a difference than what is measured.
 """
 
 import json
@@ -94,6 +95,9 @@ class Guests:
             self._ssh(other, f"{self.iperf} --server --daemon")
         bench.alice("systemd-run --user --quiet --unit=iperf iperf3 --server")
         self.pids = {vm: self._pid(UNITS[way].format(vm)) for way, pair in PAIRS.items() for vm in pair}
+        places = [(self.pids[vm], cpu) for pair in PAIRS.values() for cpu, vm in enumerate(pair)]
+        for pid, cpu in [*places, (self._pid("iperf"), 1)]:
+            bench.root(f"taskset --all-tasks --cpu-list --pid {cpu} {pid}")
 
     def _make(self):
         bench = self.bench
@@ -171,8 +175,8 @@ def measure(bench, args, tell):
     result = {direction: {way: [] for way in PAIRS} for direction in DIRECTIONS}
     for number in range(args.traffic_rounds):
         tell(f"round {number + 1} of {args.traffic_rounds}")
-        for way in list(PAIRS) if number % 2 == 0 else list(PAIRS)[::-1]:
-            guests.prepare(way)
-            for direction in DIRECTIONS:
+        for direction in DIRECTIONS:
+            for way in list(PAIRS) if number % 2 == 0 else list(PAIRS)[::-1]:
+                guests.prepare(way)
                 result[direction][way].append(guests.traffic(way, direction, args.seconds))
     return result

@@ -196,7 +196,7 @@ def test_what_fits(vpn_lab, made, nodes, family, largest):
     """1380 does in both. Of what does not, the sender is told: nothing is split on the way (PMTU of guests works)."""
     a, b, _ = nodes
     made.renew(addresses=lambda host: [getattr(vpn_lab.links, f"ip{family}")(host)])
-    wait_until(lambda: fits(a, b, 1380) and f"pmtu {largest + 14} (min {largest + 14}" in a.known_nodes(), 30)
+    wait_until(lambda: fits(a, b, 1380) and f"pmtu {largest + 14} (min {largest + 14}" in a.known_node(b), 30)
     with vpn_lab.links.tap(a.host) as tap:
         assert fits(a, b, largest) and not fits(a, b, largest + 1)
         split = [one for one in tap.frames() if one[12:14] == b"\x08\x00" and int.from_bytes(one[20:22], "big") & 0x3FFF

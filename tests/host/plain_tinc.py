@@ -1,9 +1,9 @@
 """tinc on test hosts, set up by hand the way capsul does it: what capsul's VPNs are measured against, and built on.
 
-On each host a bridge with a persistent TAP that capsul-net has made for alice, and tincd as a user unit of hers.
+On each host a bridge with a persistent TAP for alice, and tincd as a user unit of hers.
 
-    bridge   cap-mesh, 10.90.N.1/16 and fd90::N/64 on the Nth host
-    trunk    cap-mesh-t
+    bridge   cap-mesh, which capsul-net has made, or another by root; 10.90.N.1/16 and fd90::N/64 on the Nth host
+    trunk    cap-mesh-t, or as its bridge is called
     folder   ~/mesh: tinc.conf, hosts/NAME, rsa_key.priv
 """
 
@@ -20,7 +20,7 @@ UNIT = "mesh.service"
 
 # The times: who answers nothing for PingInterval + PingTimeout is gone, and is tried again every MaxTimeout from then on.
 OPTIONS = {
-    "Mode": "switch", "DeviceType": "tap", "Device": "/dev/net/tun", "Interface": TRUNK, "AddressFamily": "any", "Port": PORT,
+    "Mode": "switch", "DeviceType": "tap", "Device": "/dev/net/tun", "AddressFamily": "any", "Port": PORT,
     "PingInterval": 5, "PingTimeout": 3, "MaxTimeout": 5, "ReplayWindow": 64, "KeyExpire": 3600,
     "Cipher": "aes-256-cbc", "Digest": "sha512", "MACLength": 32,
 }
@@ -89,20 +89,35 @@ set -eu
 {helper} egress {bridge} full
 """
 
+# The same with nothing of capsul's.
+BY_ROOT = """
+set -eu
+ip link add {bridge} type bridge
+ip tuntap add {trunk} mode tap user alice
+ip link set {trunk} master {bridge} up
+ip link set {bridge} up
+ip addr add {ip4}/16 dev {bridge}
+ip addr add {ip6}/64 dev {bridge}
+"""
+
 
 class Node:
     """One host's part of it."""
 
-    def __init__(self, hosts, host, options):
+    def __init__(self, hosts, host, bridge, options):
         self.hosts, self.host, self.name = hosts, host, host.name
+        self.bridge, self.trunk = bridge, bridge + "-t"
         self.number = host.config()["number"]
         self.ip4, self.ip6 = f"10.90.{self.number}.1", f"fd90::{self.number:x}"
-        self.options = {**OPTIONS, **options}
+        self.options = self.options_with(options)
         self.connect_to = []
         self.public = ""
 
     def run(self, command, **options):
         return self.host.run(command, user="alice", **options)
+
+    def options_with(self, options):
+        return {**OPTIONS, "Interface": self.trunk, **options}
 
     def make(self, debug, sandbox):
         self.make_interfaces()
@@ -116,7 +131,11 @@ class Node:
         self.run("systemctl --user daemon-reload")
 
     def make_interfaces(self):
-        self.run(INTERFACES.format(helper=HELPER, bridge=BRIDGE, trunk=TRUNK, ip4=self.ip4, ip6=self.ip6))
+        facts = {"helper": HELPER, "bridge": self.bridge, "trunk": self.trunk, "ip4": self.ip4, "ip6": self.ip6}
+        if self.bridge == BRIDGE:
+            self.run(INTERFACES.format(**facts))
+        else:
+            self.host.run(BY_ROOT.format(**facts))
 
     # ---- what tinc is told
 
@@ -163,6 +182,10 @@ class Node:
         said = self.log("-5s")
         return said[said.rfind(" Nodes:"):said.rfind(" Edges:")]
 
+    def known_node(self, other):
+        """Its line of that."""
+        return next((line for line in self.known_nodes().splitlines() if f" {other.name} at " in line), "")
+
     def hosts_addresses(self):
         return [self.hosts.ip4(self.host), self.hosts.ip6(self.host)]
 
@@ -188,9 +211,9 @@ class Node:
 class PlainTinc:
     """On all the hosts, in one mesh: every one knows every other one and calls it."""
 
-    def __init__(self, hosts, debug=3, sandbox=True, **options):
+    def __init__(self, hosts, debug=3, sandbox=True, bridge=BRIDGE, **options):
         self.options = options
-        self.nodes = [Node(hosts, host, options) for host in hosts.hosts]
+        self.nodes = [Node(hosts, host, bridge, options) for host in hosts.hosts]
         all_at_once(lambda node: node.make(debug, sandbox), self.nodes)
         self.renew()
 
@@ -199,7 +222,7 @@ class PlainTinc:
         for node in self.nodes:
             node.unit("stop")
             node.run(f"rm -f {FOLDER}/hosts/*")
-            node.connect_to, node.options = [], {**OPTIONS, **self.options}
+            node.connect_to, node.options = [], node.options_with(self.options)
             node.write(f"hosts/{node.name}", node.host_file())
             for other in self.nodes:
                 if other is not node:

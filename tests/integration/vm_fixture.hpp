@@ -67,11 +67,16 @@ struct Daemon {
                       }
                   }),
           tool(paths, programs, systemd), images(paths, config.image, tool, store, operations, events),
+          fetcher(paths, programs, systemd), catalogue(paths, config.image, fetcher),
+          pulls(config.image, store, operations, images, catalogue, fetcher),
           networks(paths, config.vpn, programs, store, operations, events, systemd),
           host{paths, config, programs, store, images, networks, operations, events, systemd, monitors},
           view(host), power(host, view), guest(host, view), vms(host, view, power),
           disks(host, view, power, guest), snapshots(host, power, guest), machine(paths, systemd, networks),
-          router(make_router({host, view, power, guest, vms, disks, snapshots, machine})) {}
+          router(make_router({host, view, power, guest, vms, disks, snapshots, machine, pulls})) {}
+    Daemon(const Daemon&) = delete;
+    Daemon& operator=(const Daemon&) = delete;
+    ~Daemon() { operations.stop(); } // as in main: work that a test did not wait for needs all of these
 
     Paths paths;
     fs::path programs = paths.data.parent_path() / "programs";
@@ -83,6 +88,9 @@ struct Daemon {
     SystemdClient systemd;
     SandboxedTool tool;
     ImageService images;
+    Fetcher fetcher;
+    ImageCatalogue catalogue;
+    ImagePullService pulls;
     NetworkService networks;
     VmHost host;
     VmView view;

@@ -17,8 +17,8 @@ struct Candidate {
 /// Stands for "file names go here", which the shell knows better.
 inline constexpr const char* files_marker = ":files";
 
-/// Gives the names of a kind of object: "VM", "IMAGE" (aliases too), "ALIAS", "NETWORK"; or of what belongs to
-/// the object `owner`: "NODE", those of a VPN, "DISK" and "SNAPSHOT", those of a VM.
+/// Gives the names of a kind of object: "VM", "IMAGE" (aliases too), "ALIAS", "NETWORK"; or of what belongs
+/// to the object `owner`: "NODE", those of a VPN, "DISK" and "SNAPSHOT", those of a VM.
 using NamesOf = std::function<std::vector<std::string>(const std::string& kind, const std::string& owner)>;
 
 [[nodiscard]] std::vector<Candidate> candidates(const CLI::App& program, std::vector<std::string> words,

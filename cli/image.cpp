@@ -1,4 +1,5 @@
-// The commands of images: import, list, show, rm. Others are in image_pull, image_export, image_names and image_space.
+// The commands of images: import, list, show, rm. Others are in image_pull, image_export, image_names and
+// image_space.
 #include "cli/commands.hpp"
 #include "cli/image_view.hpp"
 #include "cli/input_file.hpp"

@@ -73,7 +73,7 @@ class HostPath {
 };
 
 /// How long what may pass (a server that is not reached, or says that it is busy) is waited for.
-struct Patience {
+struct FetchPatience {
     int tries = 6;                                       ///< in a row that bring nothing new, from 1 to 100
     Duration first_wait{std::chrono::milliseconds(500)}; ///< after which each is twice as long
     Duration longest_wait{std::chrono::minutes(1)};
@@ -81,9 +81,9 @@ struct Patience {
         std::chrono::seconds(30)}; ///< of a connection that brings next to nothing: a second or more
 
     static constexpr auto fields() {
-        return field_list(optional("tries", &Patience::tries), optional("first_wait", &Patience::first_wait),
-                          optional("longest_wait", &Patience::longest_wait),
-                          optional("stall", &Patience::stall));
+        return field_list(
+            optional("tries", &FetchPatience::tries), optional("first_wait", &FetchPatience::first_wait),
+            optional("longest_wait", &FetchPatience::longest_wait), optional("stall", &FetchPatience::stall));
     }
 };
 
@@ -108,7 +108,7 @@ struct DiskRequest {
     Bytes max_size;                                      ///< of the file, and of the disk that is in it
     std::uint64_t keep_free = std::uint64_t{256} << 20U; ///< bytes of the file system that others keep
     std::optional<std::string> proxy;                    ///< "" = none; absent: as the environment says
-    Patience patience;
+    FetchPatience patience;
 
     static constexpr auto fields() {
         return field_list(
@@ -141,7 +141,7 @@ struct DocumentRequest {
 struct DocumentsRequest {
     std::vector<DocumentRequest> documents;
     std::optional<std::string> proxy; ///< "" = none; absent: as the environment says
-    Patience patience;
+    FetchPatience patience;
 
     static constexpr auto fields() {
         return field_list(required("documents", &DocumentsRequest::documents),
@@ -155,7 +155,7 @@ struct CatalogueRequest {
     std::vector<ImageSource> sources;
     std::vector<Architecture> architectures;
     std::optional<std::string> proxy; ///< "" = none; absent: as the environment says
-    Patience patience;
+    FetchPatience patience;
 
     static constexpr auto fields() {
         return field_list(required("sources", &CatalogueRequest::sources),

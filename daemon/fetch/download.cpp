@@ -9,7 +9,7 @@
 
 namespace capsul::fetch {
 
-TransferLimits transfer_limits(const std::optional<std::string>& proxy, const Patience& patience) {
+TransferLimits transfer_limits(const std::optional<std::string>& proxy, const FetchPatience& patience) {
     return {.proxy = proxy,
             .stall = std::chrono::ceil<std::chrono::seconds>(patience.stall.value()),
             .longest = std::chrono::seconds(0)};

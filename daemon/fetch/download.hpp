@@ -11,7 +11,7 @@
 namespace capsul::fetch {
 
 [[nodiscard]] TransferLimits transfer_limits(const std::optional<std::string>& proxy,
-                                             const Patience& patience);
+                                             const FetchPatience& patience);
 
 /// The file that `request` asks for, into `part`.
 class Download {

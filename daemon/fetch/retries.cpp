@@ -28,7 +28,7 @@ milliseconds Retries::wait_after(const PassingError& error, bool brought_somethi
     return std::max(wait, std::min(asked, patience_.longest_wait.value()));
 }
 
-void check_patience(const Patience& patience) {
+void check_patience(const FetchPatience& patience) {
     if (patience.tries < 1 || patience.tries > most_tries) {
         throw Error(ErrorCode::invalid,
                     fmt::format("patience.tries: {} is not between 1 and {}", patience.tries, most_tries));

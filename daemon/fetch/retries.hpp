@@ -32,7 +32,7 @@ class Retries {
     /// However much each try brings.
     static constexpr int most_in_all = 200;
 
-    explicit Retries(const Patience& patience, std::uint32_t seed = std::random_device()())
+    explicit Retries(const FetchPatience& patience, std::uint32_t seed = std::random_device()())
         : patience_(patience), random_(seed) {}
 
     /// After a try that ended with `error`; `brought_something` when it was not in vain. Throws Error when
@@ -42,13 +42,13 @@ class Retries {
     [[nodiscard]] int attempt() const noexcept { return in_vain_ + 1; }
 
   private:
-    Patience patience_;
+    FetchPatience patience_;
     std::mt19937 random_;
     int in_vain_ = 0;
     int in_all_ = 0;
 };
 
 /// Throws Error (invalid).
-void check_patience(const Patience& patience);
+void check_patience(const FetchPatience& patience);
 
 } // namespace capsul::fetch

@@ -22,7 +22,7 @@ struct SmallFile {
 /// How it is fetched.
 struct SmallFetch {
     TransferLimits limits;
-    Patience patience;
+    FetchPatience patience;
     Progress& progress;
 };
 

@@ -92,8 +92,8 @@ bool comes_true(const std::function<bool()>& condition) {
     return false;
 }
 
-Patience impatience() {
-    Patience patience;
+FetchPatience impatience() {
+    FetchPatience patience;
     patience.tries = 3;
     patience.first_wait = Duration(5ms);
     patience.longest_wait = Duration(20ms);

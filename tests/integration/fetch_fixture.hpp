@@ -41,7 +41,7 @@ class ImageServer {
 [[nodiscard]] bool comes_true(const std::function<bool()>& condition);
 
 /// Waits shortly, and not for long.
-[[nodiscard]] Patience impatience();
+[[nodiscard]] FetchPatience impatience();
 
 class FetchTest : public testing::Test {
   protected:

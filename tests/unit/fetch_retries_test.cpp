@@ -10,8 +10,8 @@ using namespace std::chrono_literals;
 
 const PassingError busy(ErrorCode::unreachable, "busy", "try it later");
 
-Patience patience(int tries) {
-    Patience patience;
+FetchPatience patience(int tries) {
+    FetchPatience patience;
     patience.tries = tries;
     patience.first_wait = Duration(100ms);
     patience.longest_wait = Duration(1s);
@@ -74,12 +74,12 @@ TEST(Retries, WaitAsLongAsTheServerWantsWithinReason) {
     EXPECT_GE(retries.wait_after(PassingError(ErrorCode::unreachable, "", "", 0s), false), 200ms);
 }
 
-TEST(Patience, HasBounds) {
+TEST(FetchPatience, HasBounds) {
     EXPECT_NO_THROW(check_patience({}));
     for (const int tries : {0, -1, 101}) {
         EXPECT_THROW(check_patience(patience(tries)), Error);
     }
-    Patience hasty;
+    FetchPatience hasty;
     hasty.stall = Duration(999ms);
     EXPECT_THROW(check_patience(hasty), Error);
 }

@@ -72,7 +72,10 @@ class BetweenGuests:
 
 
 def received(text):
-    return json.loads(text)["end"]["sum_received"]["bits_per_second"] / 1e6
+    said = json.loads(text)
+    if "error" in said:
+        raise SystemExit(f"vpn: iperf3 to {said['start'].get('connecting_to', {}).get('host')}: {said['error']}")
+    return said["end"]["sum_received"]["bits_per_second"] / 1e6
 
 
 def median(text):
@@ -104,7 +107,8 @@ def guest_networks(links, benches, ways):
         links.router("ip", "route", "replace", f"10.92.{at}.0/24", "via", links.ip4(bench.host))
         for bridge, ips in ((BRIDGE, f"10.90.{at}.0/24"), (ROUTED, f"10.92.{at}.0/24")):
             bench.root(["/srv/capsul-examples/host-setup.sh", "--user", "alice", "--bridge", bridge, "--guest-ips", ips])
-        bench.ctl("network", "create", "byhand", "--bridge", BRIDGE, "--subnet", f"10.90.{at}.0/24")
+        bench.ctl("network", "create", "byhand", "--bridge", BRIDGE, "--subnet", "10.90.0.0/16",
+                  "--range", f"10.90.{at}.10-10.90.{at}.99")
         bench.ctl("network", "create", "routed", "--bridge", ROUTED, "--subnet", f"10.92.{at}.0/24", "--gateway", f"10.92.{at}.1")
     return {"capsul": [VPN, VPN], "tinc": ["byhand"] * 2, "link": ["routed"] * 2} if "capsul" in ways else \
         {"tinc": ["byhand"] * 2, "link": ["routed"] * 2}

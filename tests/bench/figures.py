@@ -1,6 +1,5 @@
 """Figures of one run, side by side. A figure alone says more about the machine than about the work: what counts is the ratio."""
 
-import math
 import statistics
 
 
@@ -13,7 +12,7 @@ def spread(values):
 
 def ratio(ours, theirs):
     """Of figures taken in pairs, each pair at about the same time: so what slowed both is not counted."""
-    each = [a / b if b else math.inf for a, b in zip(ours, theirs, strict=True)]
+    each = [a / b for a, b in zip(ours, theirs, strict=True)]
     low, high = quartiles(each)
     return f"{statistics.median(each):.2f} × ({low:.2f}–{high:.2f})"
 

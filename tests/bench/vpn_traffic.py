@@ -79,7 +79,10 @@ def received(text):
     said = json.loads(text)
     if "error" in said:
         raise SystemExit(f"vpn: iperf3 to {said['start'].get('connecting_to', {}).get('host')}: {said['error']}")
-    return said["end"]["sum_received"]["bits_per_second"] / 1e6
+    bits = said["end"]["sum_received"]["bits_per_second"]
+    if bits == 0:  # no slow way, but none: not to be told as a ratio
+        raise SystemExit("vpn: a connection was made and carried nothing")
+    return bits / 1e6
 
 
 def median(text):

@@ -12,7 +12,7 @@ usage() {
 	cat <<-USAGE
 		usage: tests/run.sh [--quick] [--only STEP]...
 
-		Without options everything: about half an hour on two cores the first time, a third of it when little changed.
+		Without options everything: about an hour on two cores the first time.
 		  --quick       the lints, and one build with its unit and integration tests
 		  --only STEP   just this, may be repeated
 		Steps: ${all_steps[*]} (and dev, of --quick)

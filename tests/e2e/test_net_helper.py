@@ -272,7 +272,7 @@ def test_removing_leaves_nothing_and_may_be_repeated(net):
 
 
 def test_a_jumbo_bridge_stays_one_and_an_empty_one_keeps_its_address(net):
-    # A bridge takes the lowest address of its ports: that of a card, which a random one need not be lower than a TAP's.
+    # A bridge takes the lowest address of its ports. A random one of the card's might be higher than that of a TAP.
     net.run("ip link add up0 address 02:00:00:00:00:aa mtu 9000 type veth peer name up1 &&"
             " ip link set up0 master br1 && ip link set br1 up")
     net.write_policy(net.policy + f"{net.uid['alice']} tap br1 2\n")

@@ -9,7 +9,7 @@ import time
 
 import pytest
 from conftest import wait_until
-from plain_tinc import BRIDGE, FOLDER, OPTIONS, PORT, TRUNK, PlainTinc
+from plain_tinc import FOLDER, OPTIONS, PORT, PlainTinc
 from routed import inside_netns
 from vpn_lab import foreign, vpn_lab  # noqa: F401  (fixture)
 
@@ -42,11 +42,11 @@ def frames_in(sender, receiver):
         inlet = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
     with inside_netns(sender.host.leader()):
         outlet = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
-    mac = bytes.fromhex(receiver.run(f"cat /sys/class/net/{BRIDGE}/address").stdout.strip().replace(":", ""))
+    mac = bytes.fromhex(receiver.run(f"cat /sys/class/net/{receiver.bridge}/address").stdout.strip().replace(":", ""))
     with inlet, outlet:
-        inlet.bind((TRUNK, 3))
+        inlet.bind((receiver.trunk, 3))
         inlet.settimeout(2)
-        outlet.bind((BRIDGE, 0))
+        outlet.bind((sender.bridge, 0))
         for number in range(10):
             outlet.send(frame(mac if number % 2 else b"\xff" * 6))
             time.sleep(0.05)

@@ -182,8 +182,12 @@ def test_an_update_moves_the_alias_and_leaves_vms_alone(capsul, publisher):
     capsul.ctl("vm", "create", "stays", "--image", "lab", "--no-start", "--no-ssh-key")
     assert "is the newest" in capsul.ctl("image", "update").stderr
     new = publisher.publish("lab", "2")
+    assert "newer" not in capsul.json("image", "show", "lab"), "nobody has asked the source yet"
+    capsul.ctl("image", "search", "--refresh")
+    assert capsul.json("image", "show", "lab")["newer"] == "2" and "NEWER" in capsul.ctl("image", "list").stdout
     assert "is lab-2 now, and was lab-1" in capsul.ctl("image", "update", "lab").stderr
-    assert capsul.json("image", "show", "lab")["digest"] == f"sha256:{new}"
+    image = capsul.json("image", "show", "lab")
+    assert image["digest"] == f"sha256:{new}" and "newer" not in image
     assert capsul.json("vm", "show", "stays")["spec"]["image_digest"] == f"sha256:{old}"
     assert capsul.json("image", "prune", "--yes")["images"] == []
     capsul.ctl("vm", "delete", "stays", "--yes")

@@ -315,7 +315,8 @@ class MakeImageTest : public ImageNamesTest {
                        .cmdline = {},
                        .origin = {},
                        .alias = {}};
-        image.origin = ImageOrigin{"https://example.org/d.qcow2", "debian", "20261122", verified};
+        image.origin = ImageOrigin{"https://example.org/d.qcow2", Name::parse("debian"),
+                                   ImageVersion::parse("20261122"), verified};
         return image;
     }
     Image make(NewImage image) {

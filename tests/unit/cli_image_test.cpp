@@ -25,7 +25,8 @@ Image pulled_image() {
     Image image = plain_image();
     image.name = Name::parse("debian-12-20261122");
     image.aliases = {Name::parse("debian-12"), Name::parse("stable")};
-    image.origin = ImageOrigin{"https://example.org/d.qcow2", "debian", "20261122", Verification::signature};
+    image.origin = ImageOrigin{"https://example.org/d.qcow2", Name::parse("debian"),
+                               ImageVersion::parse("20261122"), Verification::signature};
     image.pinned = true;
     image.unique = 12 * mib;
     image.shared = 500 * mib;

@@ -1,5 +1,6 @@
 #include "daemon/image_view.hpp"
 
+#include "daemon/file_copy.hpp"
 #include "daemon/image_files.hpp"
 #include "daemon/image_names.hpp"
 #include "daemon/known_catalogue.hpp"

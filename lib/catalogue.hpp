@@ -110,7 +110,4 @@ struct Catalogue {
 /// The name of the image that is made of an entry: "debian-12-20261122".
 [[nodiscard]] Name dated_name(const CatalogueEntry& entry);
 
-/// A text from elsewhere as one line of at most `longest` bytes, without control characters.
-[[nodiscard]] std::string one_line(std::string_view text, std::size_t longest = 100);
-
 } // namespace capsul

@@ -27,7 +27,7 @@ struct ImageOrigin {
     std::optional<Name> source; ///< the catalogue's source that told of it
     ImageVersion version;       ///< as the source calls it, or the day on which it was published
     Verification verified = Verification::none;
-    std::optional<Name> entry; ///< what the source calls it
+    std::optional<Name> entry = {}; ///< what the source calls it
 
     static constexpr auto fields() {
         return field_list(required("url", &ImageOrigin::url), optional("source", &ImageOrigin::source),

@@ -1,7 +1,7 @@
 // Versions of images, as their publishers number them.
 #pragma once
 
-#include "lib/name.hpp"
+#include "lib/size.hpp"
 
 #include <compare>
 #include <string>

@@ -4,6 +4,7 @@
 #include "lib/error.hpp"
 #include "lib/file_pattern.hpp"
 #include "lib/json.hpp"
+#include "lib/one_line.hpp"
 
 #include <algorithm>
 #include <gtest/gtest.h>

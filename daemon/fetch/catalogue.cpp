@@ -92,7 +92,7 @@ class Reading {
             all.documents.push_back(std::move(request));
         }
         std::map<Name, DocumentOutcome> outcomes;
-        for (DocumentOutcome& outcome : fetch_documents(folder_, all).documents) {
+        for (DocumentOutcome& outcome : fetch_documents(folder_, all)) {
             const Name id = outcome.id;
             outcomes.insert_or_assign(id, std::move(outcome));
         }

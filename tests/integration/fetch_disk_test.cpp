@@ -280,6 +280,7 @@ TEST_F(FetchDisk, TakesAFileOfThisHost) {
     EXPECT_EQ(fetch(wanted), 0);
     expect_disk(content);
     fs::remove(file);
+    fs::remove(folder_ / fetched_disk_file); // it was used
     EXPECT_EQ(fetch(wanted), 3);
     ::mkfifo(file.c_str(), 0600);
     EXPECT_EQ(fetch(wanted), 2);
@@ -301,6 +302,7 @@ TEST_F(FetchDisk, AsksAProxy) {
     std::vector<std::string> words = command("disk");
     words.insert(words.begin(), {"/usr/bin/env", "http_proxy=" + server_.address()});
     EXPECT_EQ(run_process(words, 60s).status, 0);
+    fs::remove(folder_ / fetched_disk_file); // it was used
     wanted.proxy = "";
     wanted.patience.tries = 1;
     ask(encode(wanted));

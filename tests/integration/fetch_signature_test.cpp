@@ -22,8 +22,8 @@ class FetchSignature : public FetchTest {
         wanted.signature->keyring = HostPath::parse(keyring.string());
         return wanted;
     }
-    DocumentRequest clearsigned(const fs::path& keyring) {
-        DocumentRequest wanted = document("sums", "sums");
+    fetch::DocumentRequest clearsigned(const fs::path& keyring) {
+        fetch::DocumentRequest wanted = document("sums", "sums");
         wanted.clearsigned_by = HostPath::parse(keyring.string());
         return wanted;
     }
@@ -85,7 +85,7 @@ TEST_F(FetchSignature, FindsWhatWasChangedOrIsMissing) {
 
 TEST_F(FetchSignature, OfADocumentGivesOnlyWhatWasSigned) {
     const std::string text = "abc  disk.raw\n- dashed\n";
-    const DocumentRequest wanted = clearsigned(gpg_.keyring("publisher"));
+    const fetch::DocumentRequest wanted = clearsigned(gpg_.keyring("publisher"));
     server_.put("sums", "before\n" + gpg_.clearsigned("publisher", text));
     EXPECT_EQ(fetch({wanted}), 0);
     EXPECT_EQ(read_all(folder_ / "documents" / "sums"), text);
@@ -99,7 +99,7 @@ TEST_F(FetchSignature, OfADocumentGivesOnlyWhatWasSigned) {
 }
 
 TEST_F(FetchSignature, OfADocumentIsRefusedWhenItWasChanged) {
-    const DocumentRequest wanted = clearsigned(gpg_.keyring("publisher"));
+    const fetch::DocumentRequest wanted = clearsigned(gpg_.keyring("publisher"));
     std::string text = gpg_.clearsigned("publisher", "abc  disk.raw\n");
     text.replace(text.find("abc  "), 3, "abd");
     server_.put("sums", text);
@@ -113,12 +113,10 @@ TEST_F(FetchSignature, OfADocumentIsRefusedWhenItWasChanged) {
 }
 
 TEST_F(FetchSignature, BesideADocument) {
-    DocumentRequest wanted = document("sums", "sums");
+    fetch::DocumentRequest wanted = document("sums", "sums");
     wanted.signature.emplace().url = server_.url("sums.sig");
     wanted.signature->keyring = HostPath::parse(gpg_.keyring("publisher").string());
-    wanted.may_be_absent = true;
     server_.put("sums", "abc  disk.raw\n");
-    // An optional document may be missing, but not the signature of one that is there.
     EXPECT_EQ(fetch({wanted}), 0);
     EXPECT_EQ(outcomes()[0].error.value().code, "verification");
     server_.put("sums.sig", gpg_.detached("publisher", temporary_ / "served" / "sums"));

@@ -33,8 +33,8 @@ class Publisher:
     def serve(self):
         """On the port that it had, so that what was written of it stays true."""
         run = self.capsul.run
-        run("rm -f port && systemd-run --user --quiet --unit=publisher --property=StandardOutput=file:%h/port "
-            f"--working-directory=%h python3 image_server.py --root published --log log --port {self.port}")
+        run("rm -f port && systemd-run --user --quiet --unit=publisher --property=StandardOutput=file:$HOME/port "
+            f"--working-directory=$HOME python3 image_server.py --root published --log log --port {self.port}")
         wait_until(lambda: run("cat port 2>/dev/null", check=False).stdout.strip())
         self.port = int(run("cat port").stdout)
 

@@ -67,10 +67,17 @@ void fetch(Session& session, const std::string& subject, const Download& downloa
     session.progress().clear();
 }
 
-/// A kernel of its own is not in the disk.
-void note_kernel(Session& session, const std::string& subject, const Name& name) {
-    if (session.client().call(ImageShow{name}).boot) {
+/// A kernel of its own is not in the disk; the identity of the VM that it was is.
+void note_what_is_in_it(Session& session, const std::string& subject, const Name& name) {
+    const Image image = session.client().call(ImageShow{name});
+    if (image.boot) {
         session.note(subject + ": its kernel, with which it boots, is not in the file");
+    }
+    if (image.published && image.published->reset) {
+        session.note(
+            fmt::format("{}: the file holds the identity of {}: only this capsul gives VMs made from "
+                        "it one of their own",
+                        subject, image.published->vm.to_string()));
     }
 }
 
@@ -83,7 +90,7 @@ void export_image(Session& session, const ExportFlags& flags) {
                 session.out().write(piece);
                 return !session.out().reader_gone();
             });
-            note_kernel(session, subject, call.name);
+            note_what_is_in_it(session, subject, call.name);
             return;
         }
         OutputFile file(flags.file, flags.force);
@@ -95,7 +102,7 @@ void export_image(Session& session, const ExportFlags& flags) {
         file.finish();
         session.note(fmt::format("{}: written to {} as {}, {}", subject, flags.file, to_string(call.format),
                                  human_size(download.size)));
-        note_kernel(session, subject, call.name);
+        note_what_is_in_it(session, subject, call.name);
     });
 }
 

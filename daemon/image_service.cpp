@@ -24,6 +24,7 @@ ImageRecord record_of(const NewImage& wanted) {
     record.digest = wanted.disk.digest;
     record.imported = Timestamp::now();
     record.origin = wanted.origin;
+    record.published = wanted.published;
     if (wanted.kernel) {
         record.boot =
             DirectKernel{wanted.kernel->digest,
@@ -36,6 +37,12 @@ ImageRecord record_of(const NewImage& wanted) {
 std::optional<ImageOrigin> better_known(const std::optional<ImageOrigin>& known,
                                         const std::optional<ImageOrigin>& now) {
     return known && (!now || known->verified > now->verified) ? known : now;
+}
+
+Error exists_already(const Name& name, const char* how) {
+    return {
+        ErrorCode::exists, about_image(name, how),
+        fmt::format("choose another name, or remove it first: `capsulctl image rm {}`", name.to_string())};
 }
 
 void check_names(Store& store, const NewImage& wanted) {
@@ -87,6 +94,7 @@ struct ImageService::Uploads {
                 .initrd = std::move(initrd),
                 .cmdline = call.cmdline.value_or(""),
                 .origin = {},
+                .published = {},
                 .alias = {}};
     }
 
@@ -143,6 +151,13 @@ Operation ImageService::import(const ImageImport& call) {
                                   // Gone with the work, not with the operation.
                                   return encode(make(uploads->take(call), progress));
                               });
+}
+
+void ImageService::require_free(const Name& name) const {
+    require_no_alias(store_, name);
+    if (store_.images.exists(name)) {
+        throw exists_already(name, "exists already");
+    }
 }
 
 Image ImageService::make(NewImage wanted, Progress& progress) {
@@ -209,6 +224,7 @@ void ImageService::save(const ImageRecord& record, const std::optional<Name>& al
     const auto known = store_.images.find(record.name);
     ImageRecord wanted = known ? *known->record : record;
     wanted.origin = better_known(wanted.origin, record.origin);
+    wanted.published = record.published ? record.published : wanted.published;
     if (!known || encode(wanted) != encode(*known->record)) {
         store_.images.save(wanted);
     }
@@ -228,9 +244,7 @@ bool ImageService::is_imported(const ImageRecord& wanted) {
     const bool same = stored->record && content_of(stored->record->digest, stored->record->boot) ==
                                             content_of(wanted.digest, wanted.boot);
     if (!same) {
-        throw Error(ErrorCode::exists, about_image(wanted.name, "exists already, with other content"),
-                    fmt::format("choose another name, or remove it first: `capsulctl image rm {}`",
-                                wanted.name.to_string()));
+        throw exists_already(wanted.name, "exists already, with other content");
     }
     return missing_file(paths_.images(), *stored->record).empty();
 }

@@ -30,9 +30,10 @@ struct NewImage {
     ClaimedFile disk;
     std::optional<ClaimedFile> kernel;
     std::optional<ClaimedFile> initrd;
-    std::string cmdline;               ///< for the kernel
-    std::optional<ImageOrigin> origin; ///< of one that was downloaded
-    std::optional<Name> alias;         ///< that is to point at it
+    std::string cmdline;                      ///< for the kernel
+    std::optional<ImageOrigin> origin;        ///< of one that was downloaded
+    std::optional<PublishedFrom> published{}; ///< of one that was a VM's disk
+    std::optional<Name> alias;                ///< that is to point at it
 };
 
 /// Thread-safe.
@@ -64,6 +65,8 @@ class ImageService {
     /// whatever became of it the first time, it does what is left to do. Throws Error: exists when a name is
     /// taken by other content or is not free to be an alias, and what is wrong with the files.
     Image make(NewImage wanted, Progress& progress);
+    /// Refuses with exists a name that an image or an alias has by now.
+    void require_free(const Name& name) const;
     /// Points an alias at an image now, as part of an operation. Throws Error: exists when the name is that
     /// of an image.
     Image point(const Name& alias, const Name& image);

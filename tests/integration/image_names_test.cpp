@@ -314,6 +314,7 @@ class MakeImageTest : public ImageNamesTest {
                        .initrd = {},
                        .cmdline = {},
                        .origin = {},
+                       .published = {},
                        .alias = {}};
         image.origin = ImageOrigin{"https://example.org/d.qcow2", "debian", "20261122", verified};
         return image;

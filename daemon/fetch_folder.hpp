@@ -25,8 +25,10 @@ inline constexpr const char* fetched_disk_file = "disk";
 /// Each document by its id, after its signature was verified.
 inline constexpr const char* fetched_documents_folder = "documents";
 
-/// More than the longest of these files.
+/// More than the longest of these files, but for a catalogue.
 inline constexpr std::size_t most_fetch_bytes = std::size_t{4} << 20U;
+/// More than the longest catalogue.
+inline constexpr std::size_t most_catalogue_bytes = std::size_t{64} << 20U;
 
 /// A digest in lower-case hexadecimal; published ones in upper case are taken too.
 template <std::size_t digits>

@@ -82,15 +82,34 @@ void Fetcher::sweep() const {
     for (const auto& entry : fs::directory_iterator(paths_.units, none)) {
         const std::string unit = entry.path().filename().string();
         if (is_fetch_unit(unit)) {
-            units_.take_down(systemd_, unit, patience);
-            units_.remove(unit);
+            end(unit);
         }
     }
     make_folders(paths_.fetches());
+    for (const auto& entry : fs::recursive_directory_iterator(paths_.fetches(), none)) {
+        if (entry.path().extension() == ".claimed") { // was being made an image of
+            remove_whole(entry.path());
+        }
+    }
+    expire();
+}
+
+void Fetcher::expire() const {
+    std::error_code none;
     for (const auto& entry : fs::directory_iterator(paths_.fetches(), none)) {
         if (is_old(entry.path())) {
             remove_whole(entry.path());
         }
+    }
+}
+
+/// Whatever became of it, and of systemd: the next sweep meets what is left.
+void Fetcher::end(const std::string& unit) const {
+    try {
+        units_.take_down(systemd_, unit, patience);
+        units_.remove(unit);
+    } catch (const Error&) {
+        // Without systemd it does not run.
     }
 }
 
@@ -127,7 +146,7 @@ Result Fetcher::run(const Name& id, const Request& request, std::chrono::millise
         throw Error(ErrorCode::internal, "capsul-fetch: has ended without a result",
                     fmt::format("`journalctl --user -u {}` has its words", unit));
     }
-    auto result = parse<Result>(read_file(file, most_fetch_bytes));
+    auto result = parse<Result>(read_file(file, most_catalogue_bytes));
     if (result.error) {
         throw result.error->error();
     }
@@ -140,12 +159,10 @@ void Fetcher::run_unit(const std::string& unit, std::chrono::milliseconds limit,
         static_cast<void>(
             systemd_.start(unit, limit + patience, [&progress] { return progress.cancelled(); }));
     } catch (const Error&) {
-        units_.take_down(systemd_, unit, patience);
-        units_.remove(unit);
+        end(unit);
         throw;
     }
-    units_.take_down(systemd_, unit, patience);
-    units_.remove(unit);
+    end(unit);
 }
 
 } // namespace capsul

@@ -93,7 +93,7 @@ ImagePublished ImagePublishService::publish(const ImagePublish& call, Progress& 
     const VmRecord vm = host_.store.vms.load(call.name);
     require_no_restore(vm);
     require_stopped(power_, call.name);
-    host_.images.require_free(call.image); // now rather than after the minutes that copying takes
+    host_.images.require_unused(call.image); // now rather than after the minutes that copying takes
     Image image = host_.images.make(image_of(vm, call.image, progress), progress);
     host_.events.add("image.published", call.image.to_string(), {{"vm", call.name.to_string()}});
     return {std::move(image), names_of(vm.disks)};

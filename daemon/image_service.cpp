@@ -45,16 +45,6 @@ Error exists_already(const Name& name, const char* how) {
         fmt::format("choose another name, or remove it first: `capsulctl image rm {}`", name.to_string())};
 }
 
-void check_names(Store& store, const NewImage& wanted) {
-    require_no_alias(store, wanted.name);
-    if (wanted.alias == wanted.name) {
-        throw Error(ErrorCode::invalid, about_image(wanted.name, "cannot be an alias of itself"));
-    }
-    if (wanted.alias) {
-        require_no_image(store, *wanted.alias);
-    }
-}
-
 /// Throws Error when somebody needs it.
 void require_unwanted(const Image& image) {
     if (!image.vms.empty()) {
@@ -153,15 +143,25 @@ Operation ImageService::import(const ImageImport& call) {
                               });
 }
 
-void ImageService::require_free(const Name& name) const {
+void ImageService::require_unused(const Name& name) const {
     require_no_alias(store_, name);
     if (store_.images.exists(name)) {
         throw exists_already(name, "exists already");
     }
 }
 
+void ImageService::require_free(const Name& name, const std::optional<Name>& alias) {
+    require_no_alias(store_, name);
+    if (alias == name) {
+        throw Error(ErrorCode::invalid, about_image(name, "cannot be an alias of itself"));
+    }
+    if (alias) {
+        require_no_image(store_, *alias);
+    }
+}
+
 Image ImageService::make(NewImage wanted, Progress& progress) {
-    check_names(store_, wanted);
+    require_free(wanted.name, wanted.alias);
     ImageRecord record = record_of(wanted);
     if (finish(record, wanted.alias)) {
         return show(wanted.name);
@@ -172,6 +172,7 @@ Image ImageService::make(NewImage wanted, Progress& progress) {
         put_in_place(record, wanted);
     } catch (...) {
         const std::unique_lock lock(in_use_);
+        const std::lock_guard naming(names_);
         remove_unnamed_files();
         throw;
     }

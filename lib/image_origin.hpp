@@ -1,6 +1,7 @@
 // Where an image comes from, and how well that is known.
 #pragma once
 
+#include "lib/image_version.hpp"
 #include "lib/json.hpp"
 #include "lib/name.hpp"
 
@@ -23,10 +24,10 @@ struct EnumWords<Verification> {
 /// Of an image that was downloaded.
 struct ImageOrigin {
     std::string url;
-    std::optional<std::string> source; ///< the catalogue's source that told of it
-    std::string version;               ///< as the source calls it, or the day on which it was published
+    std::optional<Name> source; ///< the catalogue's source that told of it
+    ImageVersion version;       ///< as the source calls it, or the day on which it was published
     Verification verified = Verification::none;
-    std::optional<Name> entry; ///< what the source calls it
+    std::optional<Name> entry = {}; ///< what the source calls it
 
     static constexpr auto fields() {
         return field_list(required("url", &ImageOrigin::url), optional("source", &ImageOrigin::source),

@@ -228,6 +228,10 @@ Url Url::folder() const {
     return Url(text_.substr(0, path_begin() + path().rfind('/') + 1));
 }
 
+Url Url::without_query() const {
+    return Url(text_.substr(0, path_begin() + path().size()));
+}
+
 Url Url::with_suffix(std::string_view suffix) const {
     const std::size_t end = path_begin() + path().size();
     return parse(text_.substr(0, end) + std::string(suffix) + text_.substr(end));

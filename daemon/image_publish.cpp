@@ -11,7 +11,7 @@
 namespace capsul {
 namespace {
 
-/// What VMs with a kernel of their own are named by: links to files that the VM's image has already.
+/// What a VM with a kernel of its own boots: links to the files of the image that it was made from.
 struct BootFiles {
     std::optional<ClaimedFile> kernel;
     std::optional<ClaimedFile> initrd;
@@ -27,12 +27,11 @@ void require_stopped(const VmPower& power, const Name& name) {
 
 /// A base is known by its digest, which is what its file is called: in which folder it was when the disk was
 /// made means nothing, and the file is opened where images are.
-void require_own_base(const Name& name, const GuestDisk& disk) {
-    const fs::path base = base_of_disk(disk.file);
-    if (base.filename() != disk.base->filename()) {
+void require_own_base(const Name& name, const VmFiles& files) {
+    if (base_of_disk(files.disk()).filename() != files.base.filename()) {
         throw Error(ErrorCode::verification,
                     about(name, "its disk is not laid over the image that its record names"),
-                    fmt::format("`qemu-img info -U {}` tells what it is laid over", disk.file.string()));
+                    fmt::format("`qemu-img info -U {}` tells what it is laid over", files.disk().string()));
     }
 }
 
@@ -118,12 +117,12 @@ NewImage ImagePublishService::image_of(const VmRecord& vm, const Name& name, Pro
 /// anything into it: so only a program in a sandbox opens it, and what becomes of it is checked.
 ClaimedFile ImagePublishService::flatten(const VmRecord& vm, const fs::path& target,
                                          Progress& progress) const {
-    const GuestDisk disk = guest_disks(vm, host_.files(vm)).front();
-    require_own_base(vm.name, disk);
-    const Bytes size = size_of_disk(disk.file);
+    const VmFiles files = host_.files(vm);
+    require_own_base(vm.name, files);
+    const Bytes size = size_of_disk(files.disk());
     require_allowed(vm.name, size, host_.config.image.max_size);
     const QemuImg qemu_img(tool_, [&progress] { return progress.cancelled(); });
-    const DiskFile source{ImageFormat::qcow2, disk.file, disk.base};
+    const DiskFile source{ImageFormat::qcow2, files.disk(), files.base};
     progress.message("looking at what is on its disk");
     check_free_space(target.parent_path(), qemu_img.size_as_qcow2(source), "publishing the disk");
     progress.message("copying its disk");

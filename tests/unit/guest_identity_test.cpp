@@ -191,9 +191,9 @@ const std::string others =
 TEST(NewIdentity, ComesFirstInVendorData) {
     const std::string script(identity_script());
     EXPECT_EQ(parts_of(with_new_identity("")) + "\n", "text/cloud-boothook\n" + script);
-    EXPECT_EQ(parts_of(with_new_identity(others)) + "\n", "text/cloud-boothook\ntext/x-shellscript\n" +
-                                                              script.substr(0, script.size() - 1) +
-                                                              "\n#!/bin/sh\ntrue\n");
+    EXPECT_EQ(parts_of(with_new_identity(others)), "text/cloud-boothook\ntext/x-shellscript\n" +
+                                                       script.substr(0, script.size() - 1) +
+                                                       "\n#!/bin/sh\ntrue\n");
 }
 
 TEST(NewIdentity, IsAskedForOnceOnly) {

@@ -40,7 +40,7 @@ class Fetcher {
     Result run(const Name& id, const Request& request, std::chrono::milliseconds limit,
                Progress& progress) const;
     void end(const std::string& unit) const;
-    void run_unit(const std::string& unit, std::chrono::milliseconds limit, Progress& progress) const;
+    std::string run_unit(const std::string& unit, std::chrono::milliseconds limit, Progress& progress) const;
 
     const Paths& paths_;
     const fs::path programs_;

@@ -181,8 +181,7 @@ def test_an_index_with_tricks_in_it_gives_nothing_of_them(capsul, publisher):
     publisher.entries += [{**good, "name": name} for name in ("../../etc", "-x", "a/b", "a\nb", "")]
     publisher.entries += [{**good, "name": "file", "url": "file:///etc/passwd"}, {**good, "name": "version", "version": "../1"}]
     publisher.write_index()
-    found = capsul.run("capsulctl image search --refresh --json", check=False)
-    assert not any(f'"{name}"' in found.stdout for name in ("../../etc", "-x", "a/b", "file", "version"))
+    assert [entry["name"] for entry in capsul.json("image", "search", "--refresh")] == ["good"]
     assert refused(capsul, "file").returncode == 3
 
 

@@ -44,6 +44,7 @@ void add_image_search(CLI::App& parent, Session& session);
 void add_image_pull(CLI::App& parent, Session& session);
 void add_image_update(CLI::App& parent, Session& session);
 void add_image_export(CLI::App& parent, Session& session);
+void add_image_publish(CLI::App& parent, Session& session);
 void add_image_tag(CLI::App& parent, Session& session);
 void add_image_untag(CLI::App& parent, Session& session);
 void add_image_pin(CLI::App& parent, Session& session);

@@ -67,10 +67,16 @@ void fetch(Session& session, const std::string& subject, const Download& downloa
     session.progress().clear();
 }
 
-/// A kernel of its own is not in the disk.
-void note_kernel(Session& session, const std::string& subject, const Image& image) {
+/// A kernel of its own is not in the disk; the identity of the VM that it was is.
+void note_what_is_in_it(Session& session, const std::string& subject, const Image& image) {
     if (image.boot) {
         session.note(subject + ": its kernel, with which it boots, is not in the file");
+    }
+    if (image.published && image.published->reset) {
+        session.note(
+            fmt::format("{}: the file holds the identity of {}: only this capsul gives VMs made from "
+                        "it one of their own",
+                        subject, image.published->vm.to_string()));
     }
 }
 
@@ -84,7 +90,7 @@ void export_image(Session& session, const ExportFlags& flags) {
                 session.out().write(piece);
                 return !session.out().reader_gone();
             });
-            note_kernel(session, subject, image);
+            note_what_is_in_it(session, subject, image);
             return;
         }
         OutputFile file(flags.file, flags.force);
@@ -96,7 +102,7 @@ void export_image(Session& session, const ExportFlags& flags) {
         file.finish();
         session.note(fmt::format("{}: written to {} as {}, {}", subject, flags.file, to_string(call.format),
                                  human_size(download.size)));
-        note_kernel(session, subject, image);
+        note_what_is_in_it(session, subject, image);
     });
 }
 

@@ -81,6 +81,15 @@ std::string verified_words(Verification verified) {
 }
 
 void add_origin(std::vector<Line>& lines, const Image& image) {
+    if (image.published) {
+        lines.push_back({"Origin", "the disk of VM " + image.published->vm.to_string() + ", made from " +
+                                       image.published->image.to_string()});
+        lines.push_back(
+            {"Identity", image.published->reset
+                             ? "each VM made from it gets its own at its first boot, by cloud-init"
+                             : "each VM made from it has that of VM " + image.published->vm.to_string()});
+        return;
+    }
     if (!image.origin) {
         const bool is_image = image.digest.has_value();
         lines.push_back({"Origin", is_image ? "a file that was imported" : ""});

@@ -24,6 +24,10 @@ void clone(Session& session, const CloneFlags& flags) {
         const Cloned result = session.run(call, "vm " + flags.vm);
         session.note(
             fmt::format("vm {}: a copy of {}{}", flags.to, flags.vm, flags.start ? ", and running" : ""));
+        session.note(
+            fmt::format("vm {}: at its first boot the guest's cloud-init gives it a machine-id and ssh host "
+                        "keys of its own; a guest without cloud-init keeps those of {}",
+                        flags.to, flags.vm));
         if (!result.left_out.empty()) {
             session.note(fmt::format(
                 "vm {}: does not publish {}, which {} keeps; --publish gives it others", flags.to,

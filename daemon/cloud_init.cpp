@@ -1,5 +1,6 @@
 #include "daemon/cloud_init.hpp"
 
+#include "daemon/guest_identity.hpp"
 #include "daemon/yaml.hpp"
 #include "lib/base64.hpp"
 #include "lib/error.hpp"
@@ -60,13 +61,17 @@ Json name_servers(const SeedNic& nic) {
 /// No dhcp6: a network with IPv6 announces its prefix by router advertisement, and a DHCPv6 client that
 /// waits for an address there would hold up the boot.
 /// Not `routes`: cloud-init 22.4 loses ::/0 among them for systemd-networkd.
-Json ethernet(const SeedNic& nic) {
+Json ethernet(const SeedNic& nic, bool new_identity) {
     Json json{{"match", {{"macaddress", nic.mac.to_string()}}}};
     if (nic.mtu) {
         json["mtu"] = *nic.mtu;
     }
     if (nic.addresses.empty()) {
         json["dhcp4"] = true;
+        if (new_identity) { // a server would take it for the other machine until it has a machine-id of its
+                            // own
+            json["dhcp-identifier"] = "mac";
+        }
         return json;
     }
     json["addresses"] = nic.addresses;
@@ -80,10 +85,10 @@ Json ethernet(const SeedNic& nic) {
 }
 
 /// Network config version 2.
-std::string network_config(const std::vector<SeedNic>& nics) {
+std::string network_config(const Seed& seed) {
     Json json{{"version", 2}, {"ethernets", Json::object()}};
-    for (std::size_t i = 0; i < nics.size(); ++i) {
-        json["ethernets"][fmt::format("nic{}", i)] = ethernet(nics[i]);
+    for (std::size_t i = 0; i < seed.nics.size(); ++i) {
+        json["ethernets"][fmt::format("nic{}", i)] = ethernet(seed.nics[i], seed.new_identity);
     }
     return as_yaml(json);
 }
@@ -159,9 +164,10 @@ bool is_cloud_config(std::string_view text) {
 std::map<std::string, std::string> seed_files(const Seed& seed) {
     std::map<std::string, std::string> files{{"meta-data", meta_data(seed)},
                                              {"user-data", seed.user_data.value_or("#cloud-config\n{}\n")},
-                                             {"network-config", network_config(seed.nics)}};
-    if (seed.init_script) {
-        files.emplace("vendor-data", vendor_data(*seed.init_script));
+                                             {"network-config", network_config(seed)}};
+    const std::string vendor = seed.init_script ? vendor_data(*seed.init_script) : "";
+    if (seed.init_script || seed.new_identity) {
+        files.emplace("vendor-data", seed.new_identity ? with_new_identity(vendor) : vendor);
     }
     return files;
 }
@@ -174,13 +180,12 @@ std::map<std::string, std::string> seed_files_of_copy(const std::map<std::string
     }
     const Json meta = parse_json(described->second);
     seed.ssh_keys = decode<std::vector<SshKey>>(meta.value("public-keys", Json::array()), "public-keys");
-    seed.user_data.reset();
+    seed.user_data = original.at("user-data");
     seed.init_script.reset();
+    seed.new_identity = true;
     std::map<std::string, std::string> files = seed_files(seed);
-    for (const char* const name : {"user-data", "vendor-data"}) {
-        if (const auto found = original.find(name); found != original.end()) {
-            files[name] = found->second;
-        }
+    if (const auto vendor = original.find("vendor-data"); vendor != original.end()) {
+        files["vendor-data"] = with_new_identity(vendor->second);
     }
     return files;
 }

@@ -31,14 +31,16 @@ struct Seed {
     std::optional<std::string> user_data;
     std::optional<std::string> init_script;
     std::vector<SeedNic> nics;
+    bool new_identity = false; ///< on its disk is that of another machine
 };
 
-/// File name to content: meta-data, user-data, network-config and, with an init script, vendor-data.
+/// File name to content: meta-data, user-data, network-config and, with an init script or for a new identity,
+/// vendor-data.
 [[nodiscard]] std::map<std::string, std::string> seed_files(const Seed& seed);
 
-/// The same for a copy of a VM: keys, user-data and vendor-data are those of `original`, the files of the
-/// other's; what `seed` says of keys and data is passed over. Throws Error (invalid) when they are not what
-/// capsul writes.
+/// The same for a copy of a VM, which gets an identity of its own: keys, user-data and vendor-data are those
+/// of `original`, the files of the other's; what `seed` says of keys and data is passed over. Throws Error
+/// (invalid) when they are not what capsul writes.
 [[nodiscard]] std::map<std::string, std::string>
 seed_files_of_copy(const std::map<std::string, std::string>& original, Seed seed);
 

@@ -27,8 +27,7 @@ void sync_file(const fs::path& path) {
     }
 }
 
-Qcow2Header header_of(const fs::path& file) {
-    constexpr std::size_t length = 112;
+std::string start_of(const fs::path& file, std::size_t length) {
     const UniqueFd fd = open_file(file, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
     std::string start(length, '\0');
     const ssize_t got = ::pread(fd.get(), start.data(), start.size(), 0);
@@ -36,12 +35,24 @@ Qcow2Header header_of(const fs::path& file) {
         throw_errno(errno, file.string());
     }
     start.resize(static_cast<std::size_t>(got));
+    return start;
+}
+
+/// What `read` makes of its beginning; an Error names the file.
+template <class Read>
+auto read_start(const fs::path& file, std::size_t length, const Read& read) {
+    const std::string start = start_of(file, length);
     try {
-        return read_own_qcow2_header(start);
+        return read(start);
     } catch (const Error& error) {
         throw Error(ErrorCode::verification, fmt::format("{}: {}", file.string(), error.what()),
                     error.hint());
     }
+}
+
+Qcow2Header header_of(const fs::path& file) {
+    constexpr std::size_t header_length = 112;
+    return read_start(file, header_length, read_own_qcow2_header);
 }
 
 /// Without a base: what the file says about one stays in it, and is passed over. The image below it is
@@ -109,6 +120,11 @@ void create_overlay(const fs::path& file, const fs::path& base, Bytes size) {
 
 Bytes size_of_disk(const fs::path& file) {
     return Bytes(header_of(file).virtual_size);
+}
+
+fs::path base_of_disk(const fs::path& file) {
+    constexpr std::size_t cluster = std::size_t{64} << 10U; // in the first one the name stands
+    return read_start(file, cluster, own_qcow2_base);
 }
 
 void grow_disk(const GuestDisk& disk, Bytes size) {

@@ -18,6 +18,9 @@ void create_overlay(const fs::path& file, const fs::path& base, Bytes size);
 /// The size that the guest sees, as the file says; also while QEMU has it.
 [[nodiscard]] Bytes size_of_disk(const fs::path& file);
 
+/// The file that it says it is laid over; empty when that is none. It is what a guest may have written.
+[[nodiscard]] fs::path base_of_disk(const fs::path& file);
+
 /// Makes it larger; durable. Throws Error: in_use when a QEMU has it after all; so do all below.
 void grow_disk(const GuestDisk& disk, Bytes size);
 

@@ -53,7 +53,7 @@ TemporaryFile unpack_disk(const SandboxedTool& tool, Package package, TemporaryF
     const ToolRun run{{(tool.programs() / "capsul-unpack").string(),
                        package == Package::tar ? "ova" : "compressed", file.path().string(),
                        unpacked.path().string(), std::to_string(max_size.count())},
-                      file.path(),
+                      {file.path()},
                       unpacked.path(),
                       unpacking_limits(fs::file_size(file.path()), max_size)};
     const auto tell = [&](std::string_view piece) {

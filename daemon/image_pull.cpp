@@ -277,6 +277,7 @@ Image ImagePullService::make(const Name& fetch, const FetchedFile& file, const N
                                     .initrd = {},
                                     .cmdline = {},
                                     .origin = std::move(origin),
+                                    .published = {},
                                     .alias = std::move(alias)},
                                    progress);
         fetcher_.forget(fetch);

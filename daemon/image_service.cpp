@@ -24,6 +24,7 @@ ImageRecord record_of(const NewImage& wanted) {
     record.digest = wanted.disk.digest;
     record.imported = Timestamp::now();
     record.origin = wanted.origin;
+    record.published = wanted.published;
     if (wanted.kernel) {
         record.boot =
             DirectKernel{wanted.kernel->digest,
@@ -36,6 +37,12 @@ ImageRecord record_of(const NewImage& wanted) {
 std::optional<ImageOrigin> better_known(const std::optional<ImageOrigin>& known,
                                         const std::optional<ImageOrigin>& now) {
     return known && (!now || known->verified > now->verified) ? known : now;
+}
+
+Error exists_already(const Name& name, const char* how) {
+    return {
+        ErrorCode::exists, about_image(name, how),
+        fmt::format("choose another name, or remove it first: `capsulctl image rm {}`", name.to_string())};
 }
 
 /// Throws Error when somebody needs it.
@@ -77,6 +84,7 @@ struct ImageService::Uploads {
                 .initrd = std::move(initrd),
                 .cmdline = call.cmdline.value_or(""),
                 .origin = {},
+                .published = {},
                 .alias = {}};
     }
 
@@ -133,6 +141,13 @@ Operation ImageService::import(const ImageImport& call) {
                                   // Gone with the work, not with the operation.
                                   return encode(make(uploads->take(call), progress));
                               });
+}
+
+void ImageService::require_unused(const Name& name) const {
+    require_no_alias(store_, name);
+    if (store_.images.exists(name)) {
+        throw exists_already(name, "exists already");
+    }
 }
 
 void ImageService::require_free(const Name& name, const std::optional<Name>& alias) {
@@ -210,6 +225,7 @@ void ImageService::save(const ImageRecord& record, const std::optional<Name>& al
     const auto known = store_.images.find(record.name);
     ImageRecord wanted = known ? *known->record : record;
     wanted.origin = better_known(wanted.origin, record.origin);
+    wanted.published = record.published ? record.published : wanted.published;
     if (!known || encode(wanted) != encode(*known->record)) {
         store_.images.save(wanted);
     }
@@ -229,9 +245,7 @@ bool ImageService::is_imported(const ImageRecord& wanted) {
     const bool same = stored->record && content_of(stored->record->digest, stored->record->boot) ==
                                             content_of(wanted.digest, wanted.boot);
     if (!same) {
-        throw Error(ErrorCode::exists, about_image(wanted.name, "exists already, with other content"),
-                    fmt::format("choose another name, or remove it first: `capsulctl image rm {}`",
-                                wanted.name.to_string()));
+        throw exists_already(wanted.name, "exists already, with other content");
     }
     return missing_file(paths_.images(), *stored->record).empty();
 }

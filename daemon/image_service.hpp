@@ -30,9 +30,10 @@ struct NewImage {
     ClaimedFile disk;
     std::optional<ClaimedFile> kernel;
     std::optional<ClaimedFile> initrd;
-    std::string cmdline;               ///< for the kernel
-    std::optional<ImageOrigin> origin; ///< of one that was downloaded
-    std::optional<Name> alias;         ///< that is to point at it
+    std::string cmdline;                      ///< for the kernel
+    std::optional<ImageOrigin> origin;        ///< of one that was downloaded
+    std::optional<PublishedFrom> published{}; ///< of one that was a VM's disk
+    std::optional<Name> alias;                ///< that is to point at it
 };
 
 /// Thread-safe.
@@ -66,6 +67,8 @@ class ImageService {
     Image make(NewImage wanted, Progress& progress);
     /// Throws Error (exists, invalid) when make() could not give an image that name and that alias.
     void require_free(const Name& name, const std::optional<Name>& alias);
+    /// Refuses with exists a name that an image or an alias has already.
+    void require_unused(const Name& name) const;
     /// Points an alias at an image now, as part of an operation. Throws Error: exists when the name is that
     /// of an image.
     Image point(const Name& alias, const Name& image);

@@ -184,6 +184,7 @@ Image ImageView::show(const Stored<ImageRecord>& stored, const ImageUse& use) co
     image.pinned = record.pinned;
     image.boot = record.boot;
     image.origin = record.origin;
+    image.published = record.published;
     return image;
 }
 

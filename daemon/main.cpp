@@ -156,6 +156,7 @@ void serve(const Paths& paths, const Config& config, const Signals& signals) {
     VmService vms(host, view, power);
     VmDisks disks(host, view, power, guest);
     VmSnapshots snapshots(host, power, guest);
+    ImagePublishService publishing(host, power, tool);
     HostService machine(paths, systemd, networks);
     const WorkEnds work_ends(operations);
 
@@ -166,7 +167,8 @@ void serve(const Paths& paths, const Config& config, const Signals& signals) {
     disks.recover();
     snapshots.recover();
     networks.follow_records();
-    const Router router = make_router({host, view, power, guest, vms, disks, snapshots, machine, pulls});
+    const Router router =
+        make_router({host, view, power, guest, vms, disks, snapshots, machine, pulls, publishing});
     Server server(router, config.server, listeners(paths), ::geteuid());
     std::jthread stopper([&] {
         if (signals.wait_for_stop()) {

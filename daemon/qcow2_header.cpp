@@ -12,6 +12,7 @@ namespace {
 constexpr std::size_t v2_length = 72;
 constexpr std::size_t v3_length = 104;
 constexpr std::uint32_t most_snapshots = 64;
+constexpr std::uint32_t longest_base_name = 1023;
 constexpr std::uint64_t smallest_snapshot_entry = 40;
 
 // Incompatible feature bits.
@@ -28,6 +29,11 @@ constexpr std::uint32_t extension_data_file = 0x44415441;
 
 [[noreturn]] void refuse(const std::string& why, const std::string& hint = {}) {
     throw Error(ErrorCode::invalid, "the qcow2 file " + why, hint);
+}
+
+[[noreturn]] void refuse_changed() {
+    throw Error(ErrorCode::verification, "is no longer the qcow2 file that capsul made",
+                "restore the file, or delete the VM");
 }
 
 [[noreturn]] void refuse_damaged(const std::string& why) {
@@ -210,10 +216,23 @@ Qcow2Header read_own_qcow2_header(std::string_view start) {
     const bool is_known = header.u32(0) == 0x514649FB && header.u32(4) == 3;
     // Of the features only compression types and "dirty", which QEMU itself sets and clears, are harmless.
     if (!is_known || header.u32(32) != 0 || (header.u64(72) & ~(dirty | compression_type)) != 0) {
-        throw Error(ErrorCode::verification, "is no longer the qcow2 file that capsul made",
-                    "restore the file, or delete the VM");
+        refuse_changed();
     }
     return {3, header.u32(20), header.u64(24)};
+}
+
+std::string own_qcow2_base(std::string_view start) {
+    static_cast<void>(read_own_qcow2_header(start));
+    const Reader header(start);
+    const std::uint64_t offset = header.u64(8);
+    const std::uint32_t length = header.u32(16);
+    if (offset == 0) {
+        return {};
+    }
+    if (length > longest_base_name || offset > start.size() || start.size() - offset < length) {
+        refuse_changed();
+    }
+    return std::string(start.substr(offset, length));
 }
 
 } // namespace capsul

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 namespace capsul {
@@ -22,5 +23,9 @@ struct Qcow2Header {
 /// The header of a VM's own disk, which may lie over a base and be in use. It is a guest's that has broken
 /// out of QEMU, at worst: throws Error (verification) unless all data of it is in the file and it is whole.
 [[nodiscard]] Qcow2Header read_own_qcow2_header(std::string_view start);
+
+/// What such a disk says that it lies over, unchecked; empty when that is nothing. `start`: its first
+/// cluster. Throws as read_own_qcow2_header does.
+[[nodiscard]] std::string own_qcow2_base(std::string_view start);
 
 } // namespace capsul

@@ -30,14 +30,37 @@ ToolLimits limits_to_write(std::uint64_t size) {
             .file_bytes = size + size / 64 + 16 * mib}; // with the format's own tables
 }
 
-/// The whole graph: nothing that stands in the file leads to another one.
+Json node(ImageFormat format, const fs::path& path) {
+    return {{"driver", qemu_driver(format)}, {"file", {{"driver", "file"}, {"filename", path.string()}}}};
+}
+
+/// The whole graph: nothing that stands in the files leads to another one.
 std::string graph(const DiskFile& disk) {
-    Json nodes{{"driver", qemu_driver(disk.format)},
-               {"file", {{"driver", "file"}, {"filename", disk.path.string()}}}};
+    Json nodes = node(disk.format, disk.path);
     if (disk.format != ImageFormat::raw) {
         nodes["backing"] = nullptr;
     }
+    if (disk.base) {
+        nodes["backing"] = node(ImageFormat::qcow2, *disk.base);
+        nodes["backing"]["backing"] = nullptr;
+    }
     return "json:" + dump_json(nodes);
+}
+
+std::vector<fs::path> files_of(const DiskFile& disk) {
+    std::vector<fs::path> files{disk.path};
+    if (disk.base) {
+        files.push_back(*disk.base);
+    }
+    return files;
+}
+
+std::uint64_t size_of_files(const DiskFile& disk) {
+    std::uint64_t size = 0;
+    for (const fs::path& file : files_of(disk)) {
+        size += fs::file_size(file);
+    }
+    return size;
 }
 
 } // namespace
@@ -64,12 +87,15 @@ void refuse_full_disk(const std::string& work, const ProcessResult& result, cons
     }
 }
 
-ProcessResult QemuImg::ask(const char* command, const DiskFile& disk) const {
-    const ToolRun run{{find_program(program), command, "--output=json", graph(disk)},
-                      disk.path,
-                      std::nullopt,
-                      limits_to_read(fs::file_size(disk.path)),
-                      true};
+ProcessResult QemuImg::ask(const char* command, const DiskFile& disk,
+                           const std::vector<std::string>& options) const {
+    ToolRun run{{find_program(program), command, "--output=json"},
+                files_of(disk),
+                std::nullopt,
+                limits_to_read(size_of_files(disk)),
+                true};
+    run.argv.insert(run.argv.end(), options.begin(), options.end());
+    run.argv.push_back(graph(disk));
     return tool_.run(run, {}, cancelled_);
 }
 
@@ -81,12 +107,20 @@ ProcessResult QemuImg::check(const DiskFile& disk) const {
     return ask("check", disk);
 }
 
+std::uint64_t QemuImg::size_as_qcow2(const DiskFile& disk) const {
+    const ProcessResult result = ask("measure", disk, {"-O", "qcow2"});
+    if (result.status != 0) {
+        throw Error(ErrorCode::verification, "the disk cannot be read: " + complaint(program, result));
+    }
+    return parse_json(result.out).value("required", std::uint64_t{0});
+}
+
 void QemuImg::convert(const DiskFile& source, const std::string& to_format,
                       const std::vector<std::string>& options, const fs::path& target,
                       std::uint64_t virtual_size, const OnPercent& on_percent) const {
-    const std::uint64_t size = std::max<std::uint64_t>(fs::file_size(source.path), virtual_size);
+    const std::uint64_t size = std::max(size_of_files(source), virtual_size);
     ToolRun run{{find_program(program), "convert", "-p", "-O", to_format},
-                source.path,
+                files_of(source),
                 target,
                 limits_to_write(size),
                 true};

@@ -14,6 +14,7 @@ namespace capsul {
 struct DiskFile {
     ImageFormat format;
     fs::path path;
+    std::optional<fs::path> base{}; ///< a qcow2 that this one, a qcow2 too, is laid over
 };
 
 /// The first line that a program complained with, fit for a message: it may quote the hostile file.
@@ -30,6 +31,8 @@ class QemuImg {
     /// Its JSON on stdout when `status` is 0.
     [[nodiscard]] ProcessResult info(const DiskFile& disk) const;
     [[nodiscard]] ProcessResult check(const DiskFile& disk) const;
+    /// How large convert makes a qcow2 of it, at most. Throws Error (verification) when it cannot be read.
+    [[nodiscard]] std::uint64_t size_as_qcow2(const DiskFile& disk) const;
     /// Makes `target`, of which nothing is known but that it is not much larger than `virtual_size`, and
     /// which is there whatever happens. `options` are words of qemu-img convert(1), such as {"-c"}. Throws
     /// Error (no_space, internal).
@@ -38,7 +41,8 @@ class QemuImg {
                  const OnPercent& on_percent) const;
 
   private:
-    [[nodiscard]] ProcessResult ask(const char* command, const DiskFile& disk) const;
+    [[nodiscard]] ProcessResult ask(const char* command, const DiskFile& disk,
+                                    const std::vector<std::string>& options = {}) const;
 
     const SandboxedTool& tool_;
     const SandboxedTool::Cancelled cancelled_;

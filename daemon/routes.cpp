@@ -82,6 +82,9 @@ void add_disks(Router& router, Services s) {
     add_action<VmDiskRemove>(
         router, s.host, "vm.disk-remove",
         [s](const VmDiskRemove& call, Progress& progress) { return s.disks.remove(call, progress); });
+    add_action<ImagePublish>(
+        router, s.host, "image.publish",
+        [s](const ImagePublish& call, Progress& progress) { return s.publishing.publish(call, progress); });
     add_action<VmSnapshotCreate>(
         router, s.host, "vm.snapshot-create",
         [s](const VmSnapshotCreate& call, Progress& progress) { return s.snapshots.create(call, progress); });

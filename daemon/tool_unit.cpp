@@ -36,7 +36,10 @@ OOMScoreAdjust=200
 /// also keeps that from sending signals to others of this user. Each thread of qemu-img that allocates would
 /// reserve an arena of 64 MiB (mallopt(3)), of which there is not enough.
 std::vector<std::string> start_command(const ToolRun& run, const ToolPlaces& places) {
-    std::vector<std::string> argv{(places.programs / "capsul-run").string(), "--ro", run.readable.string()};
+    std::vector<std::string> argv{(places.programs / "capsul-run").string()};
+    for (const std::filesystem::path& file : run.readable) {
+        argv.insert(argv.end(), {"--ro", file.string()});
+    }
     if (run.writable) {
         argv.insert(argv.end(), {"--rw", run.writable->string()});
     }
@@ -53,7 +56,9 @@ std::string sandbox(const ToolRun& run, const ToolPlaces& places) {
     std::string text = sandbox_lines();
     text += "MemoryDenyWriteExecute=yes\nRestrictAddressFamilies=none\nPrivateNetwork=yes\n";
     text += disk_lines(places.programs, {places.data});
-    text += fmt::format("BindReadOnlyPaths={}\n", unit_path(run.readable));
+    for (const std::filesystem::path& file : run.readable) {
+        text += fmt::format("BindReadOnlyPaths={}\n", unit_path(file));
+    }
     if (run.writable) {
         text += fmt::format("BindPaths={0}\nNoExecPaths={0}\n", unit_path(*run.writable));
     }

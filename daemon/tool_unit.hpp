@@ -22,7 +22,7 @@ struct ToolLimits {
 
 struct ToolRun {
     std::vector<std::string> argv;                 ///< the first is the program's absolute path
-    std::filesystem::path readable;                ///< the only file that it sees, beside those of the system
+    std::vector<std::filesystem::path> readable;   ///< the only files that it sees, beside the system's
     std::optional<std::filesystem::path> writable; ///< a new file, the only one that it writes
     ToolLimits limits;
     bool one_arena = false; ///< for a program with many threads, which would run out of address space

@@ -41,7 +41,8 @@ void require_stopped(const VmPower& power, const Name& name) {
     }
 }
 
-/// Its guest is a new instance to cloud-init, which so makes new ssh host keys and runs user-data again.
+/// Its guest is a new instance to cloud-init, which so gives it an identity of its own and runs user-data
+/// again.
 std::map<std::string, std::string> seed_of_copy(const VmHost& host, const VmRecord& source,
                                                 const VmRecord& vm) {
     constexpr std::size_t most = std::size_t{16} << 20U;

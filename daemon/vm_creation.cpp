@@ -11,12 +11,17 @@
 
 namespace capsul {
 
-void write_new_files(const VmHost& host, const VmCreate& call, const VmRecord& vm) {
+void write_new_files(const VmHost& host, const VmCreate& call, const VmRecord& vm, const ImageRecord& image) {
     const VmFiles files = host.files(vm);
     make_folders(files.folder);
     create_overlay(files.disk(), files.base, vm.disk);
-    const Seed seed{vm.uuid,        vm.name,          call.ssh_keys,
-                    call.user_data, call.init_script, seed_nics(vm, host.networks)};
+    const Seed seed{vm.uuid,
+                    vm.name,
+                    call.ssh_keys,
+                    call.user_data,
+                    call.init_script,
+                    seed_nics(vm, host.networks),
+                    image.published && image.published->reset};
     write_files_around_disks(host, vm, seed_files(seed));
 }
 

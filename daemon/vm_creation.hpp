@@ -10,7 +10,7 @@ namespace capsul {
 
 /// Writes everything but the record, which is written last: without it there is no VM. Throws Error:
 /// no_space and such; what is written by then stays, for remove_vm_files.
-void write_new_files(const VmHost& host, const VmCreate& call, const VmRecord& vm);
+void write_new_files(const VmHost& host, const VmCreate& call, const VmRecord& vm, const ImageRecord& image);
 
 /// Everything but the record and the disks. `seed`: the files that its guest's cloud-init is given.
 void write_files_around_disks(const VmHost& host, const VmRecord& vm,

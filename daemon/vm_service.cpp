@@ -198,7 +198,7 @@ Json VmService::make(const VmCreate& call, const Name& name, Progress& progress)
     check_new(name); // a copy that was under way may have been finished meanwhile
     check_ports_free(name, vm.publish);
     try {
-        write_new_files(host_, call, vm);
+        write_new_files(host_, call, vm, image.record);
         host_.store.vms.save(vm);
         host_.networks.nics_changed(networks_of(vm));
         image.lock.unlock(); // from now on the record keeps the image and the networks

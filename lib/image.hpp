@@ -38,14 +38,16 @@ struct ImageRecord {
     Timestamp imported;
     bool pinned = false; ///< neither `prune` nor `rm` removes it
     std::optional<DirectKernel> boot;
-    std::optional<ImageOrigin> origin; ///< of one that was downloaded
+    std::optional<ImageOrigin> origin;      ///< of one that was downloaded
+    std::optional<PublishedFrom> published; ///< of one that was a VM's disk
 
     static constexpr auto fields() {
         return field_list(required("format", &ImageRecord::format), required("name", &ImageRecord::name),
                           required("digest", &ImageRecord::digest), required("size", &ImageRecord::size),
                           required("imported", &ImageRecord::imported),
                           optional("pinned", &ImageRecord::pinned), optional("boot", &ImageRecord::boot),
-                          optional("origin", &ImageRecord::origin));
+                          optional("origin", &ImageRecord::origin),
+                          optional("published", &ImageRecord::published));
     }
 };
 
@@ -79,6 +81,7 @@ struct Image {
     bool pinned = false;
     std::optional<DirectKernel> boot;
     std::optional<ImageOrigin> origin;
+    std::optional<PublishedFrom> published;
     std::optional<std::string> newer; ///< the version that its source has now, as far as that is known
     std::vector<Name> vms;            ///< that are made from it
 
@@ -90,7 +93,8 @@ struct Image {
                           optional("shared", &Image::shared), optional("imported", &Image::imported),
                           optional("unused_since", &Image::unused_since), optional("pinned", &Image::pinned),
                           optional("boot", &Image::boot), optional("origin", &Image::origin),
-                          optional("newer", &Image::newer), optional("vms", &Image::vms));
+                          optional("published", &Image::published), optional("newer", &Image::newer),
+                          optional("vms", &Image::vms));
     }
 };
 

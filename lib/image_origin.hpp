@@ -37,4 +37,17 @@ struct ImageOrigin {
     }
 };
 
+/// Of an image that was a VM's disk.
+struct PublishedFrom {
+    Name vm;
+    Name image; ///< that the VM was made from
+    /// Each VM made from it is to get an identity of its own at its first boot: on the disk is that of `vm`.
+    bool reset = true;
+
+    static constexpr auto fields() {
+        return field_list(required("vm", &PublishedFrom::vm), required("image", &PublishedFrom::image),
+                          required("reset", &PublishedFrom::reset));
+    }
+};
+
 } // namespace capsul

@@ -19,6 +19,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     } catch (const capsul::Error&) { // NOLINT(bugprone-empty-catch): refusing is right
     }
     try {
+        static_cast<void>(capsul::own_qcow2_base(bytes));
+    } catch (const capsul::Error&) { // NOLINT(bugprone-empty-catch)
+    }
+    try {
         static_cast<void>(capsul::recognise_image(bytes, bytes));
     } catch (const capsul::Error&) { // NOLINT(bugprone-empty-catch)
     }

@@ -3,6 +3,7 @@
 
 #include "lib/fd.hpp"
 #include "lib/image.hpp"
+#include "lib/image_publish.hpp"
 
 #include <algorithm>
 #include <csignal>
@@ -138,6 +139,29 @@ TEST_F(CapsulctlImage, RefusesWhatMakesNoSense) {
     EXPECT_NE(run_capsulctl(daemon, {"image", "export", "lab", file("nowhere/a")}).code, 0);
     EXPECT_EQ(daemon.calls, 0);
     EXPECT_EQ(files(), 0U);
+}
+
+TEST_F(CapsulctlImage, SaysWhatIsInAPublishedOneAndWhatIsNot) {
+    daemon.add_work<ImagePublish>([](const ImagePublish& call) {
+        ImagePublished result;
+        result.image.name = call.image;
+        result.image.published = PublishedFrom{call.name, Name::parse("debian-12"), true};
+        result.left_out = {DiskName::parse("data"), DiskName::parse("logs")};
+        return result;
+    });
+    daemon.serve();
+    const Outcome told = run_capsulctl(daemon, {"image", "publish", "golden", "base", "-o", "name"});
+    EXPECT_EQ(told.code, 0) << told.err;
+    EXPECT_EQ(told.out, "base\n");
+    EXPECT_THAT(told.err, HasSubstr("image base: made of the disk of golden\n"));
+    EXPECT_THAT(told.err, HasSubstr("cleaned at the first boot of each VM made from it"));
+    EXPECT_THAT(told.err, HasSubstr("a guest without cloud-init would keep the identity of golden\n"));
+    EXPECT_THAT(told.err, HasSubstr("only the first disk is in it, not data,logs\n"));
+    const Outcome data = run_capsulctl(daemon, {"image", "publish", "golden", "base", "--json", "-q"});
+    EXPECT_EQ(data.err, "");
+    EXPECT_EQ(Json::parse(data.out).at("published").at("vm"), Json("golden"));
+    EXPECT_EQ(run_capsulctl(daemon, {"image", "publish", "golden"}).code, 2);
+    EXPECT_EQ(run_capsulctl(daemon, {"image", "publish", "golden", "Base"}).code, 2);
 }
 
 TEST_F(CapsulctlImage, LeavesNothingOfAFileThatIsCutOff) {

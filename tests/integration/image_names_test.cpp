@@ -278,6 +278,7 @@ class MakeImageTest : public ImageNamesTest {
                        .initrd = {},
                        .cmdline = {},
                        .origin = {},
+                       .published = {},
                        .alias = {}};
         image.origin = ImageOrigin{"https://example.org/d.qcow2", Name::parse("debian"),
                                    ImageVersion::parse("20261122"), verified};

@@ -72,8 +72,10 @@ struct Daemon {
           networks(paths, config.vpn, programs, store, operations, events, systemd),
           host{paths, config, programs, store, images, networks, operations, events, systemd, monitors},
           view(host), power(host, view), guest(host, view), vms(host, view, power),
-          disks(host, view, power, guest), snapshots(host, power, guest), machine(paths, systemd, networks),
-          router(make_router({host, view, power, guest, vms, disks, snapshots, machine, pulls})) {}
+          disks(host, view, power, guest), snapshots(host, power, guest), publishing(host, power, tool),
+          machine(paths, systemd, networks),
+          router(make_router({host, view, power, guest, vms, disks, snapshots, machine, pulls, publishing})) {
+    }
     Daemon(const Daemon&) = delete;
     Daemon& operator=(const Daemon&) = delete;
     ~Daemon() { operations.stop(); } // as in main: work that a test did not wait for needs all of these
@@ -99,6 +101,7 @@ struct Daemon {
     VmService vms;
     VmDisks disks;
     VmSnapshots snapshots;
+    ImagePublishService publishing;
     HostService machine;
     Router router;
 };

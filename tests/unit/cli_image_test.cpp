@@ -111,6 +111,20 @@ TEST(ImageView, SaysInWordsHowWellAnOriginIsKnown) {
               std::string::npos);
 }
 
+TEST(ImageView, ShowsOfWhichVmsDiskItWasMade) {
+    Image image = plain_image();
+    image.published = PublishedFrom{Name::parse("golden"), Name::parse("debian-12"), true};
+    const std::string shown = render_image(image, {});
+    EXPECT_NE(shown.find("Origin:        the disk of VM golden, made from debian-12\n"), std::string::npos)
+        << shown;
+    EXPECT_NE(
+        shown.find("Identity:      each VM made from it gets its own at its first boot, by cloud-init\n"),
+        std::string::npos)
+        << shown;
+    image.published->reset = false;
+    EXPECT_NE(render_image(image, {}).find("has that of VM golden\n"), std::string::npos);
+}
+
 TEST(ImageView, ShowsSinceWhenOneIsUnused) {
     EXPECT_NE(render_image(plain_image(), {}).find("Unused since:  2026-11-23T00:00:00Z\n"),
               std::string::npos);

@@ -2,6 +2,7 @@
 
 #include "golden.hpp"
 
+#include "daemon/guest_identity.hpp"
 #include "daemon/process.hpp"
 #include "lib/error.hpp"
 #include "lib/fd.hpp"
@@ -58,6 +59,12 @@ TEST(CloudInit, WritesWhatAFullSeedHas) {
 
 TEST(CloudInit, WritesValidSeedWithoutKeysAndUserData) {
     expect_golden("cloud_init/small.txt", joined(small_seed()));
+}
+
+TEST(CloudInit, GivesACopiedMachineAnIdentity) {
+    Seed seed = full_seed();
+    seed.new_identity = true;
+    expect_golden("cloud_init/new-identity.txt", joined(seed));
 }
 
 TEST(CloudInit, TellsAGuestItsAddresses) {
@@ -217,14 +224,20 @@ TEST(SeedOfCopy, KeepsWhatTheUserGaveAndNothingElse) {
     copy.nics = {SeedNic{Mac::parse("02:00:00:00:00:09"), {}, {}, {}}};
     const auto files = seed_files_of_copy(original, copy);
     EXPECT_EQ(files.at("user-data"), original.at("user-data"));
-    EXPECT_EQ(files.at("vendor-data"), original.at("vendor-data"));
+    EXPECT_EQ(files.at("vendor-data"), with_new_identity(original.at("vendor-data")));
     Seed expected = full_seed();
     expected.instance = copy.instance;
     expected.hostname = copy.hostname;
     expected.nics = copy.nics;
     EXPECT_EQ(files.at("meta-data"), seed_files(expected).at("meta-data"));
+    copy.new_identity = true;
     EXPECT_EQ(files.at("network-config"), seed_files(copy).at("network-config"));
-    EXPECT_FALSE(seed_files_of_copy(seed_files(small_seed()), copy).contains("vendor-data"));
+    EXPECT_EQ(seed_files_of_copy(seed_files(small_seed()), copy).at("vendor-data"), with_new_identity(""));
+}
+
+TEST(SeedOfCopy, OfACopyIsAsOfTheFirst) {
+    const auto first = seed_files_of_copy(seed_files(full_seed()), small_seed());
+    EXPECT_EQ(seed_files_of_copy(first, small_seed()), first);
 }
 
 TEST(SeedOfCopy, RefusesWhatCapsulDidNotWrite) {

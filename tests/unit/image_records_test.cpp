@@ -1,5 +1,6 @@
 // The records of images and aliases: what older capsuls wrote, and what this one writes.
 #include "daemon/store.hpp"
+#include "lib/fd.hpp"
 #include "lib/toml.hpp"
 #include "tests/temporary_folder.hpp"
 
@@ -39,6 +40,17 @@ TEST_F(ImageRecordsTest, KeepsOriginPinAndKernelTogether) {
     record.origin = ImageOrigin{"https://example.org/a.qcow2", Name::parse("debian"),
                                 ImageVersion::parse("20261122"), Verification::signature};
     Store(paths_).images.save(record);
+    EXPECT_EQ(encode(Store(paths_).images.load(record.name)), encode(record));
+}
+
+TEST_F(ImageRecordsTest, SaysOfWhichVmsDiskItWasMade) {
+    auto record = decode<ImageRecord>(toml_to_json(old_record, "x"));
+    EXPECT_FALSE(record.published);
+    record.published = PublishedFrom{Name::parse("golden"), Name::parse("debian-12"), true};
+    Store(paths_).images.save(record);
+    const std::string text = read_file(paths_.images() / "debian-12.toml");
+    EXPECT_NE(text.find("[published]\n"), std::string::npos) << text;
+    EXPECT_NE(text.find("reset = true"), std::string::npos) << text;
     EXPECT_EQ(encode(Store(paths_).images.load(record.name)), encode(record));
 }
 

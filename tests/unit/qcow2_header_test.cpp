@@ -280,6 +280,26 @@ TEST(OwnQcow2Header, MayLieOverABaseAndBeInUse) {
     EXPECT_EQ(read_own_qcow2_header(header).virtual_size, gib);
 }
 
+TEST(OwnQcow2Header, TellsWhatItLiesOver) {
+    std::string header = good_header();
+    EXPECT_EQ(own_qcow2_base(header), "");
+    const std::string base = "/srv/capsul/images/base.qcow2";
+    header.resize(1024, '\0');
+    header.replace(500, base.size(), base);
+    put64(header, 8, 500);
+    put32(header, 16, static_cast<std::uint32_t>(base.size()));
+    EXPECT_EQ(own_qcow2_base(header), base);
+    for (const std::uint64_t offset : {std::uint64_t{1000}, std::uint64_t{1025}, ~std::uint64_t{0}}) {
+        put64(header, 8, offset);
+        EXPECT_THROW(static_cast<void>(own_qcow2_base(header)), Error) << offset;
+    }
+    put64(header, 8, 1);
+    for (const std::uint32_t length : {1024U, 0xffffffffU}) {
+        put32(header, 16, length);
+        EXPECT_THROW(static_cast<void>(own_qcow2_base(header)), Error) << length;
+    }
+}
+
 TEST(OwnQcow2Header, RefusesWhatCapsulDoesNotMake) {
     const auto refused = [](const std::function<void(std::string&)>& change) {
         std::string header = good_header();

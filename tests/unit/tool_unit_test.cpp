@@ -11,7 +11,7 @@ ToolRun converting() {
     return {{"/usr/bin/qemu-img", "convert", "-O", "qcow2",
              R"(json:{"driver":"raw","file":{"driver":"file","filename":"/srv/capsul/uploads/one"}})",
              "/srv/capsul/uploads/two"},
-            "/srv/capsul/uploads/one",
+            {"/srv/capsul/uploads/one"},
             "/srv/capsul/uploads/two",
             {std::chrono::seconds(150), std::uint64_t{1} << 30U, 70, std::uint64_t{3} << 30U},
             true};
@@ -24,6 +24,20 @@ ToolPlaces places() {
 
 TEST(ToolUnit, IsAsGolden) {
     expect_golden("capsul-tool-convert.service", tool_unit(converting(), places()));
+}
+
+TEST(ToolUnit, ShowsEveryFileThatIsToBeRead) {
+    ToolRun run = converting();
+    run.readable = {"/srv/capsul/vms/web/disk.qcow2", "/srv/capsul/images/base.qcow2"};
+    const std::string unit = tool_unit(run, places());
+    EXPECT_NE(
+        unit.find("capsul-run --ro /srv/capsul/vms/web/disk.qcow2 --ro /srv/capsul/images/base.qcow2 --rw"),
+        std::string::npos)
+        << unit;
+    EXPECT_NE(unit.find("\nBindReadOnlyPaths=/srv/capsul/vms/web/disk.qcow2\n"
+                        "BindReadOnlyPaths=/srv/capsul/images/base.qcow2\n"),
+              std::string::npos)
+        << unit;
 }
 
 TEST(ToolUnit, IsWholeAndStartsNothingAtBoot) {
@@ -41,7 +55,7 @@ TEST(ToolUnit, ShowsAFileToWriteToOnlyWhenThereIsOne) {
 
 TEST(ToolUnit, RefusesAFileWhoseNameWouldBeAnotherLine) {
     ToolRun run = converting();
-    run.readable = "/srv/one\nExecStartPre=/bin/true";
+    run.readable.emplace_back("/srv/one\nExecStartPre=/bin/true");
     EXPECT_THROW(static_cast<void>(tool_unit(run, places())), Error);
 }
 

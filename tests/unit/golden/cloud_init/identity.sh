@@ -1,0 +1,48 @@
+#!/bin/sh
+# Written by capsul: this machine is a copy of another, and gets an identity of its own, once for each instance.
+set -u
+mark=/var/lib/capsul/identity
+[ "$(cat "$mark" 2>/dev/null)" != "$INSTANCE_ID" ] || exit 0
+mkdir -p /var/lib/capsul && echo "$INSTANCE_ID" >"$mark.new" || exit 1
+
+# Where /etc/machine-id is a mount, systemd has made a new one for this boot.
+old=$(cat /etc/machine-id 2>/dev/null)
+rm -f /etc/machine-id /var/lib/dbus/machine-id
+if ! systemd-machine-id-setup; then
+    tr -d - </proc/sys/kernel/random/uuid >/etc/machine-id
+    chmod 0444 /etc/machine-id
+fi
+if [ -d /var/lib/dbus ]; then
+    ln -sf /etc/machine-id /var/lib/dbus/machine-id
+fi
+if command -v restorecon >/dev/null; then
+    restorecon /etc/machine-id
+fi
+
+# cloud-init makes ssh host keys later in this boot, unless it has done so for this instance.
+if [ ! -e /var/lib/cloud/instance/sem/config_ssh ]; then
+    rm -f /etc/ssh/ssh_host_*key*
+fi
+for instance in /var/lib/cloud/instances/*; do
+    [ "${instance##*/}" = "$INSTANCE_ID" ] || rm -rf "$instance"
+done
+
+# Logs that are open stay open.
+find /var/log -xdev -type f ! -path '/var/log/journal/*' \
+    \( -name '*.gz' -o -name '*.xz' -o -name '*.zst' -o -name '*.[0-9]' -o -name '*.old' \) -exec rm -f {} +
+find /var/log -xdev -type f ! -path '/var/log/journal/*' -exec truncate -s 0 {} +
+if command -v systemctl >/dev/null; then
+    timeout 60 systemctl try-restart systemd-journald.service
+fi
+if [ -n "$old" ] && [ "$old" != "$(cat /etc/machine-id)" ]; then
+    rm -rf "/var/log/journal/$old"
+fi
+
+# systemd-networkd asks for addresses by the machine-id, unless it is told to use the MAC address.
+rm -f /var/lib/dhcp/*.lease* /var/lib/dhclient/*.lease* /var/lib/dhcpcd/* /var/lib/NetworkManager/*.lease*
+if grep -qs '^CLIENTID=ff' /run/systemd/netif/leases/*; then
+    timeout 60 systemctl try-restart systemd-networkd.service systemd-networkd-wait-online.service
+fi
+
+mv "$mark.new" "$mark"
+sync

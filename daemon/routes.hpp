@@ -2,6 +2,7 @@
 #pragma once
 
 #include "daemon/host_service.hpp"
+#include "daemon/image_build.hpp"
 #include "daemon/image_pull.hpp"
 #include "daemon/router.hpp"
 #include "daemon/vm_disks.hpp"
@@ -20,6 +21,7 @@ struct Services {
     VmSnapshots& snapshots;
     HostService& machine;
     ImagePullService& pulls;
+    ImageBuildService& builds;
 };
 
 /// The services must outlive the router.

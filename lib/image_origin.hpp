@@ -20,19 +20,21 @@ struct EnumWords<Verification> {
          {Verification::signature, "signature"}}};
 };
 
-/// Of an image that was downloaded.
+/// Of an image that was downloaded, or built here of what was downloaded.
 struct ImageOrigin {
-    std::string url;
+    std::string url;                   ///< of what it was built from: the mirror
     std::optional<std::string> source; ///< the catalogue's source that told of it
     std::string version;               ///< as the source calls it, or the day on which it was published
     Verification verified = Verification::none;
-    std::optional<Name> entry; ///< what the source calls it
+    std::optional<Name> entry;             ///< what the source calls it
+    std::optional<std::string> built_from; ///< the packages of which it was built, such as "debian bookworm"
 
     static constexpr auto fields() {
         return field_list(required("url", &ImageOrigin::url), optional("source", &ImageOrigin::source),
                           required("version", &ImageOrigin::version),
                           required("verified", &ImageOrigin::verified),
-                          optional("entry", &ImageOrigin::entry));
+                          optional("entry", &ImageOrigin::entry),
+                          optional("built_from", &ImageOrigin::built_from));
     }
 };
 

@@ -92,7 +92,8 @@ void add_image_build(CLI::App& parent, Session& session) {
     auto flags = std::make_shared<BuildFlags>();
     command.add_option("NAME", flags->name, "What to call the image")->required()->type_name("NAME");
     add_text(command, "--distro", flags->distro, "debian", "The distribution (default: debian)");
-    add_text(command, "--release", flags->release, "bookworm|trixie", "Which of its releases (default: bookworm)");
+    add_text(command, "--release", flags->release, "bookworm|trixie",
+             "Which of its releases (default: bookworm)");
     add_texts(command, "--include", flags->include, "PACKAGE[,PACKAGE]...",
               "Packages beside what a guest needs; may be repeated");
     add_text(command, "--arch", flags->architecture, "ARCH",
@@ -102,7 +103,8 @@ void add_image_build(CLI::App& parent, Session& session) {
     add_text(command, "--boot", flags->boot, "loader|direct",
              "A boot loader on the disk (default), or a kernel beside it that QEMU loads: quicker, but the "
              "guest cannot upgrade it");
-    add_text(command, "--mirror", flags->mirror, "URL", "Of the packages (default: http://deb.debian.org/debian)");
+    add_text(command, "--mirror", flags->mirror, "URL",
+             "Of the packages (default: http://deb.debian.org/debian)");
     add_text(command, "--security-mirror", flags->security_mirror, "URL",
              "Of security updates (default: http://deb.debian.org/debian-security)");
     prints_table<Image>(session, command, image_columns());

@@ -91,7 +91,8 @@ int BuildLog::percent() const {
         return stage.percent;
     }
     const int width = stages.at(stage_ + 1).percent - stage.percent;
-    return stage.percent + static_cast<int>(static_cast<std::size_t>(width) * std::min(steps_, steps) / steps);
+    return stage.percent +
+           static_cast<int>(static_cast<std::size_t>(width) * std::min(steps_, steps) / steps);
 }
 
 std::string BuildLog::last_words() const {

@@ -112,7 +112,8 @@ void require_subordinate_ids(std::string_view subuid, std::string_view subgid, c
     const std::vector<IdRange> uids = parse_ranges(subuid);
     const std::vector<IdRange> gids = parse_ranges(subgid);
     std::string command;
-    for (const auto& [ranges, option] : {std::pair(&uids, "--add-subuids"), std::pair(&gids, "--add-subgids")}) {
+    for (const auto& [ranges, option] :
+         {std::pair(&uids, "--add-subuids"), std::pair(&gids, "--add-subgids")}) {
         if (!has_enough(*ranges, user)) {
             const std::uint64_t first = first_free(*ranges);
             command += fmt::format(" {} {}-{}", option, first, first + ids_of_a_system - 1);
@@ -120,8 +121,8 @@ void require_subordinate_ids(std::string_view subuid, std::string_view subgid, c
     }
     if (!command.empty()) {
         throw Error(ErrorCode::not_capable,
-                    fmt::format("{} has no {} subordinate ids, which the files of an image are made with", user,
-                                ids_of_a_system),
+                    fmt::format("{} has no {} subordinate ids, which the files of an image are made with",
+                                user, ids_of_a_system),
                     fmt::format("sudo usermod{} {}", command, user));
     }
 }

@@ -13,14 +13,15 @@ constexpr std::string_view suffix = ".service";
 constexpr std::uint64_t room = std::uint64_t{1} << 30U; ///< for what is larger than the disk
 
 // There is no sandbox here. newuidmap has its privilege from its set-uid bit, which NoNewPrivileges= takes
-// away; a user's manager sets that with each filter on system calls (SystemCallFilter=, RestrictAddressFamilies=
-// and so on). PrivateUsers= takes it away too, since root is not in such a namespace, and without it this systemd
-// (252) ignores PrivateTmp=, ProtectHome= and the like for a user's unit.
+// away; a user's manager sets that with each filter on system calls (SystemCallFilter=,
+// RestrictAddressFamilies= and so on). PrivateUsers= takes it away too, since root is not in such a
+// namespace, and without it this systemd (252) ignores PrivateTmp=, ProtectHome= and the like for a user's
+// unit.
 //
-// What protects instead: all that comes from the mirror, packages' scripts too, is handled by processes of the
-// user's subordinate ids in a user, mount and pid namespace of their own (mmdebstrap --mode=unshare). To the
-// user's files and sockets they are strangers, what they leave is passed on as bytes through open descriptors,
-// and apt takes only packages that Debian has signed. They have the host's network.
+// What protects instead: all that comes from the mirror, packages' scripts too, is handled by processes of
+// the user's subordinate ids in a user, mount and pid namespace of their own (mmdebstrap --mode=unshare). To
+// the user's files and sockets they are strangers, what they leave is passed on as bytes through open
+// descriptors, and apt takes only packages that Debian has signed. They have the host's network.
 constexpr std::string_view common = R"(TimeoutStopSec=20s
 KillMode=control-group
 UMask=0077
@@ -100,7 +101,8 @@ TimeoutStartSec={limit}s
 StandardOutput=append:{log}
 StandardError=append:{log}
 )",
-        fmt::arg("name", call.name.to_string()), fmt::arg("start", quote_exec_line(build_command(place, call))),
+        fmt::arg("name", call.name.to_string()),
+        fmt::arg("start", quote_exec_line(build_command(place, call))),
         fmt::arg("remove", quote_exec_line(removal_command(place))),
         fmt::arg("limit", std::chrono::seconds(build_limit).count()), fmt::arg("log", unit_path(place.log)));
     text += fmt::format(common, fmt::arg("file", call.size.count() + room));
@@ -108,7 +110,8 @@ StandardError=append:{log}
 }
 
 std::string build_removal_unit(const BuildPlace& place) {
-    std::string text = fmt::format(R"(# Removes what is left of a build, written by capsul. It is there only for as long.
+    std::string text =
+        fmt::format(R"(# Removes what is left of a build, written by capsul. It is there only for as long.
 [Unit]
 Description=Clear up after the build of an image
 Documentation=man:capsulctl-image(1)
@@ -118,7 +121,7 @@ Type=oneshot
 ExecStart={remove}
 TimeoutStartSec=120s
 )",
-                                   fmt::arg("remove", quote_exec_line(removal_command(place))));
+                    fmt::arg("remove", quote_exec_line(removal_command(place))));
     text += fmt::format(common, fmt::arg("file", room));
     return seal(std::move(text));
 }

@@ -75,7 +75,8 @@ bool is_old(const fs::path& file) {
 
 } // namespace
 
-/// A build's folder and unit file, gone with whatever happens to it; and its scratch folder, by the unit itself.
+/// A build's folder and unit file, gone with whatever happens to it; and its scratch folder, by the unit
+/// itself.
 class ImageBuilder::Unit {
   public:
     Unit(const ImageBuilder& builder, const ImageBuild& call)
@@ -190,7 +191,8 @@ void ImageBuilder::throw_failure(const std::string& unit, JobResult result, cons
     TailReader(log(call.name)).read_into(said);
     const std::string words = said.last_words();
     throw Error(ErrorCode::internal,
-                about + "its build failed" + (words.empty() ? " before it said anything" : ": " + words), hint);
+                about + "its build failed" + (words.empty() ? " before it said anything" : ": " + words),
+                hint);
 }
 
 } // namespace capsul

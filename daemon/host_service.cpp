@@ -133,7 +133,8 @@ Finding check_builds() {
         require_build_needs();
         return good("build", "images can be built: `capsulctl image build`");
     } catch (const Error& error) {
-        return warn("build", std::string("`capsulctl image build` does not work: ") + error.what(), error.hint());
+        return warn("build", std::string("`capsulctl image build` does not work: ") + error.what(),
+                    error.hint());
     }
 }
 

@@ -25,12 +25,13 @@ void require_free_name(Store& store, const Name& name) {
 
 void check_architecture(const ImageBuild& call) {
     if (call.architecture && *call.architecture != host_architecture()) {
-        throw Error(ErrorCode::not_capable,
-                    fmt::format("architecture: {} cannot be built here, where the programs of its packages do "
-                                "not run",
-                                to_string(*call.architecture)),
-                    fmt::format("this host is {}; `capsulctl image pull` gets images that others have built",
-                                to_string(host_architecture())));
+        throw Error(
+            ErrorCode::not_capable,
+            fmt::format("architecture: {} cannot be built here, where the programs of its packages do "
+                        "not run",
+                        to_string(*call.architecture)),
+            fmt::format("this host is {}; `capsulctl image pull` gets images that others have built",
+                        to_string(host_architecture())));
     }
 }
 

@@ -162,7 +162,8 @@ void serve(const Paths& paths, const Config& config, const Signals& signals) {
     disks.recover();
     snapshots.recover();
     networks.follow_records();
-    const Router router = make_router({host, view, power, guest, vms, disks, snapshots, machine, pulls, builds});
+    const Router router =
+        make_router({host, view, power, guest, vms, disks, snapshots, machine, pulls, builds});
     Server server(router, config.server, listeners(paths), ::geteuid());
     std::jthread stopper([&] {
         if (signals.wait_for_stop()) {

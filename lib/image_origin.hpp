@@ -30,11 +30,10 @@ struct ImageOrigin {
     std::optional<std::string> built_from; ///< the packages of which it was built, such as "debian bookworm"
 
     static constexpr auto fields() {
-        return field_list(required("url", &ImageOrigin::url), optional("source", &ImageOrigin::source),
-                          required("version", &ImageOrigin::version),
-                          required("verified", &ImageOrigin::verified),
-                          optional("entry", &ImageOrigin::entry),
-                          optional("built_from", &ImageOrigin::built_from));
+        return field_list(
+            required("url", &ImageOrigin::url), optional("source", &ImageOrigin::source),
+            required("version", &ImageOrigin::version), required("verified", &ImageOrigin::verified),
+            optional("entry", &ImageOrigin::entry), optional("built_from", &ImageOrigin::built_from));
     }
 };
 

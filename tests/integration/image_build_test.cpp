@@ -133,8 +133,9 @@ TEST_F(ImageBuildTest, TellsTheBuildAllThatWasAsked) {
 TEST_F(ImageBuildTest, TakesTheKernelOfADirectBoot) {
     ImageBuild build = call("quick");
     build.boot = BootForm::direct;
-    behave("cp \"$work/built.qcow2\" \"$output/disk.qcow2\"; cp \"$work/kernel\" \"$work/initrd\" \"$output\"\n"
-           "echo 'root=LABEL=root quiet' >\"$output/cmdline\"");
+    behave(
+        "cp \"$work/built.qcow2\" \"$output/disk.qcow2\"; cp \"$work/kernel\" \"$work/initrd\" \"$output\"\n"
+        "echo 'root=LABEL=root quiet' >\"$output/cmdline\"");
     const Image image = built(build);
     ASSERT_TRUE(image.boot);
     EXPECT_EQ(image.boot->cmdline, "root=LABEL=root quiet");
@@ -146,8 +147,10 @@ TEST_F(ImageBuildTest, SaysWhyABuildFailedAndKeepsItsLog) {
     behave("echo 'Reading package lists...' >&2; echo 'E: Unable to locate package nonsense' >&2; exit 1");
     const Error error = refusal(call("base"));
     EXPECT_NE(std::string(error.what()).find("image base: "), std::string::npos) << error.what();
-    EXPECT_NE(std::string(error.what()).find("Unable to locate package nonsense"), std::string::npos) << error.what();
-    EXPECT_NE(error.hint().find(builder_->log(Name::parse("base")).string()), std::string::npos) << error.hint();
+    EXPECT_NE(std::string(error.what()).find("Unable to locate package nonsense"), std::string::npos)
+        << error.what();
+    EXPECT_NE(error.hint().find(builder_->log(Name::parse("base")).string()), std::string::npos)
+        << error.hint();
     EXPECT_EQ(slurp(builder_->log(Name::parse("base"))),
               "Reading package lists...\nE: Unable to locate package nonsense\n");
     EXPECT_TRUE(service_->list().empty());
@@ -184,11 +187,14 @@ TEST_F(ImageBuildTest, RefusesAtTheDoorWhatCannotBeBuilt) {
     };
     EXPECT_EQ(changed([](ImageBuild& b) { b.architecture = Architecture::s390x; }), ErrorCode::not_capable);
     EXPECT_EQ(changed([](ImageBuild& b) { b.size = Bytes::parse("1G"); }), ErrorCode::invalid);
-    EXPECT_EQ(changed([](ImageBuild& b) { b.size = Bytes(Bytes::parse("2G").count() + 512); }), ErrorCode::invalid);
+    EXPECT_EQ(changed([](ImageBuild& b) { b.size = Bytes(Bytes::parse("2G").count() + 512); }),
+              ErrorCode::invalid);
     EXPECT_EQ(changed([this](ImageBuild& b) { b.size = Bytes(config_.max_size.count() + mib); }),
               ErrorCode::invalid);
-    EXPECT_EQ(changed([](ImageBuild& b) { b.mirror = Url::parse("file:///srv/debian"); }), ErrorCode::invalid);
-    EXPECT_EQ(changed([](ImageBuild& b) { b.security_mirror = Url::parse("http://h/d?x"); }), ErrorCode::invalid);
+    EXPECT_EQ(changed([](ImageBuild& b) { b.mirror = Url::parse("file:///srv/debian"); }),
+              ErrorCode::invalid);
+    EXPECT_EQ(changed([](ImageBuild& b) { b.security_mirror = Url::parse("http://h/d?x"); }),
+              ErrorCode::invalid);
     EXPECT_EQ(changed([](ImageBuild& b) { b.include.resize(501, PackageName::parse("nginx")); }),
               ErrorCode::invalid);
 }
@@ -237,11 +243,10 @@ TEST_F(ImageBuildTest, OfADaemonThatWasKilledIsSwept) {
     const UserUnits units(paths_);
     for (const Uuid& id : {running, cut}) {
         make_folders(paths_.builds() / id.to_string());
-        units.write(build_unit_name(id),
-                    build_unit({id, paths_.builds() / id.to_string(),
-                                base_ / "scratch" / ("capsul-build-" + id.to_string()), base_ / "log",
-                                base_ / "programs"},
-                               call("base")));
+        units.write(build_unit_name(id), build_unit({id, paths_.builds() / id.to_string(),
+                                                     base_ / "scratch" / ("capsul-build-" + id.to_string()),
+                                                     base_ / "log", base_ / "programs"},
+                                                    call("base")));
     }
     std::jthread start([&] {
         try {

@@ -5,12 +5,13 @@
 namespace capsul {
 namespace {
 
-constexpr const char* beginning = "I: amd64 is the native architecture\n"
-                                  "I: running apt-get update...\n"
-                                  "Get:1 http://deb.debian.org/debian bookworm InRelease [151 kB]\n"
-                                  "I: downloading packages with apt...\n"
-                                  "0 upgraded, 2 newly installed, 0 to remove and 0 not upgraded.\n"
-                                  "Get:1 http://deb.debian.org/debian bookworm/main amd64 base-files amd64 12 [70 kB]\n";
+constexpr const char* beginning =
+    "I: amd64 is the native architecture\n"
+    "I: running apt-get update...\n"
+    "Get:1 http://deb.debian.org/debian bookworm InRelease [151 kB]\n"
+    "I: downloading packages with apt...\n"
+    "0 upgraded, 2 newly installed, 0 to remove and 0 not upgraded.\n"
+    "Get:1 http://deb.debian.org/debian bookworm/main amd64 base-files amd64 12 [70 kB]\n";
 
 BuildLog log_of(const std::string& text) {
     BuildLog log;

@@ -38,8 +38,8 @@ TEST(BuildUnit, IsSealed) {
 
 TEST(BuildUnit, LeavesNewuidmapItsPrivilege) {
     for (const std::string& unit : {build_unit(place(), call()), build_removal_unit(place())}) {
-        for (const char* directive : {"NoNewPrivileges", "PrivateUsers", "SystemCall", "Restrict", "Protect", "Lock",
-                                      "MemoryDenyWriteExecute"}) {
+        for (const char* directive : {"NoNewPrivileges", "PrivateUsers", "SystemCall", "Restrict", "Protect",
+                                      "Lock", "MemoryDenyWriteExecute"}) {
             EXPECT_EQ(unit.find(directive), std::string::npos) << directive;
         }
     }

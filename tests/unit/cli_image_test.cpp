@@ -107,7 +107,8 @@ TEST(ImageView, SaysWhatAnImageWasBuiltFrom) {
     EXPECT_NE(shown.find("Origin:        built here from debian bookworm, https://example.org/d.qcow2\n"),
               std::string::npos)
         << shown;
-    EXPECT_NE(shown.find("Verified:      by signature: the distribution has signed its packages\n"), std::string::npos)
+    EXPECT_NE(shown.find("Verified:      by signature: the distribution has signed its packages\n"),
+              std::string::npos)
         << shown;
 }
 

@@ -114,6 +114,7 @@ Image import_image(Session& session, const ImportFlags& flags, const std::string
         session.note(subject + ": exists already");
         return *existing;
     }
+    call.disk = send_file(session, subject, disk, "disk", disk_upload(flags)); // the longest: others may expire
     if (kernel) {
         call.kernel = send_file(session, subject, kernel, "kernel", {});
     }
@@ -123,7 +124,6 @@ Image import_image(Session& session, const ImportFlags& flags, const std::string
     if (!flags.cmdline.empty()) {
         call.cmdline = flags.cmdline;
     }
-    call.disk = send_file(session, subject, disk, "disk", disk_upload(flags));
     Image image = session.run(call, subject);
     session.note(subject + ": imported");
     return image;

@@ -68,8 +68,8 @@ void fetch(Session& session, const std::string& subject, const Download& downloa
 }
 
 /// A kernel of its own is not in the disk.
-void note_kernel(Session& session, const std::string& subject, const Name& name) {
-    if (session.client().call(ImageShow{name}).boot) {
+void note_kernel(Session& session, const std::string& subject, const Image& image) {
+    if (image.boot) {
         session.note(subject + ": its kernel, with which it boots, is not in the file");
     }
 }
@@ -78,12 +78,13 @@ void export_image(Session& session, const ExportFlags& flags) {
     const ImageExport call = call_of(flags);
     const std::string subject = "image " + flags.name;
     about(subject, [&] {
+        const Image image = session.client().call(ImageShow{call.name});
         if (flags.file == "-") {
             fetch(session, subject, session.run(call, subject), [&](std::string_view piece) {
                 session.out().write(piece);
                 return !session.out().reader_gone();
             });
-            note_kernel(session, subject, call.name);
+            note_kernel(session, subject, image);
             return;
         }
         OutputFile file(flags.file, flags.force);
@@ -95,7 +96,7 @@ void export_image(Session& session, const ExportFlags& flags) {
         file.finish();
         session.note(fmt::format("{}: written to {} as {}, {}", subject, flags.file, to_string(call.format),
                                  human_size(download.size)));
-        note_kernel(session, subject, call.name);
+        note_kernel(session, subject, image);
     });
 }
 

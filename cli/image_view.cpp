@@ -34,12 +34,16 @@ Style verified_style(const Image& image) {
     return image.origin && image.origin->verified == Verification::none ? Style::changing : Style::plain;
 }
 
-constexpr std::array<Column<Image>, 18> columns{{
+constexpr std::array<Column<Image>, 19> columns{{
     {"name", [](const Image& image) { return image.name.to_string(); }},
     {"alias", [](const Image& image) { return names_text(image.aliases); }, Shown::filled},
     {"version",
-     [](const Image& image) { return of_origin(image, [](const ImageOrigin& o) { return o.version; }); },
+     [](const Image& image) {
+         return of_origin(image, [](const ImageOrigin& o) { return o.version.to_string(); });
+     },
      Shown::filled},
+    {"newer", [](const Image& image) { return image.newer.value_or(""); }, Shown::filled, false,
+     [](const Image&) { return Style::changing; }},
     {"size", [](const Image& image) { return optional_text(image.size); }, Shown::always, true, nullptr,
      [](const Image& image) { return image.size ? std::to_string(image.size->count()) : std::string(); }},
     {"used", size_text<&Image::disk_usage>, Shown::always, true, nullptr, size_bytes<&Image::disk_usage>},
@@ -55,7 +59,7 @@ constexpr std::array<Column<Image>, 18> columns{{
     {"digest", [](const Image& image) { return optional_text(image.digest); }, Shown::wide},
     {"source",
      [](const Image& image) {
-         return of_origin(image, [](const ImageOrigin& o) { return o.source.value_or(""); });
+         return of_origin(image, [](const ImageOrigin& o) { return optional_text(o.source); });
      },
      Shown::wide},
     {"url", [](const Image& image) { return of_origin(image, [](const ImageOrigin& o) { return o.url; }); },
@@ -88,8 +92,9 @@ void add_origin(std::vector<Line>& lines, const Image& image) {
         return;
     }
     lines.push_back({"Origin", origin_text(*image.origin)});
-    lines.push_back({"Source", image.origin->source.value_or("")});
-    lines.push_back({"Version", image.origin->version});
+    lines.push_back({"Source", optional_text(image.origin->source)});
+    lines.push_back({"Version", image.origin->version.to_string()});
+    lines.push_back({"Newer", image.newer ? *image.newer + ": `image update` gets it" : "", Style::changing});
     lines.push_back({"Verified", verified_words(*image.origin), verified_style(image)});
 }
 

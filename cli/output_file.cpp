@@ -68,6 +68,9 @@ OutputFile::OutputFile(fs::path file, bool replace) : file_(std::move(file)), re
         struct sigaction action {};
         action.sa_handler = clean_up; // NOLINT(*-union-access): so is signal.h
         ::sigaction(endings.at(i), &action, &before_.at(i));
+        if (before_.at(i).sa_handler == SIG_IGN) { // NOLINT(*-union-access): as above; by nohup(1), say
+            ::sigaction(endings.at(i), &before_.at(i), nullptr);
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 #include "daemon/build_log.hpp"
 
-#include "lib/catalogue.hpp"
+#include "lib/one_line.hpp"
 
 #include <algorithm>
 #include <array>

@@ -1,5 +1,5 @@
-// The qcow2 files of VMs while no QEMU has them. Runs qemu-img, which opens the file and its base and nothing
-// that the file itself names.
+// The qcow2 files of VMs while no QEMU has them. Runs qemu-img, which opens the file alone: neither its base
+// nor anything else that it names.
 #pragma once
 
 #include "daemon/qemu_config.hpp"

@@ -1,19 +1,14 @@
 #include "daemon/disk_import.hpp"
 
+#include "daemon/file_copy.hpp"
 #include "lib/error.hpp"
 
 #include <algorithm>
 #include <array>
 #include <fmt/format.h>
-#include <sys/stat.h>
 
 namespace capsul {
 namespace {
-
-std::uint64_t used_bytes(const fs::path& file) {
-    struct stat status {};
-    return ::stat(file.c_str(), &status) == 0 ? static_cast<std::uint64_t>(status.st_blocks) * 512 : 0;
-}
 
 /// What is made of `file` stands beside it; a name with this ending is never taken for an upload.
 TemporaryFile beside(const TemporaryFile& file, const char* what) {
@@ -25,8 +20,8 @@ TemporaryFile beside(const TemporaryFile& file, const char* what) {
     std::array<std::string, 3> lines;
     std::string_view rest = result.err;
     for (std::string& line : lines) {
+        line = first_line(rest);
         const std::size_t end = std::min(rest.find('\n'), rest.size());
-        line = printable_line(rest.substr(0, end));
         rest.remove_prefix(std::min(rest.size(), end + 1));
     }
     constexpr std::array known{ErrorCode::invalid, ErrorCode::too_large, ErrorCode::verification,
@@ -88,7 +83,7 @@ ImportedDisk import_disk(const SandboxedTool& tool, TemporaryFile file, Bytes ma
     }
     progress.message("converting the disk to qcow2");
     TemporaryFile converted = beside(file, "qcow2");
-    check_free_space(converted.path().parent_path(), used_bytes(file.path()), "converting the disk");
+    check_free_space(converted.path().parent_path(), allocated_bytes(file.path()).value_or(0), "converting the disk");
     qemu_img.convert({checked.format, file.path()}, "qcow2", {}, converted.path(), checked.size.count(),
                      [&](int percent) { progress.percent(percent); });
     check_converted_disk(converted.path(), checked.size);

@@ -64,10 +64,10 @@ void copy_data(int from, int to, off_t size, const fs::path& source, const fs::p
 
 } // namespace
 
-std::uint64_t allocated_bytes(const fs::path& file) {
+std::optional<std::uint64_t> allocated_bytes(const fs::path& file) {
     struct stat status {};
     if (::stat(file.c_str(), &status) != 0) {
-        throw_errno(errno, file.string());
+        return std::nullopt;
     }
     return static_cast<std::uint64_t>(status.st_blocks) * 512;
 }
@@ -86,6 +86,10 @@ void copy_file_sparsely(const fs::path& from, const fs::path& to, const OnCopied
             throw_errno(errno, to.string());
         }
         copy_data(source.get(), target.get(), status.st_size, from, to, on_copied);
+    }
+    const struct stat after = status_of(source.get(), from);
+    if (after.st_mtim.tv_sec != status.st_mtim.tv_sec || after.st_mtim.tv_nsec != status.st_mtim.tv_nsec) {
+        throw Error(ErrorCode::in_use, from.string() + ": was written while it was copied");
     }
     if (::fsync(target.get()) != 0) {
         throw_errno(errno, to.string());

@@ -4,18 +4,19 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <optional>
 
 namespace capsul {
 
 /// Told how many bytes more have been copied; what it throws ends the copying.
 using OnCopied = std::function<void(std::uint64_t)>;
 
-/// The bytes that a file takes on its disk: what copying it costs.
-[[nodiscard]] std::uint64_t allocated_bytes(const std::filesystem::path& file);
+/// The bytes that a file takes on its disk, holes not counted; nothing when there is none.
+[[nodiscard]] std::optional<std::uint64_t> allocated_bytes(const std::filesystem::path& file);
 
 /// Makes `to`, which must not be there, a copy of the regular file `from`: sharing its blocks where the file
-/// system can, else without what is a hole there. Durable. Throws Error (no_space and such); what is written
-/// by then stays.
+/// system can, else without what is a hole there. Durable. Throws Error: in_use when somebody writes `from`
+/// meanwhile, no_space and such; what is written by then stays.
 void copy_file_sparsely(const std::filesystem::path& from, const std::filesystem::path& to,
                         const OnCopied& on_copied);
 

@@ -79,7 +79,7 @@ std::string first_line(const fs::path& file) {
 ImageOrigin origin_of(const ImageBuild& call) {
     ImageOrigin origin;
     origin.url = call.mirror.to_string();
-    origin.version = ImageVersion::of_day(Timestamp::now()).to_string();
+    origin.version = ImageVersion::of_day(Timestamp::now());
     origin.verified = Verification::signature;
     origin.built_from = fmt::format("{} {}", to_string(call.distro), to_string(call.release));
     return origin;

@@ -1,7 +1,6 @@
 #include "daemon/image_catalogue.hpp"
 
-#include "lib/fd.hpp"
-#include "lib/json.hpp"
+#include "daemon/known_catalogue.hpp"
 
 #include <algorithm>
 #include <fmt/format.h>
@@ -9,9 +8,6 @@
 
 namespace capsul {
 namespace {
-
-/// More than the longest catalogue.
-constexpr std::size_t most_bytes = std::size_t{64} << 20U;
 
 bool is_about(const SourceProblem& problem, const Name& source) {
     return problem.source == source;
@@ -54,21 +50,9 @@ std::vector<ImageSource> ImageCatalogue::sources() const {
     });
 }
 
-Catalogue ImageCatalogue::known() const {
-    std::error_code unreadable;
-    if (!fs::exists(file(), unreadable)) {
-        return {};
-    }
-    try {
-        return parse<Catalogue>(read_file(file(), most_bytes));
-    } catch (const Error&) {
-        return {}; // written by another capsul: it is fetched anew
-    }
-}
-
 Catalogue ImageCatalogue::get(std::chrono::seconds age, Progress& progress) const {
     const std::lock_guard lock(mutex_);
-    Catalogue before = known();
+    Catalogue before = known_catalogue(paths_);
     if (before.fetched && Timestamp::now().value() - before.fetched->value() < age) {
         return before;
     }
@@ -84,7 +68,7 @@ Catalogue ImageCatalogue::get(std::chrono::seconds age, Progress& progress) cons
         now.fetched = before.fetched; // so that the next time they are asked again
     }
     keep_silent_sources(now, before, from);
-    replace_file(file(), dump_json(encode(now)) + "\n");
+    keep_catalogue(paths_, now);
     return now;
 }
 

@@ -22,14 +22,11 @@ class ImageCatalogue {
     /// source that does not answer what it offered last is in it, with a problem. Throws Error when nothing
     /// is known, and none answers.
     [[nodiscard]] Catalogue get(std::chrono::seconds age, Progress& progress) const;
-    /// What is known; without entries when nothing is.
-    [[nodiscard]] Catalogue known() const;
     /// The keyring of a source's signatures, if it has one that is there.
     [[nodiscard]] std::optional<KeyringPath> keyring(const Name& source) const;
 
   private:
     [[nodiscard]] std::vector<ImageSource> sources() const;
-    [[nodiscard]] fs::path file() const { return paths_.data / "catalogue.json"; }
 
     const Paths& paths_;
     const ImageConfig& config_;

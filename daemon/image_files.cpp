@@ -55,14 +55,6 @@ std::string missing_file(const fs::path& folder, const ImageRecord& record) {
     return {};
 }
 
-std::optional<std::uint64_t> allocated_bytes(const fs::path& file) {
-    struct stat status {};
-    if (::stat(file.c_str(), &status) != 0) {
-        return std::nullopt;
-    }
-    return static_cast<std::uint64_t>(status.st_blocks) * 512;
-}
-
 void prepare_file(const TemporaryFile& file, const fs::path& target) {
     if (!is_filled_file(target)) {
         make_durable_and_read_only(file.path());

@@ -23,9 +23,6 @@ namespace capsul {
 /// Why the files of a record in `folder` cannot be used; empty when they can.
 [[nodiscard]] std::string missing_file(const std::filesystem::path& folder, const ImageRecord& record);
 
-/// What a file takes on the disk, holes not counted; nothing when there is none.
-[[nodiscard]] std::optional<std::uint64_t> allocated_bytes(const std::filesystem::path& file);
-
 /// Does beforehand what takes long in place_file: writing a large file to disk.
 void prepare_file(const TemporaryFile& file, const std::filesystem::path& target);
 /// Moves `file` to `target`, durably and read-only; when the same content is there already, nothing is done.

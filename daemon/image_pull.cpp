@@ -74,8 +74,8 @@ Name name_of(const Url& url) {
     }
 }
 
-std::string version_of(const FetchedFile& file) {
-    return ImageVersion::of_day(file.last_modified.value_or(Timestamp::now())).to_string();
+ImageVersion version_of(const FetchedFile& file) {
+    return ImageVersion::of_day(file.last_modified.value_or(Timestamp::now()));
 }
 
 void check_url_pull(const ImagePull& call) {
@@ -179,8 +179,7 @@ Image ImagePullService::pull_entry(const CatalogueEntry& entry, const Name& alia
         return images_.point(alias, name);
     }
     const FetchedFile file = fetcher_.disk(fetch, request_for(entry), progress);
-    ImageOrigin origin{entry.url.to_string(), entry.source.to_string(), entry.version.to_string(),
-                       verified(entry, file), entry.name};
+    ImageOrigin origin{entry.url.to_string(), entry.source, entry.version, verified(entry, file), entry.name};
     return make(fetch, file, name, std::move(origin), alias, progress);
 }
 
@@ -190,8 +189,8 @@ bool ImagePullService::has(const Name& name, const CatalogueEntry& entry) {
     }
     try {
         const ImageRecord record = images_.usable(name);
-        return record.origin && record.origin->source == entry.source.to_string() &&
-               record.origin->version == entry.version.to_string();
+        return record.origin && record.origin->source == entry.source &&
+               record.origin->version == entry.version;
     } catch (const Error&) {
         return false; // broken: what is downloaded mends it
     }
@@ -230,14 +229,11 @@ Image ImagePullService::make(const Name& fetch, const FetchedFile& file, const N
 ImageUpdated ImagePullService::run_update(const Name& alias, Progress& progress) {
     const ImageRecord before = updatable(store_, alias);
     const Catalogue catalogue = catalogue_.get(std::chrono::seconds(0), progress);
-    const auto found = std::ranges::find_if(catalogue.entries, [&](const CatalogueEntry& entry) {
-        return entry.source.to_string() == *before.origin->source && entry.name == *before.origin->entry &&
-               entry.architecture == host_architecture();
-    });
-    if (found == catalogue.entries.end()) {
+    const CatalogueEntry* const found = find_successor(catalogue, *before.origin, host_architecture());
+    if (found == nullptr) {
         throw Error(ErrorCode::not_found,
                     fmt::format("image {}: its source {} no longer has {}", alias.to_string(),
-                                *before.origin->source, before.origin->entry->to_string()),
+                                before.origin->source->to_string(), before.origin->entry->to_string()),
                     "`capsulctl image search` shows what there is");
     }
     return {alias, before.name, pull_entry(*found, alias, before.origin->verified, progress)};

@@ -157,6 +157,7 @@ Image ImageService::make(NewImage wanted, Progress& progress) {
         put_in_place(record, wanted);
     } catch (...) {
         const std::unique_lock lock(in_use_);
+        const std::lock_guard naming(names_);
         remove_unnamed_files();
         throw;
     }

@@ -1,4 +1,5 @@
 // Removing the images that nobody wants.
+#include "daemon/file_copy.hpp"
 #include "daemon/image_files.hpp"
 #include "daemon/image_names.hpp"
 #include "daemon/image_service.hpp"

@@ -1,10 +1,14 @@
 #include "daemon/image_view.hpp"
 
+#include "daemon/file_copy.hpp"
 #include "daemon/image_files.hpp"
 #include "daemon/image_names.hpp"
+#include "daemon/known_catalogue.hpp"
+#include "lib/catalogue_search.hpp"
 
 #include <algorithm>
 #include <set>
+#include <span>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
@@ -104,6 +108,21 @@ void measure_disk(DiskUsage& usage, const fs::path& folder) {
     usage.capacity = std::uint64_t{status.f_blocks} * status.f_frsize;
 }
 
+/// The catalogue is read only when some image is from it.
+void tell_newer(const Paths& paths, std::span<Image> images) {
+    std::optional<Catalogue> catalogue;
+    for (Image& image : images) {
+        if (image.origin && image.origin->entry) {
+            if (!catalogue) {
+                catalogue = known_catalogue(paths);
+            }
+            if (const auto newer = newer_version(*catalogue, *image.origin, host_architecture())) {
+                image.newer = newer->to_string();
+            }
+        }
+    }
+}
+
 } // namespace
 
 std::vector<Image> ImageView::list() const {
@@ -118,12 +137,15 @@ std::vector<Image> ImageView::list() const {
         }
     }
     std::ranges::stable_sort(images, {}, &Image::name);
+    tell_newer(paths_, images);
     return images;
 }
 
 Image ImageView::show(const Name& name) const {
     if (const auto stored = store_.images.find(name)) {
-        return show(*stored, ImageUse(store_));
+        Image image = show(*stored, ImageUse(store_));
+        tell_newer(paths_, {&image, 1});
+        return image;
     }
     const auto alias = store_.aliases.find(name);
     if (!alias) {

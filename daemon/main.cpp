@@ -93,6 +93,15 @@ void log_event(const std::string& type, const std::string& target) {
                     "CAPSUL_EVENT=%s", type.c_str(), nullptr);
 }
 
+/// What fails is told, and tried again the next time.
+void try_to(const char* what, const std::function<void()>& work) {
+    try {
+        work();
+    } catch (const std::exception& error) {
+        sd_journal_print(4, "%s: %s", what, error.what());
+    }
+}
+
 /// Every half minute, until told to stop: serial logs are kept short, and what nobody has fetched goes.
 void tidy_up(const VmGuest& guest, const ImageService& images, const std::stop_token& stop) {
     std::mutex mutex;
@@ -103,12 +112,8 @@ void tidy_up(const VmGuest& guest, const ImageService& images, const std::stop_t
         if (stop.stop_requested()) {
             return;
         }
-        try {
-            guest.trim_serial_logs();
-        } catch (const Error& error) {
-            sd_journal_print(4, "serial logs: %s", error.what());
-        }
-        images.expire();
+        try_to("serial logs", [&] { guest.trim_serial_logs(); });
+        try_to("images", [&] { images.expire(); });
     }
 }
 

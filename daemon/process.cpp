@@ -266,6 +266,13 @@ ProcessResult run_process(const std::vector<std::string>& argv, std::chrono::mil
     return {group.finish(), outputs[0].take_text(), outputs[1].take_text()};
 }
 
+std::string first_line(std::string_view said) {
+    std::string line(said.substr(0, std::min(said.find('\n'), std::size_t{300})));
+    std::ranges::replace_if(
+        line, [](char c) { return c < ' ' || c > '~'; }, '?');
+    return line;
+}
+
 ChildProcess::ChildProcess(const std::vector<std::string>& argv) {
     Launch launch = make_launch(argv);
     Pipe out = make_pipe();

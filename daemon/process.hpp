@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <sys/types.h>
 #include <vector>
 
@@ -37,6 +38,9 @@ struct ProcessResult {
 /// process and its children are killed and reaped).
 [[nodiscard]] ProcessResult run_process(const std::vector<std::string>& argv, std::chrono::milliseconds limit,
                                         const ProcessLimits& limits = {}, const OnOutput& on_output = {});
+
+/// The first line of what a program said, fit for a message: it may quote a hostile file.
+[[nodiscard]] std::string first_line(std::string_view said);
 
 /// A child whose standard output is read by somebody else; killed and reaped when this goes.
 class ChildProcess {

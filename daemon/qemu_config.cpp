@@ -280,9 +280,9 @@ QemuOptions disk_device_options(const DataDisk& disk) {
 }
 
 std::vector<GuestDisk> guest_disks(const VmRecord& vm, const VmFiles& files) {
-    std::vector<GuestDisk> disks{{std::string(root_disk), "disk0", files.disk(), files.base}};
+    std::vector<GuestDisk> disks{{std::string(root_disk), "disk0", files.disk()}};
     for (const DataDisk& disk : vm.disks) {
-        disks.push_back({disk.name.to_string(), disk_id(disk.name), files.data_disk(disk.name), {}});
+        disks.push_back({disk.name.to_string(), disk_id(disk.name), files.data_disk(disk.name)});
     }
     return disks;
 }

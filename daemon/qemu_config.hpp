@@ -42,7 +42,6 @@ struct GuestDisk {
     std::string name; ///< "root", or that of a data disk
     std::string id;   ///< as QEMU knows it: of a drive, or of a block node
     std::filesystem::path file;
-    std::optional<std::filesystem::path> base; ///< what it is laid over
 };
 
 /// The files a VM's QEMU works with.

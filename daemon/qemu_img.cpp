@@ -42,15 +42,8 @@ std::string graph(const DiskFile& disk) {
 
 } // namespace
 
-std::string printable_line(std::string_view line) {
-    std::string text(line.substr(0, 300));
-    std::ranges::replace_if(
-        text, [](char c) { return c < ' ' || c > '~'; }, '?');
-    return text;
-}
-
 std::string complaint(const std::string& name, const ProcessResult& result) {
-    const std::string line = printable_line(result.err.substr(0, result.err.find('\n')));
+    const std::string line = first_line(result.err);
     return line.empty() ? fmt::format("{} ended with status {}", name, result.status) : line;
 }
 

@@ -19,9 +19,6 @@ struct DiskFile {
 /// The first line that a program complained with, fit for a message: it may quote the hostile file.
 [[nodiscard]] std::string complaint(const std::string& program, const ProcessResult& result);
 
-/// A line of what such a program says, fit for a message.
-[[nodiscard]] std::string printable_line(std::string_view line);
-
 class QemuImg {
   public:
     using OnPercent = std::function<void(int)>;

@@ -70,6 +70,15 @@ class Outputs {
     std::jthread reader_; ///< last: it uses all of the above
 };
 
+/// What begins with the launcher's name is not what the program says of its file. If it only pretends, its file
+/// is refused all the same.
+void refuse_failed_launch(const ProcessResult& result) {
+    if (result.status != 0 && (result.err.starts_with("capsul-run: ") || result.err.starts_with("/usr/bin/env: "))) {
+        throw Error(ErrorCode::not_capable, "the sandbox cannot be set up: " + first_line(result.err),
+                    "`capsulctl doctor` tells what this host lacks");
+    }
+}
+
 } // namespace
 
 /// A run's unit file and pipes, gone with whatever happens to it.
@@ -142,7 +151,9 @@ ProcessResult SandboxedTool::run(const ToolRun& run, const OnOutput& on_output,
     Outputs outputs(unit.places(), on_output);
     const JobResult job = unit.start(run.limits.time + patience, cancelled);
     const std::string program = fs::path(run.argv.at(0)).filename().string();
-    return outputs.finish(job == JobResult::done ? 0 : status_of_failure(unit.name(), program));
+    ProcessResult result = outputs.finish(job == JobResult::done ? 0 : status_of_failure(unit.name(), program));
+    refuse_failed_launch(result);
+    return result;
 }
 
 int SandboxedTool::status_of_failure(const std::string& unit, const std::string& program) const {

@@ -29,7 +29,6 @@ class SandboxedTool {
     [[nodiscard]] ProcessResult run(const ToolRun& run, const OnOutput& on_output = {},
                                     const Cancelled& cancelled = {}) const;
 
-    [[nodiscard]] const Paths& paths() const noexcept { return paths_; }
     [[nodiscard]] const fs::path& programs() const noexcept { return programs_; }
 
   private:

@@ -26,7 +26,7 @@ using Socket = asio::local::stream_protocol::socket;
 
 constexpr std::uint32_t longest_head = 8 * 1024;
 constexpr std::size_t upload_piece = std::size_t{1} << 20U;
-constexpr std::size_t download_piece = std::size_t{1} << 20U;
+constexpr std::size_t download_piece = std::size_t{128} << 10U; // even on a slow line, one is sent in time
 constexpr std::size_t stream_piece = std::size_t{32} * 1024;
 constexpr std::chrono::seconds farewell{1};
 

@@ -133,8 +133,9 @@ void expire_uploads(const fs::path& folder, std::chrono::seconds age) {
     std::error_code missing;
     for (const auto& entry : fs::directory_iterator(folder, missing)) {
         struct stat status {};
+        const auto ending = entry.path().extension();
         const bool waits =
-            entry.path().extension() != ".claimed" && ::lstat(entry.path().c_str(), &status) == 0;
+            ending != ".claimed" && ending != ".part" && ::lstat(entry.path().c_str(), &status) == 0;
         if (waits && now - std::chrono::system_clock::from_time_t(status.st_mtim.tv_sec) > age) {
             ::unlink(entry.path().c_str());
         }

@@ -70,8 +70,7 @@ struct ClaimedFile {
 /// Throws Error (not_found) when there is no such upload, or another call has taken it.
 [[nodiscard]] ClaimedFile claim_upload(const std::filesystem::path& folder, const Uuid& id);
 
-/// Removes uploads that have waited for `age`, and ones whose sender fell silent that long ago. Not claimed
-/// ones.
+/// Removes uploads that have waited for `age`: not claimed ones, nor any that is still being sent.
 void expire_uploads(const std::filesystem::path& folder, std::chrono::seconds age);
 
 /// Removes every file: for the start, when nobody receives or imports.

@@ -59,7 +59,7 @@ void copy_disks(const VmHost& host, const VmRecord& source, const VmRecord& copy
     const std::vector<GuestDisk> to = guest_disks(copy, host.files(copy));
     std::uint64_t total = 1;
     for (const GuestDisk& disk : from) {
-        total += allocated_bytes(disk.file);
+        total += allocated_bytes(disk.file).value_or(0);
     }
     std::uint64_t done = 0;
     const auto on_copied = [&](std::uint64_t bytes) {
@@ -96,14 +96,14 @@ Json VmService::make_copy(const VmClone& call, Progress& progress) {
     check_new(call.to);
     try {
         write_copy(source, call, claim, progress);
-        if (call.start) {
-            power_.start(call.to, progress);
-        }
     } catch (...) {
         undo(call.to, progress);
         throw;
     }
     host_.events.add("vm.created", call.to.to_string(), {{"from", call.name.to_string()}});
+    if (call.start) {
+        power_.start(call.to, progress); // by now it is a VM like others: one that does not start is no reason to remove it
+    }
     return encode(Cloned{view_.show(call.to), source.publish});
 }
 
@@ -112,6 +112,7 @@ void VmService::write_copy(const VmRecord& source, const VmClone& call, Claim& c
     progress.message("copying its disks");
     make_folders(host_.paths.vm(call.to));
     copy_disks(host_, source, same_hardware(source, call.to), progress);
+    require_stopped(power_, source.name); // nothing keeps `systemctl start` from it
     progress.message("giving it an identity");
     const auto networks = host_.networks.hold();
     const VmRecord vm = [&] {

@@ -208,9 +208,20 @@ void VmDisks::let_go(const Name& name, const DiskName& disk, const Progress& pro
     disks.close(disk);
 }
 
+/// After a removal that failed: the disk and the VM's files are what the record says.
+void VmDisks::keep_disk(const VmRecord& before, const fs::path& file) const {
+    try {
+        move_file(loose_file(file), file);
+        power_.refresh_files(before);
+    } catch (const std::exception&) {
+        // The next start of capsuld tries again.
+    }
+}
+
 DiskChange VmDisks::remove(const VmDiskRemove& call, Progress& progress) const {
-    VmRecord vm = host_.store.vms.load(call.name);
-    require_no_restore(vm);
+    const VmRecord before = host_.store.vms.load(call.name);
+    require_no_restore(before);
+    VmRecord vm = before;
     const DataDisk disk = disk_called(vm, call.disk);
     const fs::path file = host_.files(vm).data_disk(call.disk);
     if (power_.is_running(call.name)) {
@@ -225,7 +236,12 @@ DiskChange VmDisks::remove(const VmDiskRemove& call, Progress& progress) const {
     if (fs::exists(fs::symlink_status(file))) {
         move_file(file, loose_file(file));
     }
-    host_.store.vms.save(vm);
+    try {
+        host_.store.vms.save(vm);
+    } catch (...) {
+        keep_disk(before, file);
+        throw;
+    }
     remove_whole(loose_file(file));
     host_.events.add("vm.disk-removed", call.name.to_string());
     return {view_.show(call.name), disk};
@@ -238,7 +254,7 @@ void VmDisks::recover() const {
         }
         try {
             recover_vm(*stored.record);
-        } catch (const Error&) {
+        } catch (const std::exception&) {
             // Of a VM whose disks cannot be read: whoever starts or changes it is told.
         }
     }

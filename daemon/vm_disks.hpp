@@ -26,6 +26,7 @@ class VmDisks {
     void grow_first_disk(VmRecord& vm, const NewSize& wanted, bool runs) const;
     [[nodiscard]] DataDisk planned(const VmRecord& vm, const VmDiskAdd& call) const;
     void bring_in(const VmRecord& vm, const DataDisk& disk, bool runs) const;
+    void keep_disk(const VmRecord& before, const fs::path& file) const;
     void take_back(const VmRecord& before, const DataDisk& disk) const;
     void let_go(const Name& name, const DiskName& disk, const Progress& progress) const;
     [[nodiscard]] QemuDisks qemu(const Name& name) const;

@@ -155,6 +155,9 @@ void VmPower::refresh_files(const VmRecord& vm, const std::vector<InterfaceName>
 }
 
 void VmPower::refresh_config(const VmRecord& vm) const {
+    if (vm.restoring) {
+        return; // it is away so that nobody starts the VM
+    }
     const VmFiles files = host_.files(vm);
     refresh_file(files.config(), seal(to_readconfig(qemu_sections(vm, files, host_.accelerator()))));
 }

@@ -255,6 +255,7 @@ Operation VmService::add_nic(const VmNicAdd& call) {
         auto networks = host_.networks.hold();
         std::unique_lock planning(plan_mutex_);
         VmRecord vm = host_.store.vms.load(call.name);
+        require_no_restore(vm);
         const VmRecord before = vm;
         add_nics(vm, {call.nic}, host_.networks, others(call.name));
         if (has_user_nic(vm) && vm.ssh_port == 0) {
@@ -281,6 +282,7 @@ Operation VmService::remove_nic(const VmNicRemove& call) {
     host_.require(call.name);
     return submit_action(host_, "vm.nic-remove", call.name, [this, call](Progress& progress) {
         const VmRecord before = host_.store.vms.load(call.name);
+        require_no_restore(before);
         VmRecord vm = before;
         const auto doomed = std::ranges::find(before.nics, call.slot, &Nic::slot);
         if (doomed == before.nics.end()) {

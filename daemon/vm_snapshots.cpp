@@ -1,20 +1,13 @@
 #include "daemon/vm_snapshots.hpp"
 
 #include "daemon/disk_file.hpp"
-#include "lib/fd.hpp"
-
 #include <algorithm>
-#include <cerrno>
-#include <cstdio>
 #include <fmt/format.h>
 
 namespace capsul {
 namespace {
 
 using namespace std::chrono_literals;
-
-/// Of the disks as they are, while they become what they were: no Name has a dot.
-constexpr const char* way_back = "capsul.back";
 
 /// "s20261127-191503", with a letter behind it when that second has one already.
 Name name_from_time(const VmRecord& vm, Timestamp now) {
@@ -45,13 +38,6 @@ Snapshot& entry_of(VmRecord& vm, const Name& snapshot) {
     return *std::ranges::find(vm.snapshots, snapshot, &Snapshot::name);
 }
 
-/// Those that the snapshot is of; a disk that has been removed is in none.
-std::vector<GuestDisk> disks_of(const VmHost& host, const VmRecord& vm, const Snapshot& snapshot) {
-    std::vector<GuestDisk> disks = guest_disks(vm, host.files(vm));
-    std::erase_if(disks, [&](const GuestDisk& disk) { return !snapshot.disks.contains(disk.name); });
-    return disks;
-}
-
 std::vector<DiskName> newer_disks(const VmRecord& vm, const Snapshot& snapshot) {
     std::vector<DiskName> newer;
     for (const DataDisk& disk : vm.disks) {
@@ -60,19 +46,6 @@ std::vector<DiskName> newer_disks(const VmRecord& vm, const Snapshot& snapshot) 
         }
     }
     return newer;
-}
-
-/// Where qemu.conf is while nobody may start the VM. It may have been edited by hand.
-fs::path hidden_config(const VmFiles& files) {
-    return files.folder / ".qemu.conf.hidden";
-}
-
-void move_if_there(const fs::path& from, const fs::path& to) {
-    if (::rename(from.c_str(), to.c_str()) == 0) {
-        sync_folder(to.parent_path());
-    } else if (errno != ENOENT) {
-        throw_errno(errno, from.string());
-    }
 }
 
 } // namespace
@@ -199,8 +172,6 @@ void VmSnapshots::erase_from_disks(const VmRecord& vm, const Snapshot& snapshot)
     }
 }
 
-/// All disks or none. The record says that it is under way, and QEMU's configuration is away meanwhile: so
-/// nobody starts the VM with one disk of now and one of then, not even systemd after a crash of the host.
 Restored VmSnapshots::restore(const VmSnapshotRestore& call, Progress& progress) {
     VmRecord vm = host_.store.vms.load(call.name);
     const Snapshot snapshot = snapshot_called(vm, call.snapshot);
@@ -214,61 +185,13 @@ Restored VmSnapshots::restore(const VmSnapshotRestore& call, Progress& progress)
         throw Error(ErrorCode::wrong_state, about(call.name, "is running: its disks cannot be restored"),
                     "stop it first: `capsulctl stop " + call.name.to_string() + "`");
     }
-    vm.restoring = call.snapshot;
-    host_.store.vms.save(vm);
-    move_if_there(host_.files(vm).config(), hidden_config(host_.files(vm)));
-    try {
-        apply(vm, snapshot, progress);
-    } catch (...) {
-        go_back(vm);
-        throw;
+    if (vm.restoring) { // an earlier one could be neither finished nor undone
+        restore_.settle(vm);
+        vm = host_.store.vms.load(call.name);
     }
-    end_restore(vm);
+    restore_.run(vm, snapshot, progress);
     host_.events.add("vm.restored", call.name.to_string(), {{"snapshot", call.snapshot.to_string()}});
     return {snapshot, newer_disks(vm, snapshot)};
-}
-
-void VmSnapshots::apply(const VmRecord& vm, const Snapshot& snapshot, Progress& progress) const {
-    const std::vector<GuestDisk> disks = disks_of(host_, vm, snapshot);
-    progress.message("keeping a way back");
-    for (const GuestDisk& disk : disks) {
-        delete_snapshot(disk, way_back);
-        make_snapshot(disk, way_back);
-    }
-    progress.message("restoring the disks");
-    for (const GuestDisk& disk : disks) {
-        apply_snapshot(disk, snapshot.name.to_string());
-    }
-}
-
-/// After a failure, or a crash: whatever disk has a way back goes it.
-void VmSnapshots::go_back(const VmRecord& vm) const {
-    try {
-        for (const GuestDisk& disk : guest_disks(vm, host_.files(vm))) {
-            if (snapshots_in(disk).contains(way_back)) {
-                apply_snapshot(disk, way_back);
-            }
-        }
-        end_restore(vm);
-    } catch (const std::exception&) {
-        // The record still says that the disks are half-way: the VM does not start, and that tells why.
-    }
-}
-
-/// The disks are all of one time again, and as large as the files say.
-void VmSnapshots::end_restore(VmRecord vm) const {
-    const VmFiles files = host_.files(vm);
-    for (const GuestDisk& disk : guest_disks(vm, files)) {
-        delete_snapshot(disk, way_back);
-    }
-    vm.disk = size_of_disk(files.disk());
-    for (DataDisk& disk : vm.disks) {
-        disk.size = size_of_disk(files.data_disk(disk.name));
-    }
-    move_if_there(hidden_config(files), files.config());
-    vm.restoring.reset();
-    host_.store.vms.save(vm);
-    power_.refresh_config(vm);
 }
 
 void VmSnapshots::recover() {
@@ -289,7 +212,7 @@ Json VmSnapshots::finish_left(const Name& name) {
     if (power_.is_running(name)) {
         guest_.thaw(name, 5s);
     } else if (vm.restoring) {
-        go_back(vm);
+        restore_.settle(vm);
         vm = host_.store.vms.load(name);
     }
     const std::vector<Snapshot> present = vm.snapshots;

@@ -6,6 +6,7 @@
 #include "daemon/qemu_disks.hpp"
 #include "daemon/vm_guest.hpp"
 #include "daemon/vm_power.hpp"
+#include "daemon/vm_restore.hpp"
 #include "lib/vm_disks.hpp"
 
 namespace capsul {
@@ -13,10 +14,10 @@ namespace capsul {
 class VmSnapshots {
   public:
     VmSnapshots(const VmHost& host, const VmPower& power, VmGuest& guest)
-        : host_(host), power_(power), guest_(guest) {}
+        : host_(host), power_(power), guest_(guest), restore_(host, power) {}
 
     /// Has what a crash left half-done undone, as the VMs' next actions: snapshots that were being made or
-    /// deleted go, disks that were being restored are again what they were. A guest that was frozen goes on.
+    /// deleted go, disks that were being restored are all of one time again. A guest that was frozen goes on.
     void recover();
 
     // Each blocks until it is done, as the VM's next action.
@@ -30,14 +31,12 @@ class VmSnapshots {
     [[nodiscard]] bool make_running(const VmRecord& vm, const Snapshot& snapshot, Progress& progress);
     void erase(VmRecord& vm, const Name& snapshot) const;
     void erase_from_disks(const VmRecord& vm, const Snapshot& snapshot) const;
-    void apply(const VmRecord& vm, const Snapshot& snapshot, Progress& progress) const;
-    void go_back(const VmRecord& vm) const;
-    void end_restore(VmRecord vm) const;
     Json finish_left(const Name& name);
 
     const VmHost& host_;
     const VmPower& power_;
     VmGuest& guest_;
+    const VmRestore restore_;
 };
 
 } // namespace capsul

@@ -18,10 +18,9 @@ std::uint64_t memory_limit(const VmRecord& vm) {
     return memory + memory / 16 + 1536 * mib;
 }
 
-/// QEMU's threads: one a CPU, up to 64 for disk work, a few of its own.
-int task_limit(const VmRecord& vm) {
-    return vm.cpus.number() + 128;
-}
+/// QEMU's threads: one a CPU, up to 64 for disk work, a few of its own. The same for all, since a QEMU that runs
+/// keeps the CPUs that it has when the VM gets fewer.
+constexpr int task_limit = CpuCount::most + 128;
 
 std::string limit_lines(const VmRecord& vm) {
     return fmt::format(R"(
@@ -36,7 +35,7 @@ CPUWeight=100
 OOMPolicy=stop
 OOMScoreAdjust=200
 )",
-                       memory_limit(vm), task_limit(vm));
+                       memory_limit(vm), task_limit);
 }
 
 std::vector<fs::path> read_only(const VmFiles& files) {

@@ -1,5 +1,6 @@
 #include "daemon/vm_view.hpp"
 
+#include "daemon/file_copy.hpp"
 #include "daemon/journal.hpp"
 #include "daemon/unit_file.hpp"
 #include "daemon/vm_nics.hpp"
@@ -111,9 +112,8 @@ std::optional<Timestamp> socket_time(const fs::path& socket) {
 std::map<std::string, std::uint64_t> disk_usage(const VmRecord& vm, const VmFiles& files) {
     std::map<std::string, std::uint64_t> usage;
     for (const GuestDisk& disk : guest_disks(vm, files)) {
-        struct stat status {};
-        if (::stat(disk.file.c_str(), &status) == 0) {
-            usage[disk.name] = static_cast<std::uint64_t>(status.st_blocks) * 512;
+        if (const auto bytes = allocated_bytes(disk.file)) {
+            usage[disk.name] = *bytes;
         }
     }
     return usage;

@@ -1,6 +1,7 @@
 #include "lib/catalogue.hpp"
 
 #include "lib/error.hpp"
+#include "lib/one_line.hpp"
 
 #include <algorithm>
 #include <fmt/format.h>
@@ -24,35 +25,6 @@ std::string lower(std::string_view text) {
     std::string out(text);
     std::ranges::transform(out, out.begin(), [](char c) { return lower(c); });
     return out;
-}
-
-/// Takes the digits that `text` begins with off it, without the zeros before them.
-std::string_view take_number(std::string_view& text) {
-    const std::size_t end = std::min(text.find_first_not_of("0123456789"), text.size());
-    const std::string_view digits = text.substr(0, end);
-    text.remove_prefix(end);
-    return digits.substr(std::min(digits.find_first_not_of('0'), digits.size()));
-}
-
-std::strong_ordering compare_numbers(std::string_view a, std::string_view b) {
-    return a.size() != b.size() ? a.size() <=> b.size() : a <=> b;
-}
-
-std::strong_ordering compare_naturally(std::string_view a, std::string_view b) {
-    while (!a.empty() && !b.empty()) {
-        if (is_digit(a.front()) && is_digit(b.front())) {
-            const auto order = compare_numbers(take_number(a), take_number(b));
-            if (order != 0) {
-                return order;
-            }
-        } else if (a.front() != b.front()) {
-            return a.front() <=> b.front();
-        } else {
-            a.remove_prefix(1);
-            b.remove_prefix(1);
-        }
-    }
-    return a.size() <=> b.size();
 }
 
 Error bad_checksum(std::string_view text) {
@@ -115,29 +87,6 @@ std::string Checksum::to_string() const {
     return (algorithm_ == Algorithm::sha256 ? "sha256:" : "sha512:") + hex_;
 }
 
-ImageVersion ImageVersion::parse(std::string_view text) {
-    constexpr std::string_view others = "._+-";
-    const bool is_plain = std::ranges::all_of(text, [&](char c) {
-        return is_letter(c) || is_digit(c) || others.find(c) != std::string_view::npos;
-    });
-    if (text.empty() || text.size() > 64 || !is_plain) {
-        throw Error(ErrorCode::invalid, fmt::format("'{}' is not a version", one_line(text, 40)),
-                    "a version is 1 to 64 letters, digits and the characters . _ + -");
-    }
-    return ImageVersion(std::string(text));
-}
-
-ImageVersion ImageVersion::of_day(const Timestamp& moment) {
-    std::string day = moment.to_string().substr(0, std::string_view("2026-11-22").size());
-    std::erase(day, '-');
-    return parse(day);
-}
-
-std::strong_ordering ImageVersion::operator<=>(const ImageVersion& other) const {
-    const auto order = compare_naturally(text_, other.text_);
-    return order != 0 ? order : text_ <=> other.text_; // "1.01" and "1.1" are not the same
-}
-
 Name catalogue_name(std::string_view words) {
     std::string text;
     for (const char c : words) {
@@ -156,29 +105,6 @@ Name catalogue_name(std::string_view words) {
 Name dated_name(const CatalogueEntry& entry) {
     const std::string text = entry.name.to_string() + "-" + entry.version.to_string();
     return catalogue_name(std::string_view(text).substr(0, 63));
-}
-
-std::string one_line(std::string_view text, std::size_t longest) {
-    std::string out;
-    for (const char c : text) {
-        const bool is_control = static_cast<unsigned char>(c) < ' ' || c == '\x7f';
-        const bool is_second_of_control = // U+0080 to U+009F in UTF-8
-            out.ends_with('\xc2') && static_cast<unsigned char>(c) >= 0x80 &&
-            static_cast<unsigned char>(c) < 0xa0;
-        if (is_second_of_control) {
-            out.back() = '?';
-            continue;
-        }
-        out += is_control ? '?' : c;
-    }
-    if (out.size() <= longest) {
-        return out;
-    }
-    std::size_t end = longest;
-    while (end > 0 && (static_cast<unsigned char>(out[end]) & 0xc0U) == 0x80U) {
-        --end; // a character stays whole
-    }
-    return out.substr(0, end) + "…";
 }
 
 } // namespace capsul

@@ -52,25 +52,6 @@ class Checksum {
     std::string hex_;
 };
 
-/// Which of an image's publications one is, such as "20261122" or "9.8-20260525.0": 1 to 64 letters, digits
-/// and
-/// "._+-". Numbers in it sort as numbers: "1.9" is before "1.10".
-class ImageVersion {
-  public:
-    ImageVersion() = default;
-    /// Throws Error (invalid).
-    [[nodiscard]] static ImageVersion parse(std::string_view text);
-    /// The day of a moment, in UTC: "20261122".
-    [[nodiscard]] static ImageVersion of_day(const Timestamp& moment);
-    [[nodiscard]] const std::string& to_string() const noexcept { return text_; }
-    [[nodiscard]] std::strong_ordering operator<=>(const ImageVersion& other) const;
-    bool operator==(const ImageVersion&) const = default;
-
-  private:
-    explicit ImageVersion(std::string text) : text_(std::move(text)) {}
-    std::string text_;
-};
-
 /// One image: the newest publication under its name, for one architecture.
 struct CatalogueEntry {
     Name name; ///< what a person asks for, as "debian-12"
@@ -128,8 +109,5 @@ struct Catalogue {
 
 /// The name of the image that is made of an entry: "debian-12-20261122".
 [[nodiscard]] Name dated_name(const CatalogueEntry& entry);
-
-/// A text from elsewhere as one line of at most `longest` bytes, without control characters.
-[[nodiscard]] std::string one_line(std::string_view text, std::size_t longest = 100);
 
 } // namespace capsul

@@ -147,4 +147,22 @@ const CatalogueEntry& find_entry(const Catalogue& catalogue, std::string_view wo
     return *fitting.front();
 }
 
+const CatalogueEntry* find_successor(const Catalogue& catalogue, const ImageOrigin& origin,
+                                     Architecture architecture) {
+    const auto found = std::ranges::find_if(catalogue.entries, [&](const CatalogueEntry& entry) {
+        return origin.source == entry.source && origin.entry == entry.name &&
+               entry.architecture == architecture;
+    });
+    return found == catalogue.entries.end() ? nullptr : &*found;
+}
+
+std::optional<ImageVersion> newer_version(const Catalogue& catalogue, const ImageOrigin& origin,
+                                          Architecture architecture) {
+    const CatalogueEntry* const entry = find_successor(catalogue, origin, architecture);
+    if (entry == nullptr || entry->version <= origin.version) {
+        return std::nullopt;
+    }
+    return entry->version;
+}
+
 } // namespace capsul

@@ -14,4 +14,13 @@ namespace capsul {
 [[nodiscard]] const CatalogueEntry& find_entry(const Catalogue& catalogue, std::string_view word,
                                                Architecture architecture);
 
+/// What the source of an image offers now under the name that it had; nullptr when it has none, or is none
+/// of the catalogue.
+[[nodiscard]] const CatalogueEntry* find_successor(const Catalogue& catalogue, const ImageOrigin& origin,
+                                                   Architecture architecture);
+
+/// Its version, if it is a newer one.
+[[nodiscard]] std::optional<ImageVersion> newer_version(const Catalogue& catalogue, const ImageOrigin& origin,
+                                                        Architecture architecture);
+
 } // namespace capsul

@@ -1,6 +1,7 @@
 #include "lib/file_pattern.hpp"
 
 #include "lib/error.hpp"
+#include "lib/one_line.hpp"
 
 #include <algorithm>
 #include <fmt/format.h>

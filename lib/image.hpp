@@ -79,7 +79,8 @@ struct Image {
     bool pinned = false;
     std::optional<DirectKernel> boot;
     std::optional<ImageOrigin> origin;
-    std::vector<Name> vms; ///< that are made from it
+    std::optional<std::string> newer; ///< the version that its source has now, as far as that is known
+    std::vector<Name> vms;            ///< that are made from it
 
     static constexpr auto fields() {
         return field_list(required("name", &Image::name), optional("alias_of", &Image::alias_of),
@@ -89,7 +90,7 @@ struct Image {
                           optional("shared", &Image::shared), optional("imported", &Image::imported),
                           optional("unused_since", &Image::unused_since), optional("pinned", &Image::pinned),
                           optional("boot", &Image::boot), optional("origin", &Image::origin),
-                          optional("vms", &Image::vms));
+                          optional("newer", &Image::newer), optional("vms", &Image::vms));
     }
 };
 

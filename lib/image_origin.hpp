@@ -1,6 +1,7 @@
 // Where an image comes from, and how well that is known.
 #pragma once
 
+#include "lib/image_version.hpp"
 #include "lib/json.hpp"
 #include "lib/name.hpp"
 
@@ -22,12 +23,12 @@ struct EnumWords<Verification> {
 
 /// Of an image that was downloaded, or built here of what was downloaded.
 struct ImageOrigin {
-    std::string url;                   ///< of what it was built from: the mirror
-    std::optional<std::string> source; ///< the catalogue's source that told of it
-    std::string version;               ///< as the source calls it, or the day on which it was published
+    std::string url;            ///< of what it was built from: the mirror
+    std::optional<Name> source; ///< the catalogue's source that told of it
+    ImageVersion version;       ///< as the source calls it, or the day on which it was published
     Verification verified = Verification::none;
-    std::optional<Name> entry;             ///< what the source calls it
-    std::optional<std::string> built_from; ///< the packages of which it was built, such as "debian bookworm"
+    std::optional<Name> entry = {};             ///< what the source calls it
+    std::optional<std::string> built_from = {}; ///< packages of which it was built: "debian bookworm"
 
     static constexpr auto fields() {
         return field_list(

@@ -34,7 +34,7 @@ std::string_view trim(std::string_view text) {
 } // namespace
 
 CpuCount CpuCount::from_number(int count) {
-    if (count < 1 || count > 255) {
+    if (count < 1 || count > most) {
         throw Error(ErrorCode::invalid, fmt::format("{} is not a number of CPUs", count),
                     "from 1 to 255 are possible");
     }

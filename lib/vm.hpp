@@ -49,6 +49,7 @@ struct EnumWords<VmStage> {
 class CpuCount {
   public:
     using Number = int;
+    static constexpr int most = 255;
     constexpr CpuCount() = default;
     /// Throws Error (invalid).
     [[nodiscard]] static CpuCount from_number(int count);
@@ -98,6 +99,7 @@ struct VmRecord {
     std::vector<DataDisk> disks;     ///< by slot
     std::vector<Snapshot> snapshots; ///< oldest first
     std::optional<Name> restoring;   ///< the snapshot, while its disks are between now and then
+    bool restored = false;           ///< with `restoring`: all disks are of then
     /// What QEMU may still run with when that is more than `memory`: its unit's limit must leave it that.
     std::optional<Bytes> memory_before;
 
@@ -112,7 +114,7 @@ struct VmRecord {
             optional("publish", &VmRecord::publish), optional("labels", &VmRecord::labels),
             optional("autostart", &VmRecord::autostart), optional("stop_timeout", &VmRecord::stop_timeout),
             optional("disks", &VmRecord::disks), optional("snapshots", &VmRecord::snapshots),
-            optional("restoring", &VmRecord::restoring), optional("memory_before", &VmRecord::memory_before));
+            optional("restoring", &VmRecord::restoring), optional("restored", &VmRecord::restored), optional("memory_before", &VmRecord::memory_before));
     }
 };
 

@@ -1,5 +1,7 @@
 #include "daemon/catalogue/document.hpp"
 
+#include "lib/one_line.hpp"
+
 namespace capsul {
 
 void note(CatalogueStep& step, const Name& source, const std::string& message, const std::string& hint) {

@@ -3,6 +3,7 @@
 #include "daemon/catalogue/listing.hpp"
 #include "daemon/catalogue/sums.hpp"
 #include "lib/error.hpp"
+#include "lib/one_line.hpp"
 
 #include <algorithm>
 #include <fmt/format.h>

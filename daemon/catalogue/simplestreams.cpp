@@ -2,6 +2,7 @@
 
 #include "daemon/catalogue/clearsigned.hpp"
 #include "lib/error.hpp"
+#include "lib/one_line.hpp"
 
 #include <algorithm>
 #include <fmt/format.h>

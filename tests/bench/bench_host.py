@@ -51,7 +51,8 @@ def bench_host():
     if not (STAGE / "usr/bin/capsulctl").exists():
         raise SystemExit(f"{STAGE} holds no capsul: tests/run.sh --only release")
     binds = [f"{STAGE}:/srv/capsul-stage:ro", f"{REPOSITORY / 'examples'}:/srv/capsul-examples:ro",
-             f"{REPOSITORY / 'tests/bench'}:/srv/capsul-bench:ro", f"{IMAGES}:/srv/capsul-images:ro"]
+             f"{REPOSITORY / 'tests/bench'}:/srv/capsul-bench:ro", f"{IMAGES}:/srv/capsul-images:ro",
+             f"{REPOSITORY / 'tests/e2e/image_server.py'}:/srv/capsul-bench-server.py:ro"]
     lab = hosts.Lab(f"/var/tmp/capsul-bench-{os.getpid()}")
     try:
         with hosts.Host.boot("bench", binds=binds, lab=lab, tied=True) as booted:

@@ -113,7 +113,7 @@ TEST_F(ImageBuildTest, MakesAnImageThatSaysWhatItWasBuiltFrom) {
     EXPECT_EQ(image.origin->built_from, "debian bookworm");
     EXPECT_EQ(image.origin->url, "http://deb.debian.org/debian");
     EXPECT_EQ(image.origin->verified, Verification::signature);
-    EXPECT_EQ(image.origin->version.size(), std::string("20261122").size());
+    EXPECT_EQ(image.origin->version.to_string().size(), std::string("20261122").size());
     EXPECT_FALSE(fs::exists(builder_->log(image.name)));
 }
 

@@ -1,10 +1,8 @@
 // Aliases, pins and prune, and an image that is made with an origin and an alias: over real files, which only
 // here and there have to be disks.
+#include "daemon/file_copy.hpp"
 #include "daemon/image_files.hpp"
-#include "daemon/image_service.hpp"
-#include "daemon/process.hpp"
-#include "lib/fd.hpp"
-#include "tests/temporary_folder.hpp"
+#include "tests/integration/image_fixture.hpp"
 
 #include <fmt/format.h>
 #include <gmock/gmock.h>
@@ -37,25 +35,12 @@ std::vector<std::string> names_of(const std::vector<Image>& images) {
     return names;
 }
 
-class ImageNamesTest : public testing::Test {
+class ImageNamesTest : public ImageServiceTest {
   protected:
-    ImageNamesTest() {
-        paths_.data = folder_ / "data";
-        paths_.state = folder_ / "state";
-        make_folders(paths_.state);
-        start();
-    }
-    ~ImageNamesTest() override { operations_->stop(); }
-
-    /// A daemon's start; what is remembered is in the files.
-    void start() {
-        operations_.reset();
-        service_.reset();
-        store_.emplace(paths_);
-        events_.emplace(paths_.state);
-        operations_.emplace();
-        service_.emplace(paths_, config_, *store_, *operations_, *events_);
-        service_->sweep();
+    /// Another start of the daemon.
+    void start_anew() {
+        end();
+        start_anew();
     }
 
     /// An image whose disk is no disk.
@@ -93,16 +78,6 @@ class ImageNamesTest : public testing::Test {
         store_->vms.save(vm);
     }
 
-    Operation finished(const Operation& begun) {
-        for (int round = 0; round < 6000; ++round) {
-            Operation operation = operations_->show(begun.id);
-            if (operation.finished()) {
-                return operation;
-            }
-            std::this_thread::sleep_for(5ms);
-        }
-        throw Error(ErrorCode::timeout, "the operation does not end");
-    }
     template <class Result = Image>
     Result run(const Operation& begun) {
         const Operation operation = finished(begun);
@@ -129,17 +104,9 @@ class ImageNamesTest : public testing::Test {
     }
     std::string events() {
         const fs::path log = paths_.state / "events.ndjson";
-        start(); // ends the old log
+        start_anew(); // ends the old log
         return fs::exists(log) ? read_file(log) : "";
     }
-
-    test::TemporaryFolder folder_;
-    Paths paths_;
-    ImageConfig config_;
-    std::optional<Store> store_;
-    std::optional<EventLog> events_;
-    std::optional<OperationService> operations_;
-    std::optional<ImageService> service_;
 };
 
 // Aliases
@@ -224,7 +191,7 @@ TEST_F(ImageNamesTest, AnAliasWithoutItsImageIsListedBesideTheOthers) {
     alias.image = named("gone");
     store_->aliases.save(alias);
     replace_file(paths_.aliases() / "odd.toml", "typo\n");
-    start();
+    start_anew();
     const std::vector<Image> images = service_->list();
     ASSERT_THAT(names_of(images), ElementsAre("good", "lost", "odd"));
     EXPECT_FALSE(images[0].broken);
@@ -245,7 +212,7 @@ TEST_F(ImageNamesTest, SweepsAliasesThatWereHalfWritten) {
     add_image("debian-12-a", 'a');
     tag("debian-12-a", "debian-12");
     replace_file(paths_.aliases() / ".debian-12.toml.x7Ab2c", "half");
-    start();
+    start_anew();
     EXPECT_FALSE(fs::exists(paths_.aliases() / ".debian-12.toml.x7Ab2c"));
     EXPECT_EQ(service_->usable(named("debian-12")).name, named("debian-12-a"));
 }
@@ -261,7 +228,7 @@ TEST_F(ImageNamesTest, AnOldVersionIsKeptForItsVmsWhenTheAliasMoves) {
     EXPECT_EQ(service_->show(named("debian-12-a")).vms, std::vector{named("web")});
     EXPECT_THAT(service_->show(named("debian-12-b")).vms, IsEmpty());
     EXPECT_EQ(refusal([&] { return remove("debian-12-a"); }).code(), ErrorCode::in_use);
-    start();
+    start_anew();
     EXPECT_TRUE(fs::exists(disk_of(old)));
 }
 
@@ -284,7 +251,7 @@ TEST_F(ImageNamesTest, WhatIsPinnedIsNotRemovedUntilItIsUnpinned) {
     const Error error = refusal([&] { return remove("debian-12-a"); });
     EXPECT_EQ(error.code(), ErrorCode::wrong_state);
     EXPECT_THAT(error.hint(), HasSubstr("image unpin debian-12-a"));
-    start();
+    start_anew();
     EXPECT_TRUE(service_->show(named("debian-12-a")).pinned);
     EXPECT_FALSE(run(service_->set_pinned(named("debian-12-a"), false)).pinned);
     EXPECT_NO_THROW(remove("debian-12-a"));
@@ -296,12 +263,9 @@ TEST_F(ImageNamesTest, WhatIsPinnedIsNotRemovedUntilItIsUnpinned) {
 
 class MakeImageTest : public ImageNamesTest {
   protected:
-    MakeImageTest() {
-        const fs::path disk = folder_ / "disk.qcow2";
-        const ProcessResult made =
-            run_process({"qemu-img", "create", "-q", "-f", "qcow2", disk.string(), "1M"}, 60s);
-        EXPECT_EQ(made.status, 0) << made.err;
-        content_ = read_file(disk);
+    void SetUp() override {
+        ImageNamesTest::SetUp();
+        content_ = read_file(make_disk("disk.qcow2", {}, "1M"));
     }
 
     /// As a download has left it: a file of this content.
@@ -315,7 +279,8 @@ class MakeImageTest : public ImageNamesTest {
                        .cmdline = {},
                        .origin = {},
                        .alias = {}};
-        image.origin = ImageOrigin{"https://example.org/d.qcow2", "debian", "20261122", verified};
+        image.origin = ImageOrigin{"https://example.org/d.qcow2", Name::parse("debian"),
+                                   ImageVersion::parse("20261122"), verified};
         return image;
     }
     Image make(NewImage image) {
@@ -342,7 +307,7 @@ TEST_F(MakeImageTest, GetsItsOriginAndAnAliasThatPointsAtIt) {
 
 TEST_F(MakeImageTest, FinishesWhatAKillBetweenImageAndAliasLeft) {
     const Image first = make(downloaded("debian-12-20261122")); // as far as it had come
-    start();
+    start_anew();
     EXPECT_EQ(refusal([&] { return service_->usable(named("debian-12")); }).code(), ErrorCode::not_found);
     NewImage again = downloaded("debian-12-20261122");
     again.alias = named("debian-12");

@@ -4,6 +4,7 @@
 #include "lib/error.hpp"
 #include "lib/file_pattern.hpp"
 #include "lib/json.hpp"
+#include "lib/one_line.hpp"
 
 #include <algorithm>
 #include <gtest/gtest.h>
@@ -159,6 +160,26 @@ TEST(FindEntry, SaysWhatMayHaveBeenMeant) {
     EXPECT_EQ(refusal("twice").code(), ErrorCode::invalid);
     EXPECT_EQ(refusal("twice").hint(), "say which: own/twice, other/twice");
     EXPECT_EQ(refusal("!").code(), ErrorCode::invalid);
+}
+
+TEST(NewerVersion, IsWhatTheSameSourceHasForTheSameName) {
+    const auto newer_than = [](const char* version, const char* source, const char* name,
+                               Architecture architecture = Architecture::x86_64) {
+        ImageOrigin origin;
+        origin.source = Name::parse(source);
+        origin.entry = Name::parse(name);
+        origin.version = ImageVersion::parse(version);
+        const auto newer = newer_version(some_catalogue(), origin, architecture);
+        return newer ? newer->to_string() : "";
+    };
+    EXPECT_EQ(newer_than("20261121", "debian", "debian-12"), "20261122");
+    EXPECT_EQ(newer_than("9", "own", "twice"), "20261122");
+    EXPECT_EQ(newer_than("20261122", "debian", "debian-12"), "");
+    EXPECT_EQ(newer_than("20261123", "debian", "debian-12"), "") << "the source has gone back";
+    EXPECT_EQ(newer_than("1", "own", "debian-12"), "");
+    EXPECT_EQ(newer_than("1", "debian", "debian-11"), "");
+    EXPECT_EQ(newer_than("1", "debian", "debian-13", Architecture::s390x), "");
+    EXPECT_FALSE(newer_version(some_catalogue(), {}, Architecture::x86_64)) << "pulled from a URL";
 }
 
 TEST(DatedName, IsTheNameAndTheVersion) {

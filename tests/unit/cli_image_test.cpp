@@ -25,7 +25,8 @@ Image pulled_image() {
     Image image = plain_image();
     image.name = Name::parse("debian-12-20261122");
     image.aliases = {Name::parse("debian-12"), Name::parse("stable")};
-    image.origin = ImageOrigin{"https://example.org/d.qcow2", "debian", "20261122", Verification::signature};
+    image.origin = ImageOrigin{"https://example.org/d.qcow2", Name::parse("debian"),
+                               ImageVersion::parse("20261122"), Verification::signature};
     image.pinned = true;
     image.unique = 12 * mib;
     image.shared = 500 * mib;
@@ -145,11 +146,11 @@ TEST(UsageView, GivesATableForPeopleAndNumbersForPrograms) {
     options.columns = {"what", "count", "size"};
     EXPECT_EQ(render_grid(make_grid(usage_rows(usage), usage_columns(), options), options),
               "what,count,size\nimages,3,3145728\nin_use,1,1048576\npinned,0,0\naliased,0,0\n"
-              "unused,2,2097152\nuploads,0,0\nvm_disks,0,0\nfree,,7340032\ncapacity,,0\n");
+              "unused,2,2097152\nuploads,0,0\ndownloads,0,0\nvm_disks,0,0\nfree,,7340032\ncapacity,,0\n");
     options = {};
     options.columns = {"what", "count", "size"};
     const std::string text = render_grid(make_grid(usage_rows(usage), usage_columns(), options), options);
-    EXPECT_NE(text.find("unused        2  2.0 MiB\n"), std::string::npos) << text;
+    EXPECT_NE(text.find("unused         2  2.0 MiB\n"), std::string::npos) << text;
 }
 
 } // namespace

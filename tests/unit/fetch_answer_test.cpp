@@ -74,13 +74,13 @@ TEST(WebPage, IsKnownByItsTypeAndItsBeginning) {
 }
 
 TEST(FetchOptions, TakeOneFolder) {
-    const Options options = parse_options({"documents", "--folder", "/a"});
-    EXPECT_EQ(options.command, Options::Command::documents);
+    const Options options = parse_options({"catalogue", "--folder", "/a"});
+    EXPECT_EQ(options.command, Options::Command::catalogue);
     EXPECT_EQ(options.folder, "/a");
     EXPECT_EQ(parse_options({"disk", "--folder", "/a"}).command, Options::Command::disk);
     using Words = std::vector<std::string>;
     for (const Words& words :
-         {Words{}, Words{"tape"}, Words{"disk"}, Words{"disk", "--folder"}, Words{"disk", "--folder", "a"},
+         {Words{}, Words{"tape"}, Words{"documents", "--folder", "/a"}, Words{"disk"}, Words{"disk", "--folder"}, Words{"disk", "--folder", "a"},
           Words{"disk", "--file", "/a"}, Words{"disk", "--folder", "/a", "/b"}}) {
         EXPECT_THROW((void)parse_options(words), std::invalid_argument);
     }

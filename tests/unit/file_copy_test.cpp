@@ -32,7 +32,7 @@ TEST(CopyFileSparsely, CopiesDataAndLeavesHolesOut) {
     std::uint64_t told = 0;
     copy_file_sparsely(from, to, [&](std::uint64_t bytes) { told += bytes; });
     EXPECT_EQ(fs::file_size(to), 10'000 * mib);
-    EXPECT_LE(allocated_bytes(to), 3 * mib);
+    EXPECT_LE(allocated_bytes(to).value_or(10'000 * mib), 3 * mib);
     EXPECT_GE(told, 2 * mib);
     EXPECT_LE(told, 3 * mib);
     const UniqueFd fd = open_file(to, O_RDONLY);

@@ -36,7 +36,8 @@ TEST_F(ImageRecordsTest, KeepsOriginPinAndKernelTogether) {
     auto record = decode<ImageRecord>(toml_to_json(old_record, "x"));
     record.pinned = true;
     record.boot = DirectKernel{record.digest, record.digest, "root=LABEL=root"};
-    record.origin = ImageOrigin{"https://example.org/a.qcow2", "debian", "20261122", Verification::signature};
+    record.origin = ImageOrigin{"https://example.org/a.qcow2", Name::parse("debian"),
+                                ImageVersion::parse("20261122"), Verification::signature};
     Store(paths_).images.save(record);
     EXPECT_EQ(encode(Store(paths_).images.load(record.name)), encode(record));
 }

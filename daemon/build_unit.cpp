@@ -37,7 +37,6 @@ TasksMax=512
 KeyringMode=private
 # VMs come first.
 CPUWeight=20
-IOWeight=20
 Nice=10
 OOMPolicy=stop
 OOMScoreAdjust=300

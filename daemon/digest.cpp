@@ -1,15 +1,10 @@
 #include "daemon/digest.hpp"
 
 #include "lib/error.hpp"
-#include "lib/fd.hpp"
 
 #include <array>
-#include <cerrno>
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <openssl/evp.h>
-#include <unistd.h>
-#include <vector>
 
 namespace capsul {
 
@@ -42,20 +37,6 @@ std::string Hash::finish() {
 std::string sha256_hex(std::string_view data) {
     Hash hash(Hash::Kind::sha256);
     hash.add(data);
-    return hash.finish();
-}
-
-std::string sha256_of_file(const std::filesystem::path& file) {
-    const UniqueFd fd = open_file(file, O_RDONLY);
-    Hash hash(Hash::Kind::sha256);
-    std::vector<char> space(std::size_t{1} << 20U);
-    ssize_t got = 0;
-    while ((got = ::read(fd.get(), space.data(), space.size())) > 0) {
-        hash.add({space.data(), static_cast<std::size_t>(got)});
-    }
-    if (got < 0) {
-        throw_errno(errno, file.string());
-    }
     return hash.finish();
 }
 

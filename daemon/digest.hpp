@@ -1,7 +1,6 @@
 // Digests of what comes piece by piece, and of small texts.
 #pragma once
 
-#include <filesystem>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -28,7 +27,5 @@ class Hash {
 
 /// SHA-256: 64 lower-case hexadecimal digits.
 [[nodiscard]] std::string sha256_hex(std::string_view data);
-/// The same of a file's content.
-[[nodiscard]] std::string sha256_of_file(const std::filesystem::path& file);
 
 } // namespace capsul

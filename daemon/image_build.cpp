@@ -5,7 +5,11 @@
 #include "daemon/image_names.hpp"
 #include "lib/fd.hpp"
 
+#include <cerrno>
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <unistd.h>
+#include <vector>
 
 namespace capsul {
 namespace {
@@ -66,8 +70,22 @@ void check(const ImageBuild& call, const ImageConfig& config) {
     }
 }
 
+Digest digest_of(const fs::path& file) {
+    const UniqueFd fd = open_file(file, O_RDONLY);
+    Hash hash(Hash::Kind::sha256);
+    std::vector<char> piece(std::size_t{1} << 20U);
+    ssize_t got = 0;
+    while ((got = ::read(fd.get(), piece.data(), piece.size())) > 0) {
+        hash.add({piece.data(), static_cast<std::size_t>(got)});
+    }
+    if (got < 0) {
+        throw_errno(errno, file.string());
+    }
+    return Digest::parse("sha256:" + hash.finish());
+}
+
 ClaimedFile take_file(const fs::path& file) {
-    return {TemporaryFile(file), Digest::parse("sha256:" + sha256_of_file(file))};
+    return {TemporaryFile(file), digest_of(file)};
 }
 
 std::string first_line(const fs::path& file) {

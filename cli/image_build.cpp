@@ -5,6 +5,7 @@
 #include "cli/image_view.hpp"
 #include "cli/targets.hpp"
 
+#include <algorithm>
 #include <fmt/format.h>
 #include <memory>
 

@@ -91,7 +91,7 @@ class ImageBuildTest : public ImageServiceTest {
     static constexpr const char* script = R"(#!/bin/sh
 set -eu
 work={}
-case $1 in remove) rm -r "$2" && exit ;; esac
+case $1 in remove) rm -rf "$2"; exit ;; esac
 printf '%s\n' "$@" >"$work/arguments"
 while [ "$1" != --security-mirror ]; do
     case $1 in --output) output=$2 ;; --scratch) scratch=$2 ;; esac

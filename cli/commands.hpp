@@ -42,6 +42,7 @@ void add_vm_clone(CLI::App& parent, Session& session);
 // Those of `image` that have a file of their own.
 void add_image_search(CLI::App& parent, Session& session);
 void add_image_pull(CLI::App& parent, Session& session);
+void add_image_build(CLI::App& parent, Session& session);
 void add_image_update(CLI::App& parent, Session& session);
 void add_image_export(CLI::App& parent, Session& session);
 void add_image_publish(CLI::App& parent, Session& session);

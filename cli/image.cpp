@@ -1,5 +1,5 @@
-// The commands of images: import, list, show, rm. Others are in image_pull, image_export, image_publish,
-// image_names and image_space.
+// The commands of images: import, list, show, rm. Others are in image_pull, image_build, image_export,
+// image_publish, image_names and image_space.
 #include "cli/commands.hpp"
 #include "cli/image_view.hpp"
 #include "cli/input_file.hpp"
@@ -114,7 +114,8 @@ Image import_image(Session& session, const ImportFlags& flags, const std::string
         session.note(subject + ": exists already");
         return *existing;
     }
-    call.disk = send_file(session, subject, disk, "disk", disk_upload(flags)); // the longest: others may expire
+    call.disk =
+        send_file(session, subject, disk, "disk", disk_upload(flags)); // the longest: others may expire
     if (kernel) {
         call.kernel = send_file(session, subject, kernel, "kernel", {});
     }
@@ -237,6 +238,7 @@ void add_image_commands(CLI::App& program, Session& session) {
     add_image_search(image, session);
     add_image_pull(image, session);
     add_image_update(image, session);
+    add_image_build(image, session);
     add_image_export(image, session);
     add_image_publish(image, session);
     CLI::App& list = add_command(image, "list", "List images, with their aliases and the VMs made from each",

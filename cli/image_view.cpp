@@ -19,7 +19,7 @@ std::string size_bytes(const Image& image) {
     return image.*size ? std::to_string(*(image.*size)) : "";
 }
 
-/// What `text` gives of where a downloaded image comes from; empty for others.
+/// What `text` gives of where an image comes from that was no file of somebody's; empty for others.
 template <class Text>
 std::string of_origin(const Image& image, const Text& text) {
     return image.origin ? text(*image.origin) : std::string();
@@ -68,16 +68,21 @@ constexpr std::array<Column<Image>, 19> columns{{
     {"broken", [](const Image& image) { return image.broken.value_or(""); }, Shown::filled},
 }};
 
-std::string verified_words(Verification verified) {
-    switch (verified) {
+std::string verified_words(const ImageOrigin& origin) {
+    switch (origin.verified) {
     case Verification::signature:
-        return "by signature: the publisher has signed what it is";
+        return origin.built_from ? "by signature: the distribution has signed its packages"
+                                 : "by signature: the publisher has signed what it is";
     case Verification::checksum:
         return "by checksum: it is what the publisher lists, and nothing signs that list";
     case Verification::none:
         break;
     }
     return "no: nothing was there to compare it with";
+}
+
+std::string origin_text(const ImageOrigin& origin) {
+    return origin.built_from ? "built here from " + *origin.built_from + ", " + origin.url : origin.url;
 }
 
 void add_origin(std::vector<Line>& lines, const Image& image) {
@@ -95,11 +100,11 @@ void add_origin(std::vector<Line>& lines, const Image& image) {
         lines.push_back({"Origin", is_image ? "a file that was imported" : ""});
         return;
     }
-    lines.push_back({"Origin", image.origin->url});
+    lines.push_back({"Origin", origin_text(*image.origin)});
     lines.push_back({"Source", optional_text(image.origin->source)});
     lines.push_back({"Version", image.origin->version.to_string()});
     lines.push_back({"Newer", image.newer ? *image.newer + ": `image update` gets it" : "", Style::changing});
-    lines.push_back({"Verified", verified_words(image.origin->verified), verified_style(image)});
+    lines.push_back({"Verified", verified_words(*image.origin), verified_style(image)});
 }
 
 /// Zero is left out: few images share anything.

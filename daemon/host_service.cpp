@@ -1,8 +1,10 @@
 #include "daemon/host_service.hpp"
 
+#include "daemon/build_needs.hpp"
 #include "daemon/kvm_probe.hpp"
 #include "daemon/network_doctor.hpp"
 #include "daemon/process.hpp"
+#include "daemon/user_name.hpp"
 #include "lib/fd.hpp"
 
 #include <algorithm>
@@ -10,7 +12,6 @@
 #include <cerrno>
 #include <fmt/format.h>
 #include <iterator>
-#include <pwd.h>
 #include <sys/statvfs.h>
 #include <system_error>
 #include <unistd.h>
@@ -28,14 +29,6 @@ Finding warn(const char* check, std::string message, std::string hint) {
 }
 Finding fail(const char* check, std::string message, std::string hint) {
     return {check, Severity::failure, std::move(message), std::move(hint)};
-}
-
-std::string user_name() {
-    std::array<char, 4096> space{};
-    passwd entry{};
-    passwd* found = nullptr;
-    ::getpwuid_r(::geteuid(), &entry, space.data(), space.size(), &found);
-    return found == nullptr ? std::to_string(::geteuid()) : std::string(found->pw_name);
 }
 
 /// The first line of a small file; empty when it cannot be read.
@@ -135,6 +128,16 @@ Finding check_controllers() {
                          "boot with cgroup v2, and see systemd.resource-control(5), Delegate=");
 }
 
+Finding check_builds() {
+    try {
+        require_build_needs();
+        return good("build", "images can be built: `capsulctl image build`");
+    } catch (const Error& error) {
+        return warn("build", std::string("`capsulctl image build` does not work: ") + error.what(),
+                    error.hint());
+    }
+}
+
 Finding check_socket(SystemdClient& systemd) {
     try {
         const ServiceStatus status = systemd.status("capsuld.socket");
@@ -164,7 +167,8 @@ std::vector<Finding> HostService::doctor() {
                                   check_user_namespaces(),
                                   check_controllers(),
                                   check_tun(),
-                                  check_space(paths_)};
+                                  check_space(paths_),
+                                  check_builds()};
     std::vector<NetworkRecord> networks;
     for (const Network& network : networks_.list()) {
         if (network.spec) {

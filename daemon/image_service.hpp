@@ -31,7 +31,7 @@ struct NewImage {
     std::optional<ClaimedFile> kernel;
     std::optional<ClaimedFile> initrd;
     std::string cmdline;                      ///< for the kernel
-    std::optional<ImageOrigin> origin;        ///< of one that was downloaded
+    std::optional<ImageOrigin> origin;        ///< of one that was downloaded or built
     std::optional<PublishedFrom> published{}; ///< of one that was a VM's disk
     std::optional<Name> alias;                ///< that is to point at it
 };

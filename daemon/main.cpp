@@ -148,6 +148,8 @@ void serve(const Paths& paths, const Config& config, const Signals& signals) {
     const Fetcher fetcher(paths, programs, systemd);
     const ImageCatalogue catalogue(paths, config.image, fetcher);
     ImagePullService pulls(config.image, store, operations, images, catalogue, fetcher);
+    const ImageBuilder builder(paths, programs, systemd);
+    ImageBuildService builds(config.image, store, operations, images, builder);
     NetworkService networks(paths, config.vpn, programs, store, operations, events, systemd);
     VmHost host{paths, config, programs, store, images, networks, operations, events, systemd, monitors};
     VmView view(host);
@@ -162,13 +164,14 @@ void serve(const Paths& paths, const Config& config, const Signals& signals) {
 
     images.sweep();
     fetcher.sweep();
+    builder.sweep();
     networks.sweep();
     vms.recover();
     disks.recover();
     snapshots.recover();
     networks.follow_records();
     const Router router =
-        make_router({host, view, power, guest, vms, disks, snapshots, machine, pulls, publishing});
+        make_router({host, view, power, guest, vms, disks, snapshots, machine, pulls, builds, publishing});
     Server server(router, config.server, listeners(paths), ::geteuid());
     std::jthread stopper([&] {
         if (signals.wait_for_stop()) {

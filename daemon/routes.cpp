@@ -108,6 +108,7 @@ Router make_router(Services s) {
     router.add<ImageSearch>([s](const ImageSearch& call) { return s.pulls.search(call); });
     router.add<ImagePull>([s](const ImagePull& call) { return s.pulls.pull(call); });
     router.add<ImageUpdate>([s](const ImageUpdate& call) { return s.pulls.update(call); });
+    router.add<ImageBuild>([s](const ImageBuild& call) { return s.builds.build(call); });
     router.add<ImageShow>([s](const ImageShow& call) { return s.host.images.show(call.name); });
     router.add<UploadFile>([s](const UploadFile& call) { return s.host.images.upload(call); });
     router.add<ImageImport>([s](const ImageImport& call) { return s.host.images.import(call); });

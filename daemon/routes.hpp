@@ -2,6 +2,7 @@
 #pragma once
 
 #include "daemon/host_service.hpp"
+#include "daemon/image_build.hpp"
 #include "daemon/image_publish.hpp"
 #include "daemon/image_pull.hpp"
 #include "daemon/router.hpp"
@@ -21,6 +22,7 @@ struct Services {
     VmSnapshots& snapshots;
     HostService& machine;
     ImagePullService& pulls;
+    ImageBuildService& builds;
     ImagePublishService& publishing;
 };
 

@@ -38,7 +38,7 @@ struct ImageRecord {
     Timestamp imported;
     bool pinned = false; ///< neither `prune` nor `rm` removes it
     std::optional<DirectKernel> boot;
-    std::optional<ImageOrigin> origin;      ///< of one that was downloaded
+    std::optional<ImageOrigin> origin;      ///< of one that was downloaded or built
     std::optional<PublishedFrom> published; ///< of one that was a VM's disk
 
     static constexpr auto fields() {

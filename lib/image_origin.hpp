@@ -21,19 +21,20 @@ struct EnumWords<Verification> {
          {Verification::signature, "signature"}}};
 };
 
-/// Of an image that was downloaded.
+/// Of an image that was downloaded, or built here of what was downloaded.
 struct ImageOrigin {
-    std::string url;
+    std::string url;            ///< of what it was built from: the mirror
     std::optional<Name> source; ///< the catalogue's source that told of it
     ImageVersion version;       ///< as the source calls it, or the day on which it was published
     Verification verified = Verification::none;
-    std::optional<Name> entry = {}; ///< what the source calls it
+    std::optional<Name> entry = {};             ///< what the source calls it
+    std::optional<std::string> built_from = {}; ///< packages of which it was built: "debian bookworm"
 
     static constexpr auto fields() {
-        return field_list(required("url", &ImageOrigin::url), optional("source", &ImageOrigin::source),
-                          required("version", &ImageOrigin::version),
-                          required("verified", &ImageOrigin::verified),
-                          optional("entry", &ImageOrigin::entry));
+        return field_list(
+            required("url", &ImageOrigin::url), optional("source", &ImageOrigin::source),
+            required("version", &ImageOrigin::version), required("verified", &ImageOrigin::verified),
+            optional("entry", &ImageOrigin::entry), optional("built_from", &ImageOrigin::built_from));
     }
 };
 

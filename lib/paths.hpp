@@ -31,6 +31,8 @@ struct Paths {
     [[nodiscard]] fs::path uploads() const { return data / "uploads"; }
     /// What is downloaded from elsewhere, in part too; on the file system of the images.
     [[nodiscard]] fs::path fetches() const { return data / "fetches"; }
+    /// What is built, on its way to be images.
+    [[nodiscard]] fs::path builds() const { return data / "builds"; }
     [[nodiscard]] fs::path downloads() const { return data / "downloads"; }
     /// Where a running VM's sockets are; systemd makes and removes it with the unit.
     [[nodiscard]] fs::path vm_runtime(const Name& name) const {

@@ -10,7 +10,7 @@ packages_of() {
 			libnl-3-dev libseccomp-dev libcurl4-openssl-dev
 		;;
 	run) echo qemu-system-x86 qemu-utils openssh-client nftables libcap2-bin dnsmasq-base tinc gpgv ca-certificates ;;
-	image) echo mmdebstrap e2fsprogs uidmap ;;
+	image) echo mmdebstrap e2fsprogs fdisk uidmap debian-archive-keyring ;;
 	host)
 		echo systemd-container systemd-sysv libpam-systemd dbus-user-session iproute2 util-linux bsdutils mount \
 			passwd sudo procps python3

@@ -40,7 +40,7 @@ cpp_files() {
 
 shell_files() {
 	echo cli/completions/capsulctl.bash
-	find .ci examples tests -type f -exec awk 'FNR == 1 { if (/^#!\/bin\/(ba)?sh/) print FILENAME; nextfile }' {} +
+	find .ci daemon examples tests -type f -exec awk 'FNR == 1 { if (/^#!\/bin\/(ba)?sh/) print FILENAME; nextfile }' {} +
 }
 
 step_install() {

@@ -137,7 +137,7 @@ class Capsul:
 TRACES = r"""
 find ~/.local/share ~/.config "$XDG_RUNTIME_DIR" \( -path "$XDG_RUNTIME_DIR/systemd" -o -path "$XDG_RUNTIME_DIR/dbus-1" \) -prune -o \
     -printf '%y %p\n' 2>/dev/null |
-    grep -vE '/capsul-ssh|/capsul/kvm|^d .*/(vms|images|aliases|networks|peers|uploads|downloads|fetches|tools|user|default.target.wants)$' |
+    grep -vE '/capsul-ssh|/capsul/kvm|^d .*/(vms|images|aliases|networks|peers|uploads|downloads|fetches|builds|tools|user|default.target.wants)$' |
     sort
 systemctl --user list-units --all --plain --no-legend 'capsul-*' | awk '{print "unit", $1, $3}'
 systemctl --user list-unit-files --no-legend 'capsul-*' | awk '{print "unit file", $1, $2}'

@@ -1,5 +1,6 @@
 // Any bytes as a request: decoded, or refused with an Error. What was decoded survives a round trip.
 #include "lib/error.hpp"
+#include "lib/image_build.hpp"
 #include "lib/image_pull.hpp"
 #include "lib/network.hpp"
 #include "lib/operation.hpp"
@@ -48,6 +49,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     try_body<capsul::ImagePrune>(text);
     try_body<capsul::ImageSearch>(text);
     try_body<capsul::ImagePull>(text);
+    try_body<capsul::ImageBuild>(text);
     try_body<capsul::AliasRecord>(text);
     try_query<capsul::VmList>(text);
     try_query<capsul::UploadFile>(text);

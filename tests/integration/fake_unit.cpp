@@ -210,8 +210,12 @@ class UnitReader {
     }
 
     [[nodiscard]] fs::path file_output(const std::string& value) const {
-        constexpr std::string_view file = "file:";
-        return value.starts_with(file) ? expand_specifiers(value.substr(file.size()), folders_, unit_) : "";
+        for (const std::string_view how : {"file:", "append:"}) {
+            if (value.starts_with(how)) {
+                return expand_specifiers(value.substr(how.size()), folders_, unit_);
+            }
+        }
+        return {};
     }
 
     static bool is_true(const std::string& value) {
@@ -369,8 +373,7 @@ UnitProcess::UnitProcess(const UnitCommand& command, const std::map<std::string,
     const std::vector<char*> envp = pointers(variables);
     const UniqueFd input = open_file("/dev/null", O_RDONLY);
     const auto open_output = [&](const fs::path& path) {
-        return path.empty() ? open_file(log, O_WRONLY | O_CREAT | O_APPEND)
-                            : open_file(path, O_WRONLY | O_CREAT);
+        return open_file(path.empty() ? log : path, O_WRONLY | O_CREAT | O_APPEND);
     };
     const UniqueFd output = open_output(file.standard_output);
     const UniqueFd error = open_output(file.standard_error);

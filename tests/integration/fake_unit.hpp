@@ -34,7 +34,7 @@ struct UnitFile {
     std::chrono::milliseconds stop_timeout{90'000};
     std::optional<std::chrono::milliseconds> start_timeout; ///< of a oneshot
     std::map<int, std::uint64_t> limits;                    ///< by setrlimit(2)'s number
-    std::filesystem::path standard_output, standard_error;  ///< of "file:"; empty = the log
+    std::filesystem::path standard_output, standard_error;  ///< of "file:" and "append:"; empty = the log
     std::vector<std::string> runtime_folders;
     bool keep_runtime_folders = false;
     std::vector<std::string> required; ///< Requires=

@@ -69,13 +69,15 @@ struct Daemon {
           tool(paths, programs, systemd), images(paths, config.image, tool, store, operations, events),
           fetcher(paths, programs, systemd), catalogue(paths, config.image, fetcher),
           pulls(config.image, store, operations, images, catalogue, fetcher),
+          builder(paths, programs, systemd, paths.data.parent_path()),
+          builds(config.image, store, operations, images, builder),
           networks(paths, config.vpn, programs, store, operations, events, systemd),
           host{paths, config, programs, store, images, networks, operations, events, systemd, monitors},
           view(host), power(host, view), guest(host, view), vms(host, view, power),
           disks(host, view, power, guest), snapshots(host, power, guest), publishing(host, power, tool),
           machine(paths, systemd, networks),
-          router(make_router({host, view, power, guest, vms, disks, snapshots, machine, pulls, publishing})) {
-    }
+          router(make_router(
+              {host, view, power, guest, vms, disks, snapshots, machine, pulls, builds, publishing})) {}
     Daemon(const Daemon&) = delete;
     Daemon& operator=(const Daemon&) = delete;
     ~Daemon() { operations.stop(); } // as in main: work that a test did not wait for needs all of these
@@ -93,6 +95,8 @@ struct Daemon {
     Fetcher fetcher;
     ImageCatalogue catalogue;
     ImagePullService pulls;
+    ImageBuilder builder;
+    ImageBuildService builds;
     NetworkService networks;
     VmHost host;
     VmView view;

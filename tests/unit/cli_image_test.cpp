@@ -100,6 +100,19 @@ TEST(ImageView, ShowsAllThatIsKnown) {
                   "VMs:           db,web\n");
 }
 
+TEST(ImageView, SaysWhatAnImageWasBuiltFrom) {
+    Image image = pulled_image();
+    image.origin->source.reset();
+    image.origin->built_from = "debian bookworm";
+    const std::string shown = render_image(image, {});
+    EXPECT_NE(shown.find("Origin:        built here from debian bookworm, https://example.org/d.qcow2\n"),
+              std::string::npos)
+        << shown;
+    EXPECT_NE(shown.find("Verified:      by signature: the distribution has signed its packages\n"),
+              std::string::npos)
+        << shown;
+}
+
 TEST(ImageView, SaysInWordsHowWellAnOriginIsKnown) {
     Image image = pulled_image();
     image.origin->verified = Verification::checksum;

@@ -67,7 +67,7 @@ void refuse_full_disk(const std::string& work, const ProcessResult& result, cons
 ProcessResult QemuImg::ask(const char* command, const DiskFile& disk) const {
     const ToolRun run{{find_program(program), command, "--output=json", graph(disk)},
                       disk.path,
-                      std::nullopt,
+                      {},
                       limits_to_read(fs::file_size(disk.path)),
                       true};
     return tool_.run(run, {}, cancelled_);
@@ -87,7 +87,7 @@ void QemuImg::convert(const DiskFile& source, const std::string& to_format,
     const std::uint64_t size = std::max<std::uint64_t>(fs::file_size(source.path), virtual_size);
     ToolRun run{{find_program(program), "convert", "-p", "-O", to_format},
                 source.path,
-                target,
+                {target},
                 limits_to_write(size),
                 true};
     run.argv.insert(run.argv.end(), options.begin(), options.end());

@@ -37,8 +37,8 @@ OOMScoreAdjust=200
 /// reserve an arena of 64 MiB (mallopt(3)), of which there is not enough.
 std::vector<std::string> start_command(const ToolRun& run, const ToolPlaces& places) {
     std::vector<std::string> argv{(places.programs / "capsul-run").string(), "--ro", run.readable.string()};
-    if (run.writable) {
-        argv.insert(argv.end(), {"--rw", run.writable->string()});
+    for (const auto& file : run.writable) {
+        argv.insert(argv.end(), {"--rw", file.string()});
     }
     argv.emplace_back("--");
     if (run.one_arena) {
@@ -54,8 +54,8 @@ std::string sandbox(const ToolRun& run, const ToolPlaces& places) {
     text += "MemoryDenyWriteExecute=yes\nRestrictAddressFamilies=none\nPrivateNetwork=yes\n";
     text += disk_lines(places.programs, {places.data});
     text += fmt::format("BindReadOnlyPaths={}\n", unit_path(run.readable));
-    if (run.writable) {
-        text += fmt::format("BindPaths={0}\nNoExecPaths={0}\n", unit_path(*run.writable));
+    for (const auto& file : run.writable) {
+        text += fmt::format("BindPaths={0}\nNoExecPaths={0}\n", unit_path(file));
     }
     return text;
 }

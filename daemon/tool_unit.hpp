@@ -6,7 +6,6 @@
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -21,9 +20,9 @@ struct ToolLimits {
 };
 
 struct ToolRun {
-    std::vector<std::string> argv;                 ///< the first is the program's absolute path
-    std::filesystem::path readable;                ///< the only file that it sees, beside those of the system
-    std::optional<std::filesystem::path> writable; ///< a new file, the only one that it writes
+    std::vector<std::string> argv;               ///< the first is the program's absolute path
+    std::filesystem::path readable;              ///< the only file that it sees, beside those of the system
+    std::vector<std::filesystem::path> writable; ///< new files, the only ones that it writes
     ToolLimits limits;
     bool one_arena = false; ///< for a program with many threads, which would run out of address space
 };

@@ -129,19 +129,19 @@ TEST_F(SandboxedToolTest, EndsWithTheOperationThatWantsIt) {
 
 TEST_F(SandboxedToolTest, LimitsWhatIsWritten) {
     ToolRun run = shell(fmt::format("exec head -c 5000000 /dev/zero >{}/file", base_.path().string()));
-    run.writable = base_ / "file";
+    run.writable = {base_ / "file"};
     EXPECT_EQ(tool_->run(run).status, 128 + SIGXFSZ);
     EXPECT_EQ(fs::file_size(base_ / "file"), std::size_t{1} << 20U);
 }
 
 TEST_F(SandboxedToolTest, WritesToAFileThatIsNewOnly) {
     ToolRun run = shell("true");
-    run.writable = base_ / "file";
+    run.writable = {base_ / "file"};
     EXPECT_EQ(tool_->run(run).status, 0);
     EXPECT_EQ(fs::status(base_ / "file").permissions(), fs::perms::owner_read | fs::perms::owner_write);
     EXPECT_THROW(static_cast<void>(tool_->run(run)), Error) << "it is there";
     fs::create_symlink("/nowhere", base_ / "link");
-    run.writable = base_ / "link";
+    run.writable = {base_ / "link"};
     EXPECT_THROW(static_cast<void>(tool_->run(run)), Error);
 }
 

@@ -45,8 +45,8 @@ Qcow2Header header_of(const fs::path& file) {
 }
 
 /// Without a base: what the file says about one stays in it, and is passed over. The image below it is
-/// somebody else's file, which is read in a sandbox only; and for none of this work its content matters, since
-/// a disk is never smaller than its image.
+/// somebody else's file, which is read in a sandbox only; and for none of this work its content matters,
+/// since a disk is never smaller than its image.
 std::string graph_of(const fs::path& file) {
     static_cast<void>(header_of(file));
     return "json:" + dump_json({{"driver", "qcow2"},
@@ -137,6 +137,17 @@ std::set<std::string> snapshots_in(const GuestDisk& disk) {
         names.insert(snapshot.value("name", std::string()));
     }
     return names;
+}
+
+void set_base(const fs::path& file, const std::optional<fs::path>& base) {
+    static_cast<void>(header_of(file));
+    std::vector<std::string> argv{"rebase", "-q", "-u", "-f", "qcow2", "-b", base ? base->string() : ""};
+    if (base) {
+        argv.insert(argv.end(), {"-F", "qcow2"});
+    }
+    argv.push_back(file.string());
+    run_tool(file, argv);
+    sync_file(file);
 }
 
 } // namespace capsul

@@ -28,4 +28,7 @@ void apply_snapshot(const GuestDisk& disk, const std::string& name);
 void delete_snapshot(const GuestDisk& disk, const std::string& name);
 [[nodiscard]] std::set<std::string> snapshots_in(const GuestDisk& disk);
 
+/// Has the file say that it is laid over `base`, or over nothing: what stands in it stays as it is. Durable.
+void set_base(const fs::path& file, const std::optional<fs::path>& base);
+
 } // namespace capsul

@@ -147,13 +147,15 @@ void serve(const Paths& paths, const Config& config, const Signals& signals) {
     const ImageCatalogue catalogue(paths, config.image, fetcher);
     ImagePullService pulls(config.image, store, operations, images, catalogue, fetcher);
     NetworkService networks(paths, config.vpn, programs, store, operations, events, systemd);
-    VmHost host{paths, config, programs, store, images, networks, operations, events, systemd, monitors};
+    VmHost host{paths,      config, programs, store,    images, networks,
+                operations, events, systemd,  monitors, tool};
     VmView view(host);
     VmPower power(host, view);
     VmGuest guest(host, view);
     VmService vms(host, view, power);
     VmDisks disks(host, view, power, guest);
     VmSnapshots snapshots(host, power, guest);
+    VmBackups backups(host, power, guest);
     HostService machine(paths, systemd, networks);
     const WorkEnds work_ends(operations);
 
@@ -163,8 +165,10 @@ void serve(const Paths& paths, const Config& config, const Signals& signals) {
     vms.recover();
     disks.recover();
     snapshots.recover();
+    backups.recover();
     networks.follow_records();
-    const Router router = make_router({host, view, power, guest, vms, disks, snapshots, machine, pulls});
+    const Router router =
+        make_router({host, view, power, guest, vms, disks, snapshots, backups, machine, pulls});
     Server server(router, config.server, listeners(paths), ::geteuid());
     std::jthread stopper([&] {
         if (signals.wait_for_stop()) {

@@ -4,6 +4,7 @@
 #include "daemon/host_service.hpp"
 #include "daemon/image_pull.hpp"
 #include "daemon/router.hpp"
+#include "daemon/vm_backup.hpp"
 #include "daemon/vm_disks.hpp"
 #include "daemon/vm_service.hpp"
 #include "daemon/vm_snapshots.hpp"
@@ -18,6 +19,7 @@ struct Services {
     VmService& vms;
     VmDisks& disks;
     VmSnapshots& snapshots;
+    VmBackups& backups;
     HostService& machine;
     ImagePullService& pulls;
 };

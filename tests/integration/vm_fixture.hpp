@@ -70,10 +70,11 @@ struct Daemon {
           fetcher(paths, programs, systemd), catalogue(paths, config.image, fetcher),
           pulls(config.image, store, operations, images, catalogue, fetcher),
           networks(paths, config.vpn, programs, store, operations, events, systemd),
-          host{paths, config, programs, store, images, networks, operations, events, systemd, monitors},
+          host{paths, config, programs, store, images, networks, operations, events, systemd, monitors, tool},
           view(host), power(host, view), guest(host, view), vms(host, view, power),
-          disks(host, view, power, guest), snapshots(host, power, guest), machine(paths, systemd, networks),
-          router(make_router({host, view, power, guest, vms, disks, snapshots, machine, pulls})) {}
+          disks(host, view, power, guest), snapshots(host, power, guest), backups(host, power, guest),
+          machine(paths, systemd, networks),
+          router(make_router({host, view, power, guest, vms, disks, snapshots, backups, machine, pulls})) {}
     Daemon(const Daemon&) = delete;
     Daemon& operator=(const Daemon&) = delete;
     ~Daemon() { operations.stop(); } // as in main: work that a test did not wait for needs all of these
@@ -99,6 +100,7 @@ struct Daemon {
     VmService vms;
     VmDisks disks;
     VmSnapshots snapshots;
+    VmBackups backups;
     HostService machine;
     Router router;
 };

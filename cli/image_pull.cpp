@@ -32,7 +32,7 @@ constexpr std::array<Column<CatalogueEntry>, 8> columns{{
 void tell_problems(Session& session, const Catalogue& catalogue) {
     for (const SourceProblem& problem : catalogue.problems) {
         session.note(fmt::format("source {}: {}", problem.source.to_string(), problem.message));
-        if (problem.hint) {
+        if (problem.hint && !problem.hint->empty()) {
             session.note("hint: " + *problem.hint);
         }
     }

@@ -25,8 +25,10 @@ inline constexpr const char* fetched_disk_file = "disk";
 /// Each document by its id, after its signature was verified.
 inline constexpr const char* fetched_documents_folder = "documents";
 
-/// More than the longest of these files.
+/// More than the longest of these files, but for a catalogue.
 inline constexpr std::size_t most_fetch_bytes = std::size_t{4} << 20U;
+/// More than the longest catalogue.
+inline constexpr std::size_t most_catalogue_bytes = std::size_t{64} << 20U;
 
 /// A digest in lower-case hexadecimal; published ones in upper case are taken too.
 template <std::size_t digits>
@@ -120,36 +122,6 @@ struct DiskRequest {
     }
 };
 
-/// One of `capsul-fetch documents`.
-struct DocumentRequest {
-    Name id;
-    Url url;
-    Bytes max_bytes;                            ///< the longest that is taken
-    std::optional<DetachedSignature> signature; ///< over the document
-    std::optional<HostPath> clearsigned_by;     ///< the document is one with its signature, by this keyring
-    bool may_be_absent = false;                 ///< that there is none is no error
-
-    static constexpr auto fields() {
-        return field_list(required("id", &DocumentRequest::id), required("url", &DocumentRequest::url),
-                          required("max_bytes", &DocumentRequest::max_bytes),
-                          optional("signature", &DocumentRequest::signature),
-                          optional("clearsigned_by", &DocumentRequest::clearsigned_by),
-                          optional("may_be_absent", &DocumentRequest::may_be_absent));
-    }
-};
-
-struct DocumentsRequest {
-    std::vector<DocumentRequest> documents;
-    std::optional<std::string> proxy; ///< "" = none; absent: as the environment says
-    FetchPatience patience;
-
-    static constexpr auto fields() {
-        return field_list(required("documents", &DocumentsRequest::documents),
-                          optional("proxy", &DocumentsRequest::proxy),
-                          optional("patience", &DocumentsRequest::patience));
-    }
-};
-
 /// Of `capsul-fetch catalogue`.
 struct CatalogueRequest {
     std::vector<ImageSource> sources;
@@ -213,31 +185,6 @@ struct DiskResult {
     }
 };
 
-/// What became of one document: an error, or a file, or (where that may be) neither, as there is none.
-struct DocumentOutcome {
-    Name id;
-    std::optional<FetchError> error;
-    std::optional<FetchedFile> file; ///< whose (verified) text is documents/ID
-    bool unchanged = false;          ///< since it was fetched last
-
-    static constexpr auto fields() {
-        return field_list(required("id", &DocumentOutcome::id), optional("error", &DocumentOutcome::error),
-                          optional("file", &DocumentOutcome::file),
-                          required("unchanged", &DocumentOutcome::unchanged));
-    }
-};
-
-/// result.json of `capsul-fetch documents`: an error of the whole, or an outcome for each.
-struct DocumentsResult {
-    std::optional<FetchError> error;
-    std::vector<DocumentOutcome> documents;
-
-    static constexpr auto fields() {
-        return field_list(optional("error", &DocumentsResult::error),
-                          required("documents", &DocumentsResult::documents));
-    }
-};
-
 /// result.json of `capsul-fetch catalogue`: what is wrong with a source is in the catalogue.
 struct CatalogueResult {
     std::optional<FetchError> error;
@@ -249,21 +196,22 @@ struct CatalogueResult {
     }
 };
 
-enum class FetchPhase { hashing, downloading, waiting, verifying };
+enum class FetchPhase { hashing, downloading, waiting, verifying, reading };
 template <>
 struct EnumWords<FetchPhase> {
-    static constexpr std::array<std::pair<FetchPhase, std::string_view>, 4> words{
+    static constexpr std::array<std::pair<FetchPhase, std::string_view>, 5> words{
         {{FetchPhase::hashing, "hashing"}, // what an earlier run has left
          {FetchPhase::downloading, "downloading"},
          {FetchPhase::waiting, "waiting"},
-         {FetchPhase::verifying, "verifying"}}};
+         {FetchPhase::verifying, "verifying"},
+         {FetchPhase::reading, "reading"}}}; // what sources publish
 };
 
-/// progress.json: how far it is. Written at most twice a second, and gone at the end.
+/// progress.json: how far it is. Written twice a second at most, but for another phase, and gone at the end.
 struct FetchProgress {
     FetchPhase phase = FetchPhase::downloading;
-    std::uint64_t bytes = 0;
-    std::optional<std::uint64_t> total; ///< of bytes, where that is known
+    std::uint64_t bytes = 0;            ///< or documents, while those are read
+    std::optional<std::uint64_t> total; ///< of the same, where that is known
     int attempt = 1;                    ///< counts the tries in a row that brought nothing new
     std::string waits_for;              ///< why the last try ended; empty unless waiting
 

@@ -113,8 +113,11 @@ std::string fetch_unit(const FetchPlace& place, const DiskRequest& request) {
 std::string fetch_unit(const FetchPlace& place, const CatalogueRequest& request) {
     Readable readable;
     for (const ImageSource& source : request.sources) {
-        if (source.url.is_file()) { // and what is beside it
-            readable.insert(source.url.folder().file());
+        if (source.url.is_file()) {
+            readable.insert(source.url.file()); // a folder, but of an index
+        }
+        if (source.url.is_file() && source.signature && !source.signature->is_clearsigned()) {
+            readable.insert(source.url.with_suffix(source.signature->to_string()).file());
         }
         if (source.keyring) {
             readable.insert(source.keyring->to_string());

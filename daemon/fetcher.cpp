@@ -26,6 +26,9 @@ std::string words_for(const FetchProgress& now) {
         return fmt::format("waiting to try again: {}", now.waits_for);
     case FetchPhase::verifying:
         return "verifying";
+    case FetchPhase::reading:
+        return fmt::format("reading what the sources publish, {} of {}", now.bytes,
+                           now.total.value_or(now.bytes));
     case FetchPhase::downloading:
         break;
     }
@@ -65,6 +68,15 @@ class Follower {
     std::jthread thread_;
 };
 
+Error without_result(const std::string& unit, const std::string& how) {
+    if (how == "timeout") {
+        return {ErrorCode::timeout, "capsul-fetch: did not end in time and was stopped",
+                "try it again: it goes on where it was"};
+    }
+    return {ErrorCode::internal, fmt::format("capsul-fetch: has ended without a result ({})", how),
+            fmt::format("`journalctl --user -u {}` has its words", unit)};
+}
+
 bool is_fetch_unit(const std::string& unit) {
     return name_in_unit(unit, "capsul-fetch-").has_value();
 }
@@ -82,15 +94,34 @@ void Fetcher::sweep() const {
     for (const auto& entry : fs::directory_iterator(paths_.units, none)) {
         const std::string unit = entry.path().filename().string();
         if (is_fetch_unit(unit)) {
-            units_.take_down(systemd_, unit, patience);
-            units_.remove(unit);
+            end(unit);
         }
     }
     make_folders(paths_.fetches());
+    for (const auto& entry : fs::recursive_directory_iterator(paths_.fetches(), none)) {
+        if (entry.path().extension() == ".claimed") { // was being made an image of
+            remove_whole(entry.path());
+        }
+    }
+    expire();
+}
+
+void Fetcher::expire() const {
+    std::error_code none;
     for (const auto& entry : fs::directory_iterator(paths_.fetches(), none)) {
         if (is_old(entry.path())) {
             remove_whole(entry.path());
         }
+    }
+}
+
+/// Whatever became of it, and of systemd: the next sweep meets what is left.
+void Fetcher::end(const std::string& unit) const {
+    try {
+        units_.take_down(systemd_, unit, patience);
+        units_.remove(unit);
+    } catch (const Error&) {
+        // Without systemd it does not run.
     }
 }
 
@@ -118,34 +149,35 @@ Result Fetcher::run(const Name& id, const Request& request, std::chrono::millise
     remove_whole(folder(id) / fetch_result_file);
     replace_file(folder(id) / fetch_request_file, dump_json(encode(request), 1) + "\n");
     units_.write(unit, fetch_unit({id, folder(id), paths_.data, programs_}, request));
+    std::string how;
     {
         const Follower follower(folder(id) / fetch_progress_file, progress);
-        run_unit(unit, limit, progress);
+        how = run_unit(unit, limit, progress);
     }
     const fs::path file = folder(id) / fetch_result_file;
     if (!fs::exists(file)) {
-        throw Error(ErrorCode::internal, "capsul-fetch: has ended without a result",
-                    fmt::format("`journalctl --user -u {}` has its words", unit));
+        throw without_result(unit, how);
     }
-    auto result = parse<Result>(read_file(file, most_fetch_bytes));
+    auto result = parse<Result>(read_file(file, most_catalogue_bytes));
     if (result.error) {
         throw result.error->error();
     }
     return result;
 }
 
-/// Whether it failed is told by its result.
-void Fetcher::run_unit(const std::string& unit, std::chrono::milliseconds limit, Progress& progress) const {
+/// How systemd says that it has ended, in a word of its own; what came of it is told by its result.
+std::string Fetcher::run_unit(const std::string& unit, std::chrono::milliseconds limit,
+                              Progress& progress) const {
     try {
         static_cast<void>(
             systemd_.start(unit, limit + patience, [&progress] { return progress.cancelled(); }));
+        std::string how = systemd_.status(unit).result;
+        end(unit);
+        return how;
     } catch (const Error&) {
-        units_.take_down(systemd_, unit, patience);
-        units_.remove(unit);
+        end(unit);
         throw;
     }
-    units_.take_down(systemd_, unit, patience);
-    units_.remove(unit);
 }
 
 } // namespace capsul

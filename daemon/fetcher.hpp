@@ -19,9 +19,11 @@ class Fetcher {
     Fetcher(const Paths& paths, fs::path programs, SystemdClient& systemd)
         : paths_(paths), programs_(std::move(programs)), systemd_(systemd), units_(paths) {}
 
-    /// Ends what a crash left running. What was downloaded in part stays, for a week: it is gone on with.
+    /// Ends what a crash left running. What was downloaded stays: it is gone on with.
     /// Called once, before anything else.
     void sweep() const;
+    /// Removes what nobody has gone on with for a week.
+    void expire() const;
 
     /// A file whose content is then folder(id)/disk. Throws Error: what capsul-fetch says,
     /// timeout, and unreachable when capsuld is stopping; the part that is there is kept for the next time.
@@ -37,7 +39,8 @@ class Fetcher {
     template <class Result, class Request>
     Result run(const Name& id, const Request& request, std::chrono::milliseconds limit,
                Progress& progress) const;
-    void run_unit(const std::string& unit, std::chrono::milliseconds limit, Progress& progress) const;
+    void end(const std::string& unit) const;
+    std::string run_unit(const std::string& unit, std::chrono::milliseconds limit, Progress& progress) const;
 
     const Paths& paths_;
     const fs::path programs_;

@@ -1,33 +1,48 @@
 #include "daemon/image_catalogue.hpp"
 
+#include "daemon/digest.hpp"
 #include "daemon/known_catalogue.hpp"
 
 #include <algorithm>
 #include <fmt/format.h>
-#include <ranges>
 
 namespace capsul {
 namespace {
 
-bool is_about(const SourceProblem& problem, const Name& source) {
-    return problem.source == source;
+bool is_silent(const Catalogue& catalogue, const Name& source) {
+    return std::ranges::any_of(catalogue.problems, [&](const SourceProblem& problem) {
+        return problem.source == source && problem.silent;
+    });
 }
 
-bool has_entries_of(const Catalogue& catalogue, const Name& source) {
-    return std::ranges::any_of(catalogue.entries, [&](const auto& entry) { return entry.source == source; });
+bool has(const Catalogue& catalogue, const CatalogueEntry& wanted) {
+    return std::ranges::any_of(catalogue.entries, [&](const CatalogueEntry& entry) {
+        return entry.source == wanted.source && entry.name == wanted.name &&
+               entry.architecture == wanted.architecture;
+    });
 }
 
-/// Of sources that did not answer this time, what they offered last.
-void keep_silent_sources(Catalogue& now, const Catalogue& before, const std::vector<ImageSource>& sources) {
-    for (const ImageSource& source : sources) {
-        const bool failed = std::ranges::any_of(
-            now.problems, [&](const auto& problem) { return is_about(problem, source.name); });
-        if (!failed || has_entries_of(now, source.name)) {
-            continue;
+/// Of sources that could not be asked for all this time, what they offered last.
+void keep_silent_sources(Catalogue& now, const Catalogue& before) {
+    for (const CatalogueEntry& entry : before.entries) {
+        if (is_silent(now, entry.source) && !has(now, entry)) {
+            now.entries.push_back(entry);
         }
-        std::ranges::copy_if(before.entries, std::back_inserter(now.entries),
-                             [&](const auto& entry) { return entry.source == source.name; });
     }
+}
+
+/// Names those that are asked, and how: with or without a keyring, say.
+std::string digest_of(const CatalogueRequest& request) {
+    return sha256_hex(dump_json(encode(request)));
+}
+
+/// A clock that was wrong once may have written a time to come.
+bool is_fresh(const Catalogue& catalogue, std::chrono::seconds age) {
+    if (!catalogue.fetched) {
+        return false;
+    }
+    const auto old = Timestamp::now().value() - catalogue.fetched->value();
+    return old >= std::chrono::seconds(0) && old < age;
 }
 
 [[noreturn]] void throw_nothing_known(const Catalogue& catalogue) {
@@ -52,23 +67,26 @@ std::vector<ImageSource> ImageCatalogue::sources() const {
 
 Catalogue ImageCatalogue::get(std::chrono::seconds age, Progress& progress) const {
     const std::lock_guard lock(mutex_);
-    Catalogue before = known_catalogue(paths_);
-    if (before.fetched && Timestamp::now().value() - before.fetched->value() < age) {
-        return before;
+    CatalogueRequest request{sources(), {host_architecture()}, {}, {}};
+    request.patience.tries = 2; // somebody waits, and what was known last is there
+    KnownCatalogue known = known_catalogue(paths_);
+    if (const std::string asked = digest_of(request); known.sources != asked) {
+        known = {asked, {}};
+    }
+    if (is_fresh(known.catalogue, age)) {
+        return known.catalogue;
     }
     progress.message("asking the sources of images");
-    const auto from = sources();
-    CatalogueRequest request{from, {host_architecture()}, {}, {}};
-    request.patience.tries = 2; // somebody waits, and what was known last is there
     Catalogue now = fetcher_.catalogue(request, progress);
-    if (now.entries.empty() && before.entries.empty()) {
+    if (now.entries.empty() && known.catalogue.entries.empty()) {
         throw_nothing_known(now);
     }
     if (now.entries.empty()) {
-        now.fetched = before.fetched; // so that the next time they are asked again
+        now.fetched = known.catalogue.fetched; // so that the next time they are asked again
     }
-    keep_silent_sources(now, before, from);
-    keep_catalogue(paths_, now);
+    keep_silent_sources(now, known.catalogue);
+    known.catalogue = now;
+    keep_catalogue(paths_, known);
     return now;
 }
 

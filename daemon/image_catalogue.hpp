@@ -18,9 +18,9 @@ class ImageCatalogue {
     ImageCatalogue(const Paths& paths, const ImageConfig& config, const Fetcher& fetcher)
         : paths_(paths), config_(config), fetcher_(fetcher) {}
 
-    /// What the sources offer for this host. Fetched now unless what is known is younger than `age`. Of a
-    /// source that does not answer what it offered last is in it, with a problem. Throws Error when nothing
-    /// is known, and none answers.
+    /// What the sources offer for this host. Fetched now unless what is known of the same sources is younger
+    /// than `age`. Of a source that does not answer what it offered last is in it, with a problem. Throws
+    /// Error when nothing is known, and none answers.
     [[nodiscard]] Catalogue get(std::chrono::seconds age, Progress& progress) const;
     /// The keyring of a source's signatures, if it has one that is there.
     [[nodiscard]] std::optional<KeyringPath> keyring(const Name& source) const;

@@ -19,8 +19,10 @@ Name fetch_id(const Url& url, const std::optional<Checksum>& checksum) {
     return Name::parse("disk-" + sha256_hex(about).substr(0, 32));
 }
 
-std::string queue_of(const Name& fetch) {
-    return "fetch/" + fetch.to_string();
+/// Few, since each takes a thread for as long as a download lasts: others wait for their turn.
+std::string queue_of(const std::string& what) {
+    constexpr std::size_t queues = 24;
+    return fmt::format("pull/{}", std::hash<std::string>{}(what) % queues);
 }
 
 void take_checksum(DiskRequest& request, const Checksum& checksum) {
@@ -79,15 +81,16 @@ ImageVersion version_of(const FetchedFile& file) {
 }
 
 void check_url_pull(const ImagePull& call) {
-    static_cast<void>(Url::parse(call.image));
+    if (Url::parse(call.image).is_file()) {
+        throw Error(ErrorCode::invalid, "a file of this host is not downloaded",
+                    "`capsulctl image import NAME FILE` makes an image of one");
+    }
     if (!call.checksum && !call.unverified) {
         throw Error(ErrorCode::invalid, "a download by URL has nothing to verify it by",
                     "give --sha256 or --sha512, as the publisher tells it; without: --insecure-no-checksum");
     }
-    if (call.verification == Verification::signature) {
-        throw Error(ErrorCode::invalid, "verification: a download by URL has no signature",
-                    "a source in capsuld.toml(5) can have one");
-    }
+    require(call.verification.value_or(Verification::none),
+            call.checksum ? Verification::checksum : Verification::none, "a download by URL");
 }
 
 void check_entry_pull(const ImagePull& call) {
@@ -116,6 +119,28 @@ ImageRecord updatable(Store& store, const Name& alias) {
     return image;
 }
 
+/// Whether an image's digest, which is that of the file as it was served, is what the entry says.
+bool is_content_of(const CatalogueEntry& entry, const Digest& digest) {
+    return !entry.checksum || entry.checksum->algorithm() != Checksum::Algorithm::sha256 ||
+           entry.checksum->hex() == digest.hex();
+}
+
+/// Whether the file would be refused the next time too.
+bool is_about_content(ErrorCode code) {
+    return code == ErrorCode::invalid || code == ErrorCode::too_large || code == ErrorCode::verification;
+}
+
+/// Throws Error when the source could not be asked.
+void require_answer(const Catalogue& catalogue, const Name& source) {
+    for (const SourceProblem& problem : catalogue.problems) {
+        if (problem.source == source && problem.silent) {
+            throw Error(ErrorCode::unreachable,
+                        fmt::format("source {}: {}", source.to_string(), problem.message),
+                        problem.hint.value_or(""));
+        }
+    }
+}
+
 } // namespace
 
 Operation ImagePullService::search(const ImageSearch& call) {
@@ -130,13 +155,14 @@ Operation ImagePullService::search(const ImageSearch& call) {
 Operation ImagePullService::pull(const ImagePull& call) {
     if (is_url(call.image)) {
         check_url_pull(call);
+        const Url url = Url::parse(call.image);
         return operations_.submit(
-            "image.pull", call.image, queue_of(fetch_id(Url::parse(call.image), call.checksum)),
+            "image.pull", url.without_query().to_string(), queue_of(fetch_id(url, call.checksum).to_string()),
             [this, call](Progress& progress) { return encode(pull_url(call, progress)); });
     }
     check_entry_pull(call);
     return operations_.submit(
-        "image.pull", call.image, "pull/" + call.image, [this, call](Progress& progress) {
+        "image.pull", call.image, queue_of(call.image), [this, call](Progress& progress) {
             const Catalogue catalogue = catalogue_.get(ImageCatalogue::fresh, progress);
             const CatalogueEntry& entry = find_entry(catalogue, call.image, host_architecture());
             return encode(pull_entry(entry, call.as.value_or(entry.name), call.verification, progress));
@@ -146,7 +172,7 @@ Operation ImagePullService::pull(const ImagePull& call) {
 Operation ImagePullService::update(const ImageUpdate& call) {
     static_cast<void>(updatable(store_, call.name)); // what is wrong is told at once
     return operations_.submit(
-        "image.update", call.name.to_string(), "pull/" + call.name.to_string(),
+        "image.update", call.name.to_string(), queue_of(call.name.to_string()),
         [this, call](Progress& progress) { return encode(run_update(call.name, progress)); });
 }
 
@@ -158,8 +184,14 @@ DiskRequest ImagePullService::request_for(const CatalogueEntry& entry) const {
     if (entry.checksum) {
         take_checksum(request, *entry.checksum);
     }
-    const auto keyring = catalogue_.keyring(entry.source);
-    if (entry.signature && keyring) {
+    if (entry.signature && entry.verification == Verification::signature) {
+        const auto keyring = catalogue_.keyring(entry.source);
+        if (!keyring) {
+            throw Error(ErrorCode::verification,
+                        fmt::format("{}: the keyring of its source {} is no longer there",
+                                    entry.name.to_string(), entry.source.to_string()),
+                        "`capsulctl image search --refresh` tells what can be verified without it");
+        }
         request.signature = DetachedSignature{*entry.signature, HostPath::parse(keyring->to_string())};
     }
     return request;
@@ -167,30 +199,46 @@ DiskRequest ImagePullService::request_for(const CatalogueEntry& entry) const {
 
 Image ImagePullService::pull_entry(const CatalogueEntry& entry, const Name& alias,
                                    std::optional<Verification> wanted, Progress& progress) {
-    if (wanted) {
-        require(*wanted, entry.verification, entry.name.to_string());
-    } else {
+    if (!wanted) {
         require_some(entry);
     }
+    const Verification least = wanted.value_or(Verification::checksum);
+    require(least, entry.verification, entry.name.to_string());
     const Name name = dated_name(entry);
+    images_.require_free(name, alias);
     const Name fetch = fetch_id(entry.url, entry.checksum);
     const Turns::Turn turn = turns_.take(fetch.to_string());
-    if (has(name, entry)) {
+    if (has(name, entry, least)) {
         return images_.point(alias, name);
     }
     const FetchedFile file = fetcher_.disk(fetch, request_for(entry), progress);
-    ImageOrigin origin{entry.url.to_string(), entry.source, entry.version, verified(entry, file), entry.name};
+    require(least, verified(entry, file), entry.name.to_string());
+    ImageOrigin origin{entry.url.without_query().to_string(), entry.source, entry.version,
+                       verified(entry, file), entry.name};
     return make(fetch, file, name, std::move(origin), alias, progress);
 }
 
-bool ImagePullService::has(const Name& name, const CatalogueEntry& entry) {
+bool ImagePullService::has(const Name& name, const CatalogueEntry& entry, Verification least) {
     if (!store_.images.exists(name)) {
         return false;
     }
     try {
         const ImageRecord record = images_.usable(name);
         return record.origin && record.origin->source == entry.source &&
-               record.origin->version == entry.version;
+               record.origin->version == entry.version && record.origin->verified >= least &&
+               is_content_of(entry, record.digest);
+    } catch (const Error&) {
+        return false; // broken: what is downloaded mends it
+    }
+}
+
+/// Whether the image is there whose file has that checksum.
+bool ImagePullService::has(const Name& name, const std::optional<Checksum>& checksum) {
+    if (!checksum || checksum->algorithm() != Checksum::Algorithm::sha256 || !store_.images.exists(name)) {
+        return false;
+    }
+    try {
+        return images_.usable(name).digest.hex() == checksum->hex();
     } catch (const Error&) {
         return false; // broken: what is downloaded mends it
     }
@@ -199,8 +247,12 @@ bool ImagePullService::has(const Name& name, const CatalogueEntry& entry) {
 Image ImagePullService::pull_url(const ImagePull& call, Progress& progress) {
     const Url url = Url::parse(call.image);
     const Name name = call.as ? *call.as : name_of(url);
+    images_.require_free(name, {});
     const Name fetch = fetch_id(url, call.checksum);
     const Turns::Turn turn = turns_.take(fetch.to_string());
+    if (has(name, call.checksum)) {
+        return images_.show(name);
+    }
     DiskRequest request;
     request.url = url;
     request.max_size = config_.max_size;
@@ -208,22 +260,33 @@ Image ImagePullService::pull_url(const ImagePull& call, Progress& progress) {
         take_checksum(request, *call.checksum);
     }
     const FetchedFile file = fetcher_.disk(fetch, request, progress);
-    return make(fetch, file, name, {url.to_string(), {}, version_of(file), file.verified, {}}, {}, progress);
+    return make(fetch, file, name, {url.without_query().to_string(), {}, version_of(file), file.verified, {}},
+                {}, progress);
 }
 
 Image ImagePullService::make(const Name& fetch, const FetchedFile& file, const Name& name, ImageOrigin origin,
                              std::optional<Name> alias, Progress& progress) {
-    const fs::path disk = fetcher_.folder(fetch) / fetched_disk_file;
-    Image image = images_.make({.name = name,
-                                .disk = {TemporaryFile(disk), Digest::parse("sha256:" + file.sha256)},
-                                .kernel = {},
-                                .initrd = {},
-                                .cmdline = {},
-                                .origin = std::move(origin),
-                                .alias = std::move(alias)},
-                               progress);
-    fetcher_.forget(fetch);
-    return image;
+    const fs::path disk =
+        fetcher_.folder(fetch) / "disk.claimed"; // the other name stays until it is an image
+    fs::remove(disk);
+    fs::create_hard_link(fetcher_.folder(fetch) / fetched_disk_file, disk);
+    try {
+        Image image = images_.make({.name = name,
+                                    .disk = {TemporaryFile(disk), Digest::parse("sha256:" + file.sha256)},
+                                    .kernel = {},
+                                    .initrd = {},
+                                    .cmdline = {},
+                                    .origin = std::move(origin),
+                                    .alias = std::move(alias)},
+                                   progress);
+        fetcher_.forget(fetch);
+        return image;
+    } catch (const Error& error) {
+        if (is_about_content(error.code())) {
+            fetcher_.forget(fetch);
+        }
+        throw;
+    }
 }
 
 ImageUpdated ImagePullService::run_update(const Name& alias, Progress& progress) {
@@ -235,6 +298,10 @@ ImageUpdated ImagePullService::run_update(const Name& alias, Progress& progress)
                     fmt::format("image {}: its source {} no longer has {}", alias.to_string(),
                                 before.origin->source->to_string(), before.origin->entry->to_string()),
                     "`capsulctl image search` shows what there is");
+    }
+    require_answer(catalogue, found->source);
+    if (found->version <= before.origin->version) {
+        return {alias, before.name, images_.show(before.name)};
     }
     return {alias, before.name, pull_entry(*found, alias, before.origin->verified, progress)};
 }

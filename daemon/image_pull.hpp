@@ -31,8 +31,9 @@ class ImagePullService {
     Image make(const Name& fetch, const FetchedFile& file, const Name& name, ImageOrigin origin,
                std::optional<Name> alias, Progress& progress);
     [[nodiscard]] DiskRequest request_for(const CatalogueEntry& entry) const;
-    /// Whether the image of the entry is there already, whole.
-    [[nodiscard]] bool has(const Name& name, const CatalogueEntry& entry);
+    /// Whether the image of the entry is there already, whole and known that well.
+    [[nodiscard]] bool has(const Name& name, const CatalogueEntry& entry, Verification least);
+    [[nodiscard]] bool has(const Name& name, const std::optional<Checksum>& checksum);
 
     const ImageConfig& config_;
     Store& store_;

@@ -38,16 +38,6 @@ std::optional<ImageOrigin> better_known(const std::optional<ImageOrigin>& known,
     return known && (!now || known->verified > now->verified) ? known : now;
 }
 
-void check_names(Store& store, const NewImage& wanted) {
-    require_no_alias(store, wanted.name);
-    if (wanted.alias == wanted.name) {
-        throw Error(ErrorCode::invalid, about_image(wanted.name, "cannot be an alias of itself"));
-    }
-    if (wanted.alias) {
-        require_no_image(store, *wanted.alias);
-    }
-}
-
 /// Throws Error when somebody needs it.
 void require_unwanted(const Image& image) {
     if (!image.vms.empty()) {
@@ -145,8 +135,18 @@ Operation ImageService::import(const ImageImport& call) {
                               });
 }
 
+void ImageService::require_free(const Name& name, const std::optional<Name>& alias) {
+    require_no_alias(store_, name);
+    if (alias == name) {
+        throw Error(ErrorCode::invalid, about_image(name, "cannot be an alias of itself"));
+    }
+    if (alias) {
+        require_no_image(store_, *alias);
+    }
+}
+
 Image ImageService::make(NewImage wanted, Progress& progress) {
-    check_names(store_, wanted);
+    require_free(wanted.name, wanted.alias);
     ImageRecord record = record_of(wanted);
     if (finish(record, wanted.alias)) {
         return show(wanted.name);

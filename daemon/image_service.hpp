@@ -64,6 +64,8 @@ class ImageService {
     /// whatever became of it the first time, it does what is left to do. Throws Error: exists when a name is
     /// taken by other content or is not free to be an alias, and what is wrong with the files.
     Image make(NewImage wanted, Progress& progress);
+    /// Throws Error (exists, invalid) when make() could not give an image that name and that alias.
+    void require_free(const Name& name, const std::optional<Name>& alias);
     /// Points an alias at an image now, as part of an operation. Throws Error: exists when the name is that
     /// of an image.
     Image point(const Name& alias, const Name& image);

@@ -114,7 +114,7 @@ void tell_newer(const Paths& paths, std::span<Image> images) {
     for (Image& image : images) {
         if (image.origin && image.origin->entry) {
             if (!catalogue) {
-                catalogue = known_catalogue(paths);
+                catalogue = known_catalogue(paths).catalogue;
             }
             if (const auto newer = newer_version(*catalogue, *image.origin, host_architecture())) {
                 image.newer = newer->to_string();

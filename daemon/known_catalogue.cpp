@@ -1,13 +1,11 @@
 #include "daemon/known_catalogue.hpp"
 
+#include "daemon/fetch_folder.hpp"
 #include "lib/fd.hpp"
 #include "lib/json.hpp"
 
 namespace capsul {
 namespace {
-
-/// More than the longest catalogue.
-constexpr std::size_t most_bytes = std::size_t{64} << 20U;
 
 fs::path file(const Paths& paths) {
     return paths.data / "catalogue.json";
@@ -15,20 +13,20 @@ fs::path file(const Paths& paths) {
 
 } // namespace
 
-Catalogue known_catalogue(const Paths& paths) {
+KnownCatalogue known_catalogue(const Paths& paths) {
     std::error_code unreadable;
     if (!fs::exists(file(paths), unreadable)) {
         return {};
     }
     try {
-        return parse<Catalogue>(read_file(file(paths), most_bytes));
+        return parse<KnownCatalogue>(read_file(file(paths), most_catalogue_bytes));
     } catch (const Error&) {
         return {}; // it is fetched anew
     }
 }
 
-void keep_catalogue(const Paths& paths, const Catalogue& catalogue) {
-    replace_file(file(paths), dump_json(encode(catalogue)) + "\n");
+void keep_catalogue(const Paths& paths, const KnownCatalogue& known) {
+    replace_file(file(paths), dump_json(encode(known)) + "\n");
 }
 
 } // namespace capsul

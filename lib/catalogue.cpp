@@ -103,8 +103,11 @@ Name catalogue_name(std::string_view words) {
 }
 
 Name dated_name(const CatalogueEntry& entry) {
-    const std::string text = entry.name.to_string() + "-" + entry.version.to_string();
-    return catalogue_name(std::string_view(text).substr(0, 63));
+    constexpr std::size_t longest = 63;
+    const std::string version = "-" + entry.version.to_string(); // it is what tells one from another
+    const std::size_t room = longest - std::min(version.size(), longest / 2);
+    const std::string text = entry.name.to_string().substr(0, room) + version;
+    return catalogue_name(std::string_view(text).substr(0, longest));
 }
 
 } // namespace capsul

@@ -82,12 +82,13 @@ struct CatalogueEntry {
 struct SourceProblem {
     Name source;
     std::string message;
-    std::optional<std::string> hint;
+    std::optional<std::string> hint = {};
+    bool silent = false; ///< it could not be asked for something: what it offered of that last still stands
 
     static constexpr auto fields() {
         return field_list(required("source", &SourceProblem::source),
                           required("message", &SourceProblem::message),
-                          optional("hint", &SourceProblem::hint));
+                          optional("hint", &SourceProblem::hint), optional("silent", &SourceProblem::silent));
     }
 };
 

@@ -24,10 +24,12 @@ bool is_one_of(char c, std::string_view set) {
     return set.find(c) != std::string_view::npos;
 }
 
-/// As an error may show it: short, no control characters, and nothing from where a password may begin.
+/// As an error may show it: short, no control characters, no query, and nothing that may be a password.
 std::string shown(std::string_view text) {
     std::string out;
-    const std::string_view harmless = text.substr(0, std::min(text.find_first_of("@?#"), std::size_t{80}));
+    const bool has_user = text.find('@') != std::string_view::npos;
+    const std::size_t secret = text.find_first_of(has_user ? "/?#" : "?#");
+    const std::string_view harmless = text.substr(0, std::min(secret, std::size_t{80}));
     for (const char c : harmless) {
         out += c >= ' ' && c <= '~' ? c : '?';
     }
@@ -226,6 +228,10 @@ std::string_view Url::file_name() const {
 
 Url Url::folder() const {
     return Url(text_.substr(0, path_begin() + path().rfind('/') + 1));
+}
+
+Url Url::without_query() const {
+    return Url(text_.substr(0, path_begin() + path().size()));
 }
 
 Url Url::with_suffix(std::string_view suffix) const {

@@ -32,6 +32,8 @@ class Url {
     [[nodiscard]] std::string_view file_name() const;
     /// What file_name() is in: the same without it and without a query, ending in a slash.
     [[nodiscard]] Url folder() const;
+    /// What may be told of it: what follows a '?' may be somebody's key.
+    [[nodiscard]] Url without_query() const;
     /// The same with something after its path, such as ".asc". Throws Error (invalid).
     [[nodiscard]] Url with_suffix(std::string_view suffix) const;
 

@@ -118,8 +118,17 @@ CatalogueStep read_listing(const std::vector<Wanted>& all, const CatalogueText& 
     return step;
 }
 
+/// Whether somebody who wants the document as `own` may read it: verified as he wants.
+bool is_as_verified(const CatalogueDocument& document, const CatalogueDocument& own) {
+    return document.keyring == own.keyring && document.signature == own.signature &&
+           document.clearsigned == own.clearsigned;
+}
+
 /// Whether the checksums are those of this image.
 bool is_about(const Wanted& wanted, const CatalogueDocument& document) {
+    if (!is_as_verified(document, sums_document(wanted, document.url, document.file))) {
+        return false;
+    }
     if (document.file) {
         return wanted.image.file.version_of(*document.file, wanted.architecture) &&
                is_plain_file_name(*document.file) && wanted.sums(*document.file) == document.url;

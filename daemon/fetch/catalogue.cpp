@@ -42,7 +42,9 @@ DocumentRequest request_for(const CatalogueDocument& document) {
 
 CatalogueStep problem(const Wanted& wanted, const FetchError& error) {
     CatalogueStep step;
-    step.problems.push_back({wanted.source->name, error.message, error.hint});
+    step.problems.push_back({wanted.source->name, error.message,
+                             error.hint.empty() ? std::nullopt : std::optional(error.hint),
+                             error.code != to_string(ErrorCode::not_found)});
     return step;
 }
 
@@ -90,7 +92,7 @@ class Reading {
             all.documents.push_back(std::move(request));
         }
         std::map<Name, DocumentOutcome> outcomes;
-        for (DocumentOutcome& outcome : fetch_documents(folder_, all).documents) {
+        for (DocumentOutcome& outcome : fetch_documents(folder_, all)) {
             const Name id = outcome.id;
             outcomes.insert_or_assign(id, std::move(outcome));
         }

@@ -32,12 +32,11 @@ class DiskFetch {
 
     FetchedFile run() {
         try {
-            download();
-            check_signature();
+            get_verified();
             rename_to_disk();
             return std::move(file_);
         } catch (const Error& error) {
-            if (is_about_content(error.code())) {
+            if (is_about_content(error.code()) && is_at_fault()) {
                 part_.discard();
                 forget_small(signature());
             }
@@ -54,20 +53,30 @@ class DiskFetch {
         return code == ErrorCode::verification || code == ErrorCode::too_large || code == ErrorCode::invalid;
     }
 
-    void download() {
+    /// Whether what is here may be why: not when somebody else answered, such as the login page of a network.
+    [[nodiscard]] bool is_at_fault() const {
+        return part_.is_complete() || part_.size() == 0 || download_.accepted();
+    }
+
+    void get_verified() {
         const bool was_left = part_.was_left();
         try {
-            download_.run();
-            check_content();
+            get_once();
         } catch (const Error& error) {
             if (!was_left || error.code() != ErrorCode::verification || !part_.is_complete()) {
                 throw;
             }
             // What an earlier run has left may be at fault, and the server not.
             part_.begin_again(unknown_file(request_.url));
-            download_.run();
-            check_content();
+            forget_small(signature());
+            get_once();
         }
+    }
+
+    void get_once() {
+        download_.run();
+        check_content();
+        check_signature();
     }
 
     void check_content() {
@@ -137,11 +146,12 @@ class DiskFetch {
     FetchedFile file_;
 };
 
-/// Of a run that ended before it could tell of its disk.
+/// Of a run whose disk was not used, or that ended before it could tell of it.
 void take_back_disk(const fs::path& folder) {
     const fs::path part = folder / "data.part";
     const fs::path disk = folder / fetched_disk_file;
     if (fs::exists(disk) && !fs::exists(part)) {
+        fs::permissions(disk, fs::perms::owner_read | fs::perms::owner_write);
         fs::rename(disk, part);
     }
     remove_quietly(disk);
@@ -160,12 +170,6 @@ FetchedFile fetch_disk(const fs::path& folder, const DiskRequest& request) {
     check_request(request);
     take_back_disk(folder);
     return DiskFetch(folder, request).run();
-}
-
-void clean_up_disk(const fs::path& folder) {
-    for (const char* name : {"data.json", "data.sig.json", "data.sig", "data.part"}) {
-        remove_quietly(folder / name);
-    }
 }
 
 } // namespace capsul::fetch

@@ -22,7 +22,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::size_t at_once = 8;
-constexpr std::size_t most_documents = 256;
 /// One document may take as long, each time it is tried.
 constexpr std::chrono::minutes longest{2};
 /// Of one: it is read into memory.
@@ -55,25 +54,10 @@ class DocumentFetch {
     }
 
   private:
-    /// Nothing when there is none, and that is no error.
-    std::optional<SmallFile> serve() {
-        try {
-            return fetch_small(request_.url, served_, request_.max_bytes, how_);
-        } catch (const Error& error) {
-            if (error.code() != ErrorCode::not_found || !request_.may_be_absent) {
-                throw;
-            }
-            forget();
-            return std::nullopt;
-        }
-    }
-
     void get(DocumentOutcome& outcome) {
-        const std::optional<SmallFile> found = serve();
-        if (found) {
-            outcome.unchanged = found->unchanged;
-            take(*found, outcome.file.emplace());
-        }
+        const SmallFile found = fetch_small(request_.url, served_, request_.max_bytes, how_);
+        outcome.unchanged = found.unchanged;
+        take(found, outcome.file.emplace());
     }
 
     void take(const SmallFile& served, FetchedFile& file) {
@@ -150,10 +134,6 @@ void check_document(const DocumentRequest& document, std::set<Name>& ids) {
 
 void check_request(const DocumentsRequest& request) {
     check_patience(request.patience);
-    if (request.documents.size() > most_documents) {
-        throw Error(ErrorCode::invalid,
-                    fmt::format("documents: are {}, more than {}", request.documents.size(), most_documents));
-    }
     std::set<Name> ids;
     for (const DocumentRequest& document : request.documents) {
         check_document(document, ids);
@@ -162,21 +142,20 @@ void check_request(const DocumentsRequest& request) {
 
 } // namespace
 
-DocumentsResult fetch_documents(const fs::path& folder, const DocumentsRequest& request) {
+std::vector<DocumentOutcome> fetch_documents(const fs::path& folder, const DocumentsRequest& request) {
     check_request(request);
     make_folders(folder / fetched_documents_folder);
     make_folders(folder / "served");
     Progress progress(folder);
     SmallFetch how{transfer_limits(request.proxy, request.patience), request.patience, progress};
     how.limits.longest = longest;
-    DocumentsResult result;
-    result.documents.resize(request.documents.size());
+    std::vector<DocumentOutcome> outcomes(request.documents.size());
     std::atomic<std::size_t> next{0};
     std::atomic<std::size_t> done{0};
     const auto work = [&] {
         for (std::size_t i = next++; i < request.documents.size(); i = next++) {
-            result.documents[i] = DocumentFetch(folder, request.documents[i], how).run();
-            progress.tell(FetchPhase::downloading, ++done, request.documents.size());
+            outcomes[i] = DocumentFetch(folder, request.documents[i], how).run();
+            progress.tell(FetchPhase::reading, ++done, request.documents.size());
         }
     };
     {
@@ -185,7 +164,7 @@ DocumentsResult fetch_documents(const fs::path& folder, const DocumentsRequest& 
             workers.emplace_back(work);
         }
     }
-    return result;
+    return outcomes;
 }
 
 } // namespace capsul::fetch

@@ -33,6 +33,7 @@ void Download::run() {
 }
 
 void Download::try_once() {
+    accepted_ = false;
     Get get;
     get.url = request_.url;
     if (part_.can_go_on()) {
@@ -51,7 +52,7 @@ void Download::try_once() {
 }
 
 void Download::begin(const Head& head) {
-    if (is_web_page_type(head.content_type)) {
+    if (head.status != 416 && is_web_page_type(head.content_type)) {
         throw Error(ErrorCode::verification,
                     fmt::format("{}: is a web page ({}) and no disk", shown(head.url), head.content_type),
                     "open it in a browser: is it a page about the file, or one where to log in first?");
@@ -66,6 +67,7 @@ void Download::begin(const Head& head) {
         throw Error(ErrorCode::unreachable, fmt::format("{}: the server answers with status {}, unasked",
                                                         shown(head.url), head.status));
     }
+    accepted_ = true;
 }
 
 void Download::begin_whole(const Head& head) {

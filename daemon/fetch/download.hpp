@@ -24,6 +24,8 @@ class Download {
     void run();
     /// Bytes that servers have sent until now.
     [[nodiscard]] std::uint64_t fetched() const noexcept { return fetched_; }
+    /// Whether what the last server sent was taken for the file.
+    [[nodiscard]] bool accepted() const noexcept { return accepted_; }
 
   private:
     void try_once();
@@ -40,6 +42,7 @@ class Download {
     Space space_;
     std::uint64_t fetched_ = 0;
     int attempt_ = 1;
+    bool accepted_ = false;
 };
 
 } // namespace capsul::fetch

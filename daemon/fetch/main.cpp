@@ -74,13 +74,9 @@ int run(const Options& options) {
             return CatalogueResult{{}, fetch_catalogue(folder, read_request<CatalogueRequest>(folder))};
         });
     }
-    const int code = run_and_tell<DiskResult>(folder, [&] {
+    return run_and_tell<DiskResult>(folder, [&] {
         return DiskResult{{}, fetch_disk(folder, read_request<DiskRequest>(folder))};
     });
-    if (code == 0) {
-        clean_up_disk(folder);
-    }
-    return code;
 }
 
 int run_or_explain(const std::vector<std::string>& words) {

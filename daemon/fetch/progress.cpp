@@ -27,10 +27,11 @@ void Progress::tell_wait(const std::string& why, std::uint64_t bytes, std::optio
 void Progress::write(const FetchProgress& progress) {
     const std::lock_guard lock(mutex_);
     const auto now = std::chrono::steady_clock::now();
-    if (now < written_ + at_most_every) {
+    if (now < written_ + at_most_every && progress.phase == phase_) {
         return;
     }
     written_ = now;
+    phase_ = progress.phase;
     // Not replace_file: it waits for the disk, and of this nothing needs to survive a power cut.
     const std::filesystem::path temporary = file_.parent_path() / ".progress";
     try {

@@ -28,6 +28,7 @@ class Progress {
     std::filesystem::path file_;
     std::mutex mutex_;
     std::chrono::steady_clock::time_point written_;
+    FetchPhase phase_ = FetchPhase::hashing; ///< that was written last
 };
 
 } // namespace capsul::fetch

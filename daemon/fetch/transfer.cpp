@@ -174,6 +174,14 @@ bool is_answer(long status) {
     return status == 200 || status == 206 || status == 304 || status == 416;
 }
 
+bool has_content(long status) {
+    return status == 200 || status == 206;
+}
+
+/// Of what comes with an error or a redirection. Nobody reads it; but libcurl tells where a redirection leads
+/// at its end only.
+constexpr std::size_t most_dropped = std::size_t{64} << 10U;
+
 /// One question and its answer, which may be to ask elsewhere.
 class Hop {
   public:
@@ -235,9 +243,10 @@ class Hop {
         return static_cast<Hop*>(self)->take({data, count});
     }
     std::size_t take(std::string_view data) noexcept {
-        if (!is_answer(status())) {
-            has_enough_ = true; // nobody reads what an error or a redirection looks like
-            return CURL_WRITEFUNC_ERROR;
+        if (!has_content(status())) {
+            dropped_ += data.size();
+            has_enough_ = dropped_ > most_dropped;
+            return has_enough_ ? CURL_WRITEFUNC_ERROR : data.size();
         }
         try {
             begin();
@@ -256,6 +265,7 @@ class Hop {
     std::exception_ptr thrown_;
     bool has_begun_ = false;
     bool has_enough_ = false;
+    std::size_t dropped_ = 0;
 };
 
 void transfer_http(const Get& get, const TransferLimits& limits, const OnAnswer& on) {

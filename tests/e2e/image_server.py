@@ -17,7 +17,7 @@ Prints its port when it listens. How it answers is said by the query of each URL
     length=N        says that the content has N bytes, whatever it has; none: does not say
     chunked=1       sends it in chunks, without a length
     extra=N         N bytes after the end
-    status=N        that status and no content; statuses=N: only so many times
+    status=N        that status; statuses=N: only so many times
     retry_after=N   goes with a status
     type=TEXT       Content-Type
     redirect=URL    leads there; loop=1: leads back to itself
@@ -99,19 +99,17 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def answer(self, path):
         if self.option("loop"):
-            return self.begin(302, {"Location": self.path, "Content-Length": "0"})
+            return self.say(302, {"Location": self.path})
         if self.option("redirect"):
-            return self.begin(302, {"Location": self.option("redirect"), "Content-Length": "0"})
+            return self.say(302, {"Location": self.option("redirect")})
         if self.option("status") and self.within("statuses", "status"):
-            headers = {"Content-Length": "0"}
-            if self.option("retry_after"):
-                headers["Retry-After"] = self.option("retry_after")
-            return self.begin(int(self.option("status")), headers)
+            headers = {"Retry-After": self.option("retry_after")} if self.option("retry_after") else {}
+            return self.say(int(self.option("status")), headers)
         if self.option("endless"):
             return self.send_without_end()
         file = self.root / path.lstrip("/")
         if not file.is_file():
-            return self.begin(404, {"Content-Length": "0"})
+            return self.say(404, {})
         return self.send_file(file)
 
     def begin(self, status, headers):
@@ -121,6 +119,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         self.wfile.flush()
+
+    def say(self, status, headers):
+        """With a page for people, as servers do."""
+        page = f"<!DOCTYPE html><html><body>{status}</body></html>".encode()
+        self.begin(status, headers | {"Content-Type": "text/html", "Content-Length": str(len(page))})
+        self.wfile.write(page)
 
     def etag_of(self, file):
         wanted = self.option("etag", "")
@@ -157,7 +161,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.begin(304, headers)
         first = self.first_wanted(headers)
         if first is not None and first >= size:
-            return self.begin(416, headers | {"Content-Range": f"bytes */{size}", "Content-Length": "0"})
+            return self.say(416, headers | {"Content-Range": f"bytes */{size}"})
         status = 200 if first is None else 206
         begin = first or 0
         if first is not None:

@@ -17,6 +17,12 @@ namespace {
 
 using testing::HasSubstr;
 
+Image image_of(const ImageShow& call) {
+    Image image;
+    image.name = call.name;
+    return image;
+}
+
 /// A daemon with one image, whose content is what the test wants.
 class CapsulctlImage : public testing::Test {
   protected:
@@ -37,11 +43,7 @@ class CapsulctlImage : public testing::Test {
                                         return got;
                                     }};
         });
-        daemon.router.add<ImageShow>([](const ImageShow& call) {
-            Image image;
-            image.name = call.name;
-            return image;
-        });
+        daemon.router.add<ImageShow>(&image_of);
     }
     ~CapsulctlImage() override { daemon.stop(); }
 
@@ -150,6 +152,7 @@ TEST_F(CapsulctlImage, LeavesNothingWhenItIsInterrupted) {
     for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
         MadeUpDaemon silent;
         std::filesystem::create_directories(silent.folder() / "out");
+        silent.router.add<ImageShow>(&image_of);
         silent.add_work<ImageExport>([](const ImageExport&) { return Download{Uuid::make(), 1000}; });
         std::atomic<bool> begun = false;
         std::atomic<bool> go_on = false;

@@ -264,7 +264,7 @@ TEST(Capsulctl, ShowsWhatImagesTake) {
     usage.unused = {2, std::uint64_t{5} << 20U};
     daemon.router.add<DiskUsageShow>([usage](const DiskUsageShow&) { return usage; });
     daemon.serve();
-    EXPECT_THAT(run_capsulctl(daemon, {"image", "df"}).out, HasSubstr("unused        2  5.0 MiB"));
+    EXPECT_THAT(run_capsulctl(daemon, {"image", "df"}).out, HasSubstr("unused         2  5.0 MiB"));
     EXPECT_EQ(Json::parse(run_capsulctl(daemon, {"image", "df", "--json"}).out).at("unused").at("size"),
               5U << 20U);
 }

@@ -19,7 +19,7 @@ class FetchDocuments : public FetchTest {
 TEST_F(FetchDocuments, GetsEachAndAgainOnlyWhatHasChanged) {
     server_.put("a", "first");
     server_.put("b", "second");
-    const std::vector<DocumentRequest> wanted{document("a", "a"), document("b", "b")};
+    const std::vector<fetch::DocumentRequest> wanted{document("a", "a"), document("b", "b")};
     EXPECT_EQ(fetch(wanted), 0);
     EXPECT_EQ(text("a"), "first");
     EXPECT_EQ(text("b"), "second");
@@ -38,16 +38,10 @@ TEST_F(FetchDocuments, GetsEachAndAgainOnlyWhatHasChanged) {
 
 TEST_F(FetchDocuments, OneThatFailsDoesNotFailTheRest) {
     server_.put("a", "first");
-    DocumentRequest absent = document("optional", "none");
-    absent.may_be_absent = true;
-    EXPECT_EQ(
-        fetch({document("missing", "none"), absent, document("busy", "a?status=503"), document("a", "a")}),
-        0);
+    EXPECT_EQ(fetch({document("missing", "none"), document("busy", "a?status=503"), document("a", "a")}), 0);
     EXPECT_EQ(outcomes()[0].error.value().code, "not_found");
-    EXPECT_FALSE(outcomes()[1].error);
-    EXPECT_FALSE(outcomes()[1].file);
-    EXPECT_EQ(outcomes()[2].error.value().code, "unreachable");
-    EXPECT_FALSE(outcomes()[3].error);
+    EXPECT_EQ(outcomes()[1].error.value().code, "unreachable");
+    EXPECT_FALSE(outcomes()[2].error);
     EXPECT_EQ(text("a"), "first");
     EXPECT_FALSE(fs::exists(folder_ / "documents" / "missing"));
 }
@@ -55,7 +49,7 @@ TEST_F(FetchDocuments, OneThatFailsDoesNotFailTheRest) {
 TEST_F(FetchDocuments, KeepsWhatItHasWhenTheServerIsAway) {
     server_.put("a", "first");
     EXPECT_EQ(fetch({document("a", "a")}), 0);
-    DocumentRequest away = document("a", "a");
+    fetch::DocumentRequest away = document("a", "a");
     away.url = Url::parse("http://127.0.0.1:1/a");
     EXPECT_EQ(fetch({away}), 0);
     EXPECT_EQ(outcomes()[0].error.value().code, "unreachable");
@@ -81,7 +75,7 @@ TEST_F(FetchDocuments, EndsOneThatIsAbsurdlyLong) {
 TEST_F(FetchDocuments, TakesFilesOfThisHost) {
     const fs::path file = temporary_ / "sums";
     std::ofstream(file) << "abc";
-    DocumentRequest wanted = document("sums", "");
+    fetch::DocumentRequest wanted = document("sums", "");
     wanted.url = Url::parse("file://" + file.string());
     EXPECT_EQ(fetch({wanted}), 0);
     EXPECT_EQ(text("sums"), "abc");
@@ -96,11 +90,11 @@ TEST_F(FetchDocuments, TakesFilesOfThisHost) {
 TEST_F(FetchDocuments, RefusesAWrongRequest) {
     EXPECT_EQ(fetch({document("a", "a"), document("a", "b")}), 2);
     EXPECT_EQ(refusal_, "documents: the id a stands twice");
-    DocumentRequest large = document("a", "a");
+    fetch::DocumentRequest large = document("a", "a");
     large.max_bytes = Bytes::parse("1G");
     EXPECT_EQ(fetch({large}), 2);
     EXPECT_EQ(refusal_, "documents: max_bytes of a is not between 1 and 64M");
-    DocumentRequest both = document("a", "a");
+    fetch::DocumentRequest both = document("a", "a");
     both.clearsigned_by = HostPath::parse("/keys");
     both.signature.emplace().url = both.url;
     both.signature->keyring = HostPath::parse("/keys");

@@ -1,6 +1,7 @@
 // capsul-fetch as a program, and a server for it that behaves as badly as it is told to.
 #pragma once
 
+#include "daemon/fetch/documents.hpp"
 #include "daemon/fetch_folder.hpp"
 #include "daemon/process.hpp"
 #include "lib/json.hpp"
@@ -49,15 +50,15 @@ class FetchTest : public testing::Test {
 
     /// Of a file of the server.
     [[nodiscard]] DiskRequest request(const std::string& rest) const;
-    [[nodiscard]] DocumentRequest document(const std::string& id, const std::string& rest) const;
+    [[nodiscard]] fetch::DocumentRequest document(const std::string& id, const std::string& rest) const;
     /// Asks for it, and returns how the program exits.
     int fetch(const DiskRequest& request);
     /// Gets them, as `capsul-fetch catalogue` does it, and returns how that would exit.
-    int fetch(const std::vector<DocumentRequest>& documents);
+    int fetch(const std::vector<fetch::DocumentRequest>& documents);
     void ask(const Json& request) const;
     [[nodiscard]] std::vector<std::string> command(const char* what) const;
     [[nodiscard]] DiskResult result() const;
-    [[nodiscard]] const std::vector<DocumentOutcome>& outcomes() const { return outcomes_; }
+    [[nodiscard]] const std::vector<fetch::DocumentOutcome>& outcomes() const { return outcomes_; }
     /// The error of the result: "CODE: MESSAGE".
     [[nodiscard]] std::string error() const;
     /// The names of all that is in the folder, but the request and the result.
@@ -72,7 +73,7 @@ class FetchTest : public testing::Test {
     std::string refusal_; ///< why documents were not even asked for
 
   private:
-    std::vector<DocumentOutcome> outcomes_;
+    std::vector<fetch::DocumentOutcome> outcomes_;
 };
 
 } // namespace capsul::test

@@ -40,7 +40,7 @@ class ImageNamesTest : public ImageServiceTest {
     /// Another start of the daemon.
     void start_anew() {
         end();
-        start_anew();
+        start();
     }
 
     /// An image whose disk is no disk.

@@ -220,27 +220,81 @@ TEST_F(VmSnapshotsTest, ARestoreThatFailsHalfWayIsUndone) {
     EXPECT_EQ(decode<Vm>(run(VmStart{web_})).state, VmState::running);
 }
 
-TEST_F(VmSnapshotsTest, ARestoreThatAKilledDaemonBeganIsUndone) {
-    make("web", false);
-    add_disk("data");
-    write_all(1);
-    run(snapshot("before"));
-    write_all(2);
-    VmRecord vm = record(web_);
-    vm.restoring = Name::parse("before");
-    daemon_->store.vms.save(vm);
-    fs::rename(paths_.vm(web_) / "qemu.conf", paths_.vm(web_) / ".qemu.conf.hidden");
-    for (const GuestDisk& disk : guest_disks(vm, daemon_->host.files(vm))) {
-        make_snapshot(disk, "capsul.back");
+/// A restore in the midst of which capsuld was killed.
+class HalfRestoredTest : public VmSnapshotsTest {
+  protected:
+    /// Disks that hold 2, and a snapshot in which they hold 1.
+    HalfRestoredTest() {
+        make("web", false);
+        add_disk("data");
+        write_all(1);
+        run(snapshot("before"));
+        write_all(2);
+        vm_ = record(web_);
+        vm_.restoring = Name::parse("before");
+        daemon_->store.vms.save(vm_);
+        fs::rename(paths_.vm(web_) / "qemu.conf", paths_.vm(web_) / ".qemu.conf.hidden");
+        for (const GuestDisk& disk : disks()) {
+            make_snapshot(disk, "capsul.back");
+        }
     }
-    apply_snapshot(guest_disks(vm, daemon_->host.files(vm)).front(), "before");
+
+    [[nodiscard]] std::vector<GuestDisk> disks() { return guest_disks(vm_, daemon_->host.files(vm_)); }
+
+    void expect_all(int byte) {
+        EXPECT_TRUE(holds(web_, "root", byte));
+        EXPECT_TRUE(holds(web_, "data", byte));
+        EXPECT_EQ(in_file("root"), std::set<std::string>{"before"}) << "no way back is left";
+        EXPECT_EQ(in_file("data"), std::set<std::string>{"before"});
+    }
+
+    VmRecord vm_;
+};
+
+TEST_F(HalfRestoredTest, IsUndoneAtTheNextStart) {
+    apply_snapshot(disks().front(), "before");
     const Error half_way = refusal([&] { run(VmStart{web_}); });
     EXPECT_EQ(half_way.code(), ErrorCode::wrong_state);
     EXPECT_NE(half_way.hint().find("snapshot restore web before"), std::string::npos) << half_way.hint();
     start_anew();
     EXPECT_EQ(decode<Vm>(run(VmStart{web_})).state, VmState::running);
-    EXPECT_TRUE(holds(web_, "root", 2));
+    stop(web_);
+    expect_all(2);
+}
+
+TEST_F(HalfRestoredTest, IsFinishedWhenAllDisksHadArrived) {
+    for (const GuestDisk& disk : disks()) {
+        apply_snapshot(disk, "before");
+    }
+    vm_.restored = true;
+    daemon_->store.vms.save(vm_);
+    delete_snapshot(disks().front(), "capsul.back"); // the other one still has a way back
+    start_anew();
+    EXPECT_EQ(decode<Vm>(run(VmStart{web_})).state, VmState::running);
+    stop(web_);
+    expect_all(1);
+    EXPECT_FALSE(record(web_).restored);
+}
+
+TEST_F(HalfRestoredTest, IsUndoneBeforeItIsTriedAgain) {
+    apply_snapshot(disks().front(), "before");
+    delete_snapshot(disks().back(), "before"); // so the second try fails too
+    EXPECT_THROW(restore("before"), Error);
+    EXPECT_TRUE(holds(web_, "root", 2)) << "what it held before the first try";
     EXPECT_TRUE(holds(web_, "data", 2));
+    EXPECT_FALSE(record(web_).restoring);
+}
+
+TEST_F(HalfRestoredTest, SystemdHasNothingToStartItWith) {
+    VmNicRemove nic;
+    nic.name = web_;
+    nic.slot = vm_.nics.front().slot;
+    EXPECT_EQ(refusal([&] { run(nic); }).code(), ErrorCode::wrong_state);
+    EXPECT_EQ(refusal([&] {
+                  run(VmNicAdd{web_, NicSpec{vm_.nics.front().network, {}, {}, {}}});
+              }).code(),
+              ErrorCode::wrong_state);
+    EXPECT_FALSE(fs::exists(paths_.vm(web_) / "qemu.conf"));
 }
 
 } // namespace

@@ -18,6 +18,7 @@ class ImageUseTest : public testing::Test {
   protected:
     ImageUseTest() {
         paths_.data = folder_.path();
+        store_.emplace(paths_);
         make_folders(paths_.images());
     }
 
@@ -27,7 +28,7 @@ class ImageUseTest : public testing::Test {
         image.digest = digest_of(content);
         image.size = Bytes::parse("1G");
         image.boot = boot;
-        store_.images.save(image);
+        store_->images.save(image);
     }
     void add_vm(const std::string& name, const std::string& image, char content,
                 const std::optional<DirectKernel>& boot = {}) {
@@ -38,15 +39,15 @@ class ImageUseTest : public testing::Test {
         vm.image_digest = digest_of(content);
         vm.boot = boot;
         vm.memory = vm.disk = Bytes::parse("1G");
-        store_.vms.save(vm);
+        store_->vms.save(vm);
     }
     void add_alias(const std::string& name, const std::string& image) {
         AliasRecord alias;
         alias.name = Name::parse(name);
         alias.image = Name::parse(image);
-        store_.aliases.save(alias);
+        store_->aliases.save(alias);
     }
-    Names vms_of(const std::string& image) { return ImageUse(store_).vms_of(Name::parse(image)); }
+    Names vms_of(const std::string& image) { return ImageUse(*store_).vms_of(Name::parse(image)); }
     static Names names(const std::vector<std::string>& words) {
         Names all;
         for (const std::string& word : words) {
@@ -57,7 +58,7 @@ class ImageUseTest : public testing::Test {
 
     test::TemporaryFolder folder_;
     Paths paths_;
-    Store store_{paths_};
+    std::optional<Store> store_;
 };
 
 TEST_F(ImageUseTest, OldVersionsOfAnAliasKeepTheirVms) {
@@ -68,7 +69,7 @@ TEST_F(ImageUseTest, OldVersionsOfAnAliasKeepTheirVms) {
     add_vm("new", "debian-12", 'b');
     EXPECT_EQ(vms_of("debian-12-a"), names({"old"}));
     EXPECT_EQ(vms_of("debian-12-b"), names({"new"}));
-    EXPECT_EQ(ImageUse(store_).aliases_of(Name::parse("debian-12-b")), names({"debian-12"}));
+    EXPECT_EQ(ImageUse(*store_).aliases_of(Name::parse("debian-12-b")), names({"debian-12"}));
 }
 
 TEST_F(ImageUseTest, OfImagesOfOneContentThatWhichTheVmNames) {
@@ -119,7 +120,7 @@ TEST_F(ImageUseTest, GoesByTheNameWhereTheRecordCannotBeRead) {
 TEST_F(ImageUseTest, CountsInHowManyImagesAFileIs) {
     add_image("one", 'a', DirectKernel{digest_of('e'), {}, ""});
     add_image("two", 'a');
-    const ImageUse use(store_);
+    const ImageUse use(*store_);
     EXPECT_EQ(use.files.at("sha256-" + std::string(64, 'a') + ".qcow2"), 2);
     EXPECT_EQ(use.files.at("sha256-" + std::string(64, 'e') + ".kernel"), 1);
 }

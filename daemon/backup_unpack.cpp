@@ -1,15 +1,18 @@
 #include "daemon/backup_unpack.hpp"
 
 #include "daemon/backup_file.hpp"
-#include "daemon/disk_file.hpp"
 #include "daemon/image_check.hpp"
+#include "daemon/qcow2_header.hpp"
 #include "daemon/unpack_tool.hpp"
 #include "daemon/upload_file.hpp"
 #include "lib/fd.hpp"
 
 #include <algorithm>
+#include <cerrno>
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <limits>
+#include <unistd.h>
 
 namespace capsul {
 namespace {
@@ -65,20 +68,45 @@ void verify(const BackupManifest& manifest, const fs::path& folder, Progress& pr
     }
 }
 
-void check_disk(const QemuImg& qemu_img, const fs::path& file, Bytes size, Bytes max_size) {
-    const std::string name = file.filename().string();
-    const CheckedDisk checked = check_disk_file(qemu_img, file, max_size);
-    if (checked.format != ImageFormat::qcow2) {
-        throw Error(ErrorCode::invalid, fmt::format("{} in the backup is no qcow2 file", name), advice);
+/// Throws Error unless it is of the kind that capsul makes.
+Qcow2Header own_header(const fs::path& file) {
+    constexpr std::size_t length = 112;
+    const UniqueFd fd = open_file(file, O_RDONLY | O_NOFOLLOW);
+    std::string start(length, '\0');
+    const ssize_t got = ::pread(fd.get(), start.data(), start.size(), 0);
+    if (got < 0) {
+        throw_errno(errno, file.string());
     }
-    if (checked.size != size || size_of_disk(file) != size) {
+    start.resize(static_cast<std::size_t>(got));
+    return read_own_qcow2_header(start);
+}
+
+void require_size(const Qcow2Header& header, Bytes size) {
+    if (header.virtual_size != size.count()) {
         throw Error(ErrorCode::invalid,
-                    fmt::format("{} in the backup is a disk of {}, and its record says {}", name,
-                                checked.size.to_string(), size.to_string()),
+                    fmt::format("it is a disk of {}, and its record says {}",
+                                Bytes(header.virtual_size).to_string(), size.to_string()),
                     advice);
     }
-    if (!snapshots_in({name, name, file}).empty()) {
-        throw Error(ErrorCode::invalid, fmt::format("{} in the backup has snapshots", name),
+}
+
+void sync_file(const fs::path& file) {
+    const UniqueFd fd = open_file(file, O_RDONLY | O_NOFOLLOW);
+    if (::fsync(fd.get()) != 0) {
+        throw_errno(errno, file.string());
+    }
+}
+
+/// A check that is for any disk comes first: after that the header is of a file that is whole.
+void check_disk(const QemuImg& qemu_img, const fs::path& file, Bytes size, Bytes max_size) {
+    const CheckedDisk checked = check_disk_file(qemu_img, file, max_size);
+    if (checked.format != ImageFormat::qcow2) {
+        throw Error(ErrorCode::invalid, "it is no qcow2 file", advice);
+    }
+    const Qcow2Header header = own_header(file);
+    require_size(header, size);
+    if (header.snapshots != 0) {
+        throw Error(ErrorCode::invalid, "it has snapshots",
                     "capsul leaves them out: take them out with `qemu-img snapshot -d`");
     }
 }
@@ -115,7 +143,23 @@ void check_backup_disks(const SandboxedTool& tool, const VmRecord& vm, const fs:
     const QemuImg qemu_img(tool, [&progress] { return progress.cancelled(); });
     const std::vector<std::string> names = backup_disk_files(vm);
     for (std::size_t i = 0; i < names.size(); ++i) {
-        check_disk(qemu_img, folder / names[i], i == 0 ? vm.disk : vm.disks[i - 1].size, max_size);
+        try {
+            check_disk(qemu_img, folder / names[i], i == 0 ? vm.disk : vm.disks[i - 1].size, max_size);
+        } catch (const Error& error) {
+            throw Error(error.code(), fmt::format("{} in the backup: {}", names[i], error.what()),
+                        error.hint());
+        }
+    }
+}
+
+/// It may have taken qemu-img over: so its header is looked at once more.
+void lay_over(const SandboxedTool& tool, const VmRecord& vm, const fs::path& folder, const fs::path& base,
+              Progress& progress) {
+    const std::vector<std::string> names = backup_disk_files(vm);
+    QemuImg(tool, [&progress] { return progress.cancelled(); }).set_base(folder / names.front(), base);
+    require_size(own_header(folder / names.front()), vm.disk);
+    for (const std::string& name : names) {
+        sync_file(folder / name);
     }
 }
 

@@ -23,4 +23,8 @@ void unpack_backup(const SandboxedTool& tool, const fs::path& file, const Backup
 void check_backup_disks(const SandboxedTool& tool, const VmRecord& vm, const fs::path& folder, Bytes max_size,
                         Progress& progress);
 
+/// Has the first of them say that it is laid over `base`. They are durable then.
+void lay_over(const SandboxedTool& tool, const VmRecord& vm, const fs::path& folder, const fs::path& base,
+              Progress& progress);
+
 } // namespace capsul

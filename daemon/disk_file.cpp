@@ -139,14 +139,9 @@ std::set<std::string> snapshots_in(const GuestDisk& disk) {
     return names;
 }
 
-void set_base(const fs::path& file, const std::optional<fs::path>& base) {
+void forget_base(const fs::path& file) {
     static_cast<void>(header_of(file));
-    std::vector<std::string> argv{"rebase", "-q", "-u", "-f", "qcow2", "-b", base ? base->string() : ""};
-    if (base) {
-        argv.insert(argv.end(), {"-F", "qcow2"});
-    }
-    argv.push_back(file.string());
-    run_tool(file, argv);
+    run_tool(file, {"rebase", "-q", "-u", "-f", "qcow2", "-b", "", file.string()});
     sync_file(file);
 }
 

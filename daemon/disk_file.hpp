@@ -28,7 +28,7 @@ void apply_snapshot(const GuestDisk& disk, const std::string& name);
 void delete_snapshot(const GuestDisk& disk, const std::string& name);
 [[nodiscard]] std::set<std::string> snapshots_in(const GuestDisk& disk);
 
-/// Has the file say that it is laid over `base`, or over nothing: what stands in it stays as it is. Durable.
-void set_base(const fs::path& file, const std::optional<fs::path>& base);
+/// Has the file no longer say what it is laid over: what stands in it stays as it is. Durable.
+void forget_base(const fs::path& file);
 
 } // namespace capsul

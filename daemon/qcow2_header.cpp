@@ -202,7 +202,7 @@ Qcow2Header check_qcow2_header(std::string_view start, std::uint64_t file_size, 
     const bool has_extended_l2 = version == 3 && (header.u64(72) & extended_l2) != 0;
     check_extensions(header, length, cluster);
     check_tables(header, size, cluster, has_extended_l2, file_size);
-    return {version, cluster_bits, size};
+    return {version, cluster_bits, size, header.u32(60)};
 }
 
 Qcow2Header read_own_qcow2_header(std::string_view start) {
@@ -213,7 +213,7 @@ Qcow2Header read_own_qcow2_header(std::string_view start) {
         throw Error(ErrorCode::verification, "is no longer the qcow2 file that capsul made",
                     "restore the file, or delete the VM");
     }
-    return {3, header.u32(20), header.u64(24)};
+    return {3, header.u32(20), header.u64(24), header.u32(60)};
 }
 
 } // namespace capsul

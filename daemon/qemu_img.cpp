@@ -81,6 +81,24 @@ ProcessResult QemuImg::check(const DiskFile& disk) const {
     return ask("check", disk);
 }
 
+void QemuImg::set_base(const fs::path& file, const fs::path& base) const {
+    const std::uint64_t size = fs::file_size(file);
+    ToolRun run{{find_program(program), "rebase", "-u", "-f", "qcow2", "-F", "qcow2", "-b", base.string(),
+                 file.string()},
+                file,
+                {},
+                limits_to_read(size),
+                true};
+    run.edits = true;
+    run.limits.file_bytes = size + 16 * mib;
+    const ProcessResult result = tool_.run(run, {}, cancelled_);
+    if (result.status != 0) {
+        const std::string work = "laying the disk over its image";
+        refuse_full_disk(work, result, file.parent_path());
+        throw Error(ErrorCode::internal, work + ": " + complaint(program, result));
+    }
+}
+
 void QemuImg::convert(const DiskFile& source, const std::string& to_format,
                       const std::vector<std::string>& options, const fs::path& target,
                       std::uint64_t virtual_size, const OnPercent& on_percent) const {

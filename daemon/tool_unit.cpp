@@ -36,7 +36,8 @@ OOMScoreAdjust=200
 /// also keeps that from sending signals to others of this user. Each thread of qemu-img that allocates would
 /// reserve an arena of 64 MiB (mallopt(3)), of which there is not enough.
 std::vector<std::string> start_command(const ToolRun& run, const ToolPlaces& places) {
-    std::vector<std::string> argv{(places.programs / "capsul-run").string(), "--ro", run.readable.string()};
+    std::vector<std::string> argv{(places.programs / "capsul-run").string(), run.edits ? "--rw" : "--ro",
+                                  run.readable.string()};
     for (const auto& file : run.writable) {
         argv.insert(argv.end(), {"--rw", file.string()});
     }
@@ -53,8 +54,13 @@ std::string sandbox(const ToolRun& run, const ToolPlaces& places) {
     std::string text = sandbox_lines();
     text += "MemoryDenyWriteExecute=yes\nRestrictAddressFamilies=none\nPrivateNetwork=yes\n";
     text += disk_lines(places.programs, {places.data});
-    text += fmt::format("BindReadOnlyPaths={}\n", unit_path(run.readable));
-    for (const auto& file : run.writable) {
+    std::vector<std::filesystem::path> written = run.writable;
+    if (run.edits) {
+        written.push_back(run.readable);
+    } else {
+        text += fmt::format("BindReadOnlyPaths={}\n", unit_path(run.readable));
+    }
+    for (const auto& file : written) {
         text += fmt::format("BindPaths={0}\nNoExecPaths={0}\n", unit_path(file));
     }
     return text;

@@ -25,6 +25,7 @@ struct ToolRun {
     std::vector<std::filesystem::path> writable; ///< new files, the only ones that it writes
     ToolLimits limits;
     bool one_arena = false; ///< for a program with many threads, which would run out of address space
+    bool edits = false;     ///< it changes `readable`
 };
 
 /// Where a run's units and pipes are.

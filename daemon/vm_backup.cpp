@@ -152,7 +152,7 @@ void VmBackups::copy_stopped(const VmRecord& vm, const fs::path& folder, Progres
             progress.percent(static_cast<int>(std::min<std::uint64_t>(done * 100 / total, 100)));
             require_going_on(vm, progress);
         });
-        set_base(target, {});
+        forget_base(target);
         const GuestDisk copied{disk.name, disk.id, target};
         for (const std::string& snapshot : snapshots_in(copied)) {
             delete_snapshot(copied, snapshot);

@@ -1,7 +1,6 @@
 // VMs from backups: the part of VmService that makes them.
 #include "daemon/backup_unpack.hpp"
 #include "daemon/cloud_init.hpp"
-#include "daemon/disk_file.hpp"
 #include "daemon/own_folder.hpp"
 #include "daemon/port.hpp"
 #include "daemon/upload_file.hpp"
@@ -159,7 +158,6 @@ std::optional<Name> image_here(ImageService& images, const BackupManifest& manif
 void move_disks(const fs::path& folder, const VmFiles& files, const VmRecord& vm) {
     for (const GuestDisk& disk : guest_disks(vm, files)) {
         fs::rename(folder / disk.file.filename(), disk.file);
-        set_base(disk.file, disk.name == root_disk ? std::optional(files.base) : std::nullopt);
     }
     sync_folder(files.folder);
 }
@@ -189,7 +187,8 @@ Operation VmService::restore(const BackupRestore& call) {
 
 /// What can be refused is refused before anything is unpacked. What is made of the image is an image as any
 /// other, and its making is a step of its own: a crash right after it leaves that.
-FromBackup VmService::make_from_backup(const fs::path& archive, const BackupRestore& call, Progress& progress) {
+FromBackup VmService::make_from_backup(const fs::path& archive, const BackupRestore& call,
+                                       Progress& progress) {
     // Swept at the start, as what is made there.
     const OwnFolder folder(host_.paths.downloads() / (Uuid::make().to_string() + ".claimed"));
     const BackupManifest manifest = read_backup_manifest(host_.tool, archive, folder.path(), progress);
@@ -208,7 +207,10 @@ FromBackup VmService::make_from_backup(const fs::path& archive, const BackupRest
             made = host_.images.make(image_in(folder.path(), manifest, wanted), progress).name;
         }
         progress.message("making the VM");
-        left_out = write_restored(manifest, call, folder.path(), here ? *here : *made, *claim);
+        const Name& image = here ? *here : *made;
+        const fs::path base = host_.images.disk_path(host_.images.usable(image).digest);
+        lay_over(host_.tool, manifest.vm, folder.path(), base, progress);
+        left_out = write_restored(manifest, call, folder.path(), image, *claim);
     } catch (...) {
         undo(name, progress);
         if (made) {
@@ -247,7 +249,8 @@ std::unique_ptr<VmService::Claim> VmService::claim_restored(const BackupManifest
 }
 
 /// With plan_mutex_ held.
-VmService::RestorePlan VmService::plan_restored(const BackupManifest& manifest, const BackupRestore& call) const {
+VmService::RestorePlan VmService::plan_restored(const BackupManifest& manifest,
+                                                const BackupRestore& call) const {
     RestorePlan plan{machine_of(manifest, call), {}};
     const OtherVms present = others(plan.vm.name);
     require_own_uuid(plan.vm, present);
@@ -264,9 +267,9 @@ VmService::RestorePlan VmService::plan_restored(const BackupManifest& manifest, 
 }
 
 /// The record last, as for any new VM. The ports that it does not publish any more.
-std::vector<PublishedPort> VmService::write_restored(const BackupManifest& manifest, const BackupRestore& call,
-                                                     const fs::path& folder, const Name& image,
-                                                     Claim& claim) {
+std::vector<PublishedPort> VmService::write_restored(const BackupManifest& manifest,
+                                                     const BackupRestore& call, const fs::path& folder,
+                                                     const Name& image, Claim& claim) {
     const HeldImage held = host_.images.hold(image);
     const auto networks = host_.networks.hold();
     RestorePlan plan = [&] {

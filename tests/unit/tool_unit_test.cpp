@@ -51,6 +51,17 @@ TEST(ToolUnit, ShowsEveryFileToWriteTo) {
     }
 }
 
+TEST(ToolUnit, LetsTheFileItselfBeChangedOnlyWhenThatIsWanted) {
+    ToolRun run = converting();
+    run.writable.clear();
+    run.edits = true;
+    const std::string unit = tool_unit(run, places());
+    EXPECT_NE(unit.find("\nBindPaths=/srv/capsul/uploads/one\nNoExecPaths=/srv/capsul/uploads/one\n"),
+              std::string::npos);
+    EXPECT_EQ(unit.find("BindReadOnlyPaths=/srv/capsul/uploads/one"), std::string::npos);
+    EXPECT_NE(unit.find("--rw /srv/capsul/uploads/one"), std::string::npos);
+}
+
 TEST(ToolUnit, RefusesAFileWhoseNameWouldBeAnotherLine) {
     ToolRun run = converting();
     run.readable = "/srv/one\nExecStartPre=/bin/true";

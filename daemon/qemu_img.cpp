@@ -86,10 +86,9 @@ void QemuImg::set_base(const fs::path& file, const fs::path& base) const {
     ToolRun run{{find_program(program), "rebase", "-u", "-f", "qcow2", "-F", "qcow2", "-b", base.string(),
                  file.string()},
                 file,
-                {},
+                {file},
                 limits_to_read(size),
                 true};
-    run.edits = true;
     run.limits.file_bytes = size + 16 * mib;
     const ProcessResult result = tool_.run(run, {}, cancelled_);
     if (result.status != 0) {

@@ -146,7 +146,9 @@ void SandboxedTool::sweep() const {
 ProcessResult SandboxedTool::run(const ToolRun& run, const OnOutput& on_output,
                                  const Cancelled& cancelled) const {
     for (const fs::path& file : run.writable) {
-        static_cast<void>(open_file(file, O_WRONLY | O_CREAT | O_EXCL));
+        if (file != run.readable) {
+            static_cast<void>(open_file(file, O_WRONLY | O_CREAT | O_EXCL));
+        }
     }
     Unit unit(*this, run);
     Outputs outputs(unit.places(), on_output);

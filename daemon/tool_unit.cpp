@@ -3,6 +3,7 @@
 #include "daemon/unit_file.hpp"
 #include "daemon/unit_sandbox.hpp"
 
+#include <algorithm>
 #include <fmt/format.h>
 
 namespace capsul {
@@ -32,12 +33,18 @@ OOMScoreAdjust=200
                        fmt::arg("file", limits.file_bytes));
 }
 
+bool changes_readable(const ToolRun& run) {
+    return std::ranges::find(run.writable, run.readable) != run.writable.end();
+}
+
 /// capsul-run sees that the sandbox below is there, narrows it to the same files, and becomes the program: it
 /// also keeps that from sending signals to others of this user. Each thread of qemu-img that allocates would
 /// reserve an arena of 64 MiB (mallopt(3)), of which there is not enough.
 std::vector<std::string> start_command(const ToolRun& run, const ToolPlaces& places) {
-    std::vector<std::string> argv{(places.programs / "capsul-run").string(), run.edits ? "--rw" : "--ro",
-                                  run.readable.string()};
+    std::vector<std::string> argv{(places.programs / "capsul-run").string()};
+    if (!changes_readable(run)) {
+        argv.insert(argv.end(), {"--ro", run.readable.string()});
+    }
     for (const auto& file : run.writable) {
         argv.insert(argv.end(), {"--rw", file.string()});
     }
@@ -54,13 +61,10 @@ std::string sandbox(const ToolRun& run, const ToolPlaces& places) {
     std::string text = sandbox_lines();
     text += "MemoryDenyWriteExecute=yes\nRestrictAddressFamilies=none\nPrivateNetwork=yes\n";
     text += disk_lines(places.programs, {places.data});
-    std::vector<std::filesystem::path> written = run.writable;
-    if (run.edits) {
-        written.push_back(run.readable);
-    } else {
+    if (!changes_readable(run)) {
         text += fmt::format("BindReadOnlyPaths={}\n", unit_path(run.readable));
     }
-    for (const auto& file : written) {
+    for (const auto& file : run.writable) {
         text += fmt::format("BindPaths={0}\nNoExecPaths={0}\n", unit_path(file));
     }
     return text;

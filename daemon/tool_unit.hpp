@@ -22,10 +22,9 @@ struct ToolLimits {
 struct ToolRun {
     std::vector<std::string> argv;               ///< the first is the program's absolute path
     std::filesystem::path readable;              ///< the only file that it sees, beside those of the system
-    std::vector<std::filesystem::path> writable; ///< new files, the only ones that it writes
+    std::vector<std::filesystem::path> writable; ///< new ones; and `readable` itself, to change it
     ToolLimits limits;
     bool one_arena = false; ///< for a program with many threads, which would run out of address space
-    bool edits = false;     ///< it changes `readable`
 };
 
 /// Where a run's units and pipes are.

@@ -53,8 +53,7 @@ TEST(ToolUnit, ShowsEveryFileToWriteTo) {
 
 TEST(ToolUnit, LetsTheFileItselfBeChangedOnlyWhenThatIsWanted) {
     ToolRun run = converting();
-    run.writable.clear();
-    run.edits = true;
+    run.writable = {run.readable};
     const std::string unit = tool_unit(run, places());
     EXPECT_NE(unit.find("\nBindPaths=/srv/capsul/uploads/one\nNoExecPaths=/srv/capsul/uploads/one\n"),
               std::string::npos);

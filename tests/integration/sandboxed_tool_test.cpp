@@ -34,10 +34,7 @@ class SandboxedToolTest : public testing::Test {
     }
 
     static ToolRun shell(const std::string& script) {
-        return {{"/bin/sh", "-c", script},
-                "/dev/null",
-                std::nullopt,
-                {60s, std::uint64_t{1} << 30U, 60, 1U << 20U}};
+        return {{"/bin/sh", "-c", script}, "/dev/null", {}, {60s, std::uint64_t{1} << 30U, 60, 1U << 20U}};
     }
 
     /// Units and pipes that are there.

@@ -11,7 +11,8 @@ namespace {
 
 bool is_silent(const Catalogue& catalogue, const Name& source) {
     return std::ranges::any_of(catalogue.problems, [&](const SourceProblem& problem) {
-        return problem.source == source && problem.silent;
+        return problem.source == source && !problem.code.empty() &&
+               problem.code != to_string(ErrorCode::not_found);
     });
 }
 
@@ -51,9 +52,10 @@ bool is_fresh(const Catalogue& catalogue, std::chrono::seconds age) {
                     "see [[image.source]] in capsuld.toml(5)");
     }
     const SourceProblem& first = catalogue.problems.front();
-    throw Error(ErrorCode::unreachable,
-                fmt::format("no source of images answers; {}: {}", first.source.to_string(), first.message),
-                first.hint.value_or(""));
+    throw Error(
+        first.code.empty() ? ErrorCode::verification : error_code_from(first.code),
+        fmt::format("no source has told of an image; {}: {}", first.source.to_string(), first.message),
+        first.hint.value_or(""));
 }
 
 } // namespace

@@ -133,8 +133,8 @@ bool is_about_content(ErrorCode code) {
 /// Throws Error when the source could not be asked.
 void require_answer(const Catalogue& catalogue, const Name& source) {
     for (const SourceProblem& problem : catalogue.problems) {
-        if (problem.source == source && problem.silent) {
-            throw Error(ErrorCode::unreachable,
+        if (problem.source == source && !problem.code.empty()) {
+            throw Error(error_code_from(problem.code),
                         fmt::format("source {}: {}", source.to_string(), problem.message),
                         problem.hint.value_or(""));
         }

@@ -83,12 +83,14 @@ struct SourceProblem {
     Name source;
     std::string message;
     std::optional<std::string> hint = {};
-    bool silent = false; ///< it could not be asked for something: what it offered of that last still stands
+    /// Of the error that kept something of it from being got, what it offered of which last still stands;
+    /// empty for what is wrong with what was got.
+    std::string code = {};
 
     static constexpr auto fields() {
         return field_list(required("source", &SourceProblem::source),
                           required("message", &SourceProblem::message),
-                          optional("hint", &SourceProblem::hint), optional("silent", &SourceProblem::silent));
+                          optional("hint", &SourceProblem::hint), optional("code", &SourceProblem::code));
     }
 };
 

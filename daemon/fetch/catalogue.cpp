@@ -43,8 +43,7 @@ DocumentRequest request_for(const CatalogueDocument& document) {
 CatalogueStep problem(const Wanted& wanted, const FetchError& error) {
     CatalogueStep step;
     step.problems.push_back({wanted.source->name, error.message,
-                             error.hint.empty() ? std::nullopt : std::optional(error.hint),
-                             error.code != to_string(ErrorCode::not_found)});
+                             error.hint.empty() ? std::nullopt : std::optional(error.hint), error.code});
     return step;
 }
 

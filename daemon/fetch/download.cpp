@@ -123,8 +123,8 @@ void Download::check_length(std::uint64_t length) const {
     }
     if (length > request_.max_size.count()) {
         throw Error(ErrorCode::too_large,
-                    fmt::format("{}: has {}, more than the {} allowed", shown(request_.url),
-                                human_size(length), human_size(request_.max_size.count())),
+                    fmt::format("{}: is larger than the {} allowed", shown(request_.url),
+                                human_size(request_.max_size.count())),
                     "max_size under [image] in capsuld.toml is the limit");
     }
 }

@@ -33,8 +33,8 @@ class Publisher:
     def serve(self):
         """On the port that it had, so that what was written of it stays true."""
         run = self.capsul.run
-        run("rm -f port && systemd-run --user --quiet --unit=publisher --property=StandardOutput=file:%h/port "
-            f"--working-directory=%h python3 image_server.py --root published --log log --port {self.port}")
+        run("rm -f port && systemd-run --user --quiet --unit=publisher --property=StandardOutput=file:$HOME/port "
+            f"--working-directory=$HOME python3 image_server.py --root published --log log --port {self.port}")
         wait_until(lambda: run("cat port 2>/dev/null", check=False).stdout.strip())
         self.port = int(run("cat port").stdout)
 
@@ -42,7 +42,8 @@ class Publisher:
         """`source`: more of the source \"lab\"."""
         sources = "".join(f'[[image.source]]\nname = "{name}"\nenabled = false\n' for name in BUILT_IN)
         lab = source if "url" in source else f'kind = "index"\nurl = "{self.url("index.json")}"\n{source}'
-        self.capsul.run("mkdir -p .config/capsul && cat >.config/capsul/capsuld.toml && systemctl --user restart capsuld.service",
+        self.capsul.run("mkdir -p .config/capsul && cat >.config/capsul/capsuld.toml && "
+                        "systemctl --user reset-failed && systemctl --user restart capsuld.service",
                         input=f'[image]\n{limits}\n{sources}[[image.source]]\nname = "lab"\n{lab}')
 
     def forget(self):
@@ -72,7 +73,7 @@ class Publisher:
         self.capsul.run(f"cd published && head -c {DISK} /dev/urandom >raw && qemu-img convert -f raw -O qcow2 raw {file} && rm raw")
         digest = self.capsul.run(f"sha256sum published/{file}").stdout.split()[0]
         self.entries = [entry for entry in self.entries if entry["name"] != name]
-        self.entries.append({"name": name, "version": version, "architecture": "x86_64", "url": file + query,
+        self.entries.append({"name": name, "version": version, "architecture": "x86_64", "url": self.url(file + query),
                              "sha256": digest, **options})
         self.write_index()
         return digest

@@ -7,6 +7,7 @@ import pytest
 from image_publisher import Publisher
 
 LIMIT = "64M"
+TOO_LARGE = "64.0 MiB allowed"
 GPG = "gpg --homedir keys --batch --quiet --yes --pinentry-mode loopback --passphrase ''"
 LOOSE = "--insecure-no-checksum"
 
@@ -60,7 +61,7 @@ def test_cut_twenty_times_it_is_whole_and_fetched_once(capsul, publisher):
 @pytest.mark.parametrize("how, code, words", [
     ("loop=1", 6, "leads on and on"), ("redirect=file:///etc/passwd", 6, "leads to a file of this host"),
     ("redirect=ftp://127.0.0.1/x", 6, "https://"), ("status=403", 7, "403"), ("status=404", 3, "404"),
-    ("endless=1", 2, LIMIT), ("length=4611686018427387904", 2, LIMIT)])
+    ("endless=1", 2, TOO_LARGE), ("length=4611686018427387904", 2, TOO_LARGE)])
 def test_what_leads_nowhere_is_said(capsul, publisher, how, code, words):
     publisher.publish("lab", "1")
     done = refused(capsul, publisher.url(f"lab-1.qcow2?{how}"), LOOSE, "--as", "lab")
@@ -79,7 +80,7 @@ def test_another_file_is_not_taken_for_it(capsul, publisher, how):
 HOSTILE = {
     "page.qcow2": "printf '<!DOCTYPE html><html>log in</html>' >{}",
     "backed.qcow2": "qemu-img create -q -f qcow2 -F raw -b /etc/passwd -u {} 1M",
-    "outside.qcow2": "qemu-img create -q -f qcow2 -o data_file=/etc/passwd.raw {} 1M; touch {}",
+    "outside.qcow2": "qemu-img create -q -f qcow2 -o data_file=published/data.raw {} 1M",
     "extents.vmdk": "qemu-img create -q -f vmdk -o subformat=monolithicFlat {} 1M",
     "bomb.raw.xz": "head -c 200M /dev/zero | xz -1 >{}",
     "cut.raw.zst": "head -c 1M /dev/urandom | zstd -q | head -c 900000 >{}",
@@ -90,7 +91,7 @@ HOSTILE = {
 
 @pytest.mark.parametrize("file, code, words", [
     ("page.qcow2", 10, "web page"), ("backed.qcow2", 2, "backing"), ("outside.qcow2", 2, "in another file"),
-    ("extents.vmdk", 2, "extents"), ("bomb.raw.xz", 2, LIMIT), ("cut.raw.zst", 10, "damaged"), ("up.ova", 2, "plain files")])
+    ("extents.vmdk", 2, "extents"), ("bomb.raw.xz", 2, TOO_LARGE), ("cut.raw.zst", 10, "damaged"), ("up.ova", 2, "plain files")])
 def test_a_hostile_disk_is_refused(capsul, publisher, file, code, words):
     capsul.run(HOSTILE[file].replace("{}", f"published/{file}") + " || true")
     done = refused(capsul, publisher.url(file), LOOSE, "--as", "lab")
@@ -115,7 +116,7 @@ def test_a_disk_that_fills_up_is_told_and_leaves_nothing(capsul, publisher):
     capsul.host.run(f"install -d -o alice -g alice {fetches} && mount -t tmpfs -o size=100m,uid=alice,mode=0700 tmpfs {fetches}")
     try:
         done = refused(capsul, "lab")
-        assert done.returncode == 125 and "space" in done.stderr
+        assert done.returncode == 125 and "are kept for others" in done.stderr
         assert refused(capsul, publisher.url("lab-1.qcow2?endless=1"), LOOSE).returncode == 125
     finally:
         capsul.host.run(f"umount {fetches}")
@@ -161,15 +162,17 @@ def test_what_somebody_else_or_nobody_signed_is_not_even_listed(capsul, signed, 
     if by:
         sign(capsul, by, options)
     listed = capsul.ctl("image", "search", "--refresh", check=False)
-    assert "source lab: " in listed.stderr + listed.stdout and "lab-1" not in listed.stdout
-    assert refused(capsul, "lab", "--verify", "none").returncode != 0 and signed.pulled() == []
+    assert listed.returncode != 0 and listed.stdout == ""
+    done = refused(capsul, "lab", "--verify", "none")
+    assert (done.returncode == 10 and "signed by a key" in done.stderr) if by else "index.json.asc" in done.stderr
+    assert signed.pulled() == []
 
 
 def test_a_list_that_was_changed_after_it_was_signed_is_not_taken(capsul, signed):
     signed.publish("lab", "1")
     sign(capsul, "lab")
     signed.publish("lab", "2")
-    assert refused(capsul, "lab").returncode != 0 and signed.pulled() == []
+    assert refused(capsul, "lab").returncode == 10 and signed.pulled() == []
 
 
 def test_an_index_with_tricks_in_it_gives_nothing_of_them(capsul, publisher):
@@ -178,8 +181,7 @@ def test_an_index_with_tricks_in_it_gives_nothing_of_them(capsul, publisher):
     publisher.entries += [{**good, "name": name} for name in ("../../etc", "-x", "a/b", "a\nb", "")]
     publisher.entries += [{**good, "name": "file", "url": "file:///etc/passwd"}, {**good, "name": "version", "version": "../1"}]
     publisher.write_index()
-    found = capsul.run("capsulctl image search --refresh --json", check=False)
-    assert not any(f'"{name}"' in found.stdout for name in ("../../etc", "-x", "a/b", "file", "version"))
+    assert [entry["name"] for entry in capsul.json("image", "search", "--refresh")] == ["good"]
     assert refused(capsul, "file").returncode == 3
 
 
@@ -190,7 +192,7 @@ def test_a_list_of_a_hundred_megabytes_is_not_read(capsul, publisher):
         digest = publisher.publish("lab", "1")
         capsul.run("yes \"$(printf %064d 0)  other.qcow2\" | head -c 100M >published/SHA256SUMS")
         listed = capsul.ctl("image", "search", "--refresh", check=False)
-        assert "source lab: " in listed.stderr + listed.stdout and publisher.answers("SHA256SUMS")[0]["sent"] < 32 << 20
+        assert listed.returncode != 0 and "SHA256SUMS: is longer than" in listed.stderr and publisher.answers("SHA256SUMS")[0]["sent"] < 32 << 20
         capsul.run(f"echo '{digest}  lab-1.qcow2' >published/SHA256SUMS")
         capsul.ctl("image", "search", "--refresh")
         capsul.ctl("image", "pull", "lab")

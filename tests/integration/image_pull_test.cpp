@@ -207,17 +207,17 @@ class SignedPullTest : public ImagePullTest {
   protected:
     void SetUp() override {
         ImagePullTest::SetUp();
-        gpg_.emplace(base_ / "gpg");
-        gpg_->make_key("publisher");
-        keyring_ = gpg_->keyring("publisher");
+        gpg_.make_key("publisher");
+        keyring_ = gpg_.keyring("publisher");
     }
-    void sign() { server_->put("index.json.asc", gpg_->detached("publisher", base_ / "served/index.json")); }
+    void sign() { server_->put("index.json.asc", gpg_.detached("publisher", base_ / "served/index.json")); }
     void want_signatures() {
         lab().keyring = KeyringPath::parse(keyring_.string());
         start_anew();
     }
 
-    std::optional<test::Gpg> gpg_;
+    test::TemporaryFolder home_;
+    test::Gpg gpg_{home_ / "gpg"};
     fs::path keyring_;
 };
 

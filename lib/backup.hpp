@@ -83,7 +83,8 @@ struct BackupRestore {
     static constexpr auto fields() {
         return field_list(required("archive", &BackupRestore::archive), optional("as", &BackupRestore::as),
                           optional("networks", &BackupRestore::networks),
-                          optional("publish", &BackupRestore::publish), optional("start", &BackupRestore::start));
+                          optional("publish", &BackupRestore::publish),
+                          optional("start", &BackupRestore::start));
     }
 };
 

@@ -9,7 +9,8 @@
 namespace capsul::unpack {
 
 /// Writes the manifest, the first member, to `target`, which is there and empty. Throws Error: verification
-/// for a damaged file, invalid for one that is no backup, whose manifest has more than `most` bytes, no_space.
+/// for a damaged file, invalid for one that is no backup, whose manifest has more than `most` bytes,
+/// no_space.
 void unpack_backup_manifest(const std::filesystem::path& file, const std::filesystem::path& target,
                             std::uint64_t most);
 

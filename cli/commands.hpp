@@ -38,6 +38,8 @@ void add_vm_resize(CLI::App& parent, Session& session);
 void add_vm_disk(CLI::App& parent, Session& session);
 void add_vm_snapshot(CLI::App& parent, Session& session);
 void add_vm_clone(CLI::App& parent, Session& session);
+void add_vm_backup(CLI::App& parent, Session& session);
+void add_vm_restore(CLI::App& parent, Session& session);
 
 // Those of `image` that have a file of their own.
 void add_image_search(CLI::App& parent, Session& session);

@@ -4,11 +4,11 @@
 #include "cli/image_view.hpp"
 #include "cli/input_file.hpp"
 #include "cli/targets.hpp"
+#include "cli/transfer.hpp"
 
 #include <algorithm>
 #include <fmt/format.h>
 #include <memory>
-#include <sys/stat.h>
 
 namespace capsul::cli {
 namespace {
@@ -46,31 +46,6 @@ void check_flags(const ImportFlags& flags) {
     if (from_stdin > 1) {
         throw Error(ErrorCode::invalid, "standard input (-) can be given once only");
     }
-}
-
-/// The size that sending can be measured against; nothing for a pipe.
-std::optional<std::uint64_t> known_size(int fd) {
-    struct stat status {};
-    if (::fstat(fd, &status) != 0 || !S_ISREG(status.st_mode) || status.st_size <= 0) {
-        return std::nullopt;
-    }
-    return static_cast<std::uint64_t>(status.st_size);
-}
-
-Uuid send_file(Session& session, const std::string& subject, const UniqueFd& file, const std::string& what,
-               const UploadFile& call) {
-    const auto size = known_size(file.get());
-    const auto tell = [&](std::uint64_t sent) {
-        const auto percent =
-            size ? std::optional(static_cast<int>(100 * std::min(sent, *size) / *size)) : std::nullopt;
-        const std::string of = size ? " of " + human_size(*size) : "";
-        session.progress().show(subject, fmt::format("sending the {}, {}{}", what, human_size(sent), of),
-                                percent);
-    };
-    session.progress().show(subject, fmt::format("sending the {}", what), std::nullopt);
-    const Upload received = session.client().upload(call, file.get(), tell);
-    session.progress().clear();
-    return received.id;
 }
 
 std::string lower(std::string hex) {

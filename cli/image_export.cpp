@@ -2,9 +2,9 @@
 #include "cli/commands.hpp"
 #include "cli/output_file.hpp"
 #include "cli/terminal.hpp"
+#include "cli/transfer.hpp"
 #include "lib/image.hpp"
 
-#include <algorithm>
 #include <fmt/format.h>
 #include <memory>
 #include <optional>
@@ -52,21 +52,6 @@ ImageExport call_of(const ExportFlags& flags) {
     return call;
 }
 
-/// `write` gets the content, and says whether it wants more.
-void fetch(Session& session, const std::string& subject, const Download& download,
-           const Client::Sink& write) {
-    std::uint64_t received = 0;
-    session.client().download(DownloadFile{download.id}, [&](std::string_view piece) {
-        received += piece.size();
-        session.progress().show(
-            subject, fmt::format("receiving, {} of {}", human_size(received), human_size(download.size)),
-            static_cast<int>(100 * std::min(received, download.size) /
-                             std::max<std::uint64_t>(download.size, 1)));
-        return write(piece);
-    });
-    session.progress().clear();
-}
-
 /// A kernel of its own is not in the disk; the identity of the VM that it was is.
 void note_what_is_in_it(Session& session, const std::string& subject, const Image& image) {
     if (image.boot) {
@@ -86,7 +71,7 @@ void export_image(Session& session, const ExportFlags& flags) {
     about(subject, [&] {
         const Image image = session.client().call(ImageShow{call.name});
         if (flags.file == "-") {
-            fetch(session, subject, session.run(call, subject), [&](std::string_view piece) {
+            receive_file(session, subject, session.run(call, subject), [&](std::string_view piece) {
                 session.out().write(piece);
                 return !session.out().reader_gone();
             });
@@ -95,7 +80,7 @@ void export_image(Session& session, const ExportFlags& flags) {
         }
         OutputFile file(flags.file, flags.force);
         const Download download = session.run(call, subject);
-        fetch(session, subject, download, [&](std::string_view piece) {
+        receive_file(session, subject, download, [&](std::string_view piece) {
             file.write(piece);
             return true;
         });

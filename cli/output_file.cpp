@@ -48,7 +48,8 @@ void refuse_special(const fs::path& file) {
     }
 }
 
-OutputFile::OutputFile(fs::path file, bool replace) : file_(std::move(file)), replace_(replace) {
+OutputFile::OutputFile(fs::path file, bool replace, For readers)
+    : file_(std::move(file)), replace_(replace), readers_(readers) {
     refuse_special(file_);
     if (!replace_ && fs::exists(fs::symlink_status(file_))) {
         throw_exists();
@@ -90,7 +91,8 @@ void OutputFile::throw_exists() const {
 
 void OutputFile::finish() {
     writer_->finish();
-    if (::fchmod(fd_.get(), usual_permissions()) != 0 || ::fsync(fd_.get()) != 0) {
+    const mode_t permissions = readers_ == For::owner ? 0600 : usual_permissions();
+    if (::fchmod(fd_.get(), permissions) != 0 || ::fsync(fd_.get()) != 0) {
         throw_errno(errno, file_.string());
     }
     move_into_place();

@@ -21,8 +21,11 @@ void refuse_special(const std::filesystem::path& file);
 /// SIGKILL, nothing is there. There may be one at a time.
 class OutputFile {
   public:
+    /// Who may read it: whom the umask lets, or nobody else.
+    enum class For { everybody, owner };
+
     /// Throws Error: invalid, exists unless `replace`, and for a folder that cannot be written to.
-    OutputFile(std::filesystem::path file, bool replace);
+    OutputFile(std::filesystem::path file, bool replace, For readers = For::everybody);
     OutputFile(const OutputFile&) = delete;
     OutputFile& operator=(const OutputFile&) = delete;
     ~OutputFile();
@@ -38,6 +41,7 @@ class OutputFile {
 
     const std::filesystem::path file_;
     const bool replace_;
+    const For readers_;
     UniqueFd fd_;
     std::optional<SparseWriter> writer_;
     std::array<struct sigaction, 4> before_{};

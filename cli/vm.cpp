@@ -29,6 +29,8 @@ void add_vm_commands(CLI::App& program, Session& session) {
     add_vm_resize(vm, session);
     add_vm_snapshot(vm, session);
     add_vm_clone(vm, session);
+    add_vm_backup(vm, session);
+    add_vm_restore(vm, session);
     add_vm_unit(vm, session);
     add_vm_command(vm, session);
 }

@@ -56,8 +56,8 @@ Qcow2Header header_of(const fs::path& file) {
 }
 
 /// Without a base: what the file says about one stays in it, and is passed over. The image below it is
-/// somebody else's file, which is read in a sandbox only; and for none of this work its content matters, since
-/// a disk is never smaller than its image.
+/// somebody else's file, which is read in a sandbox only; and for none of this work its content matters,
+/// since a disk is never smaller than its image.
 std::string graph_of(const fs::path& file) {
     static_cast<void>(header_of(file));
     return "json:" + dump_json({{"driver", "qcow2"},
@@ -153,6 +153,12 @@ std::set<std::string> snapshots_in(const GuestDisk& disk) {
         names.insert(snapshot.value("name", std::string()));
     }
     return names;
+}
+
+void forget_base(const fs::path& file) {
+    static_cast<void>(header_of(file));
+    run_tool(file, {"rebase", "-q", "-u", "-f", "qcow2", "-b", "", file.string()});
+    sync_file(file);
 }
 
 } // namespace capsul

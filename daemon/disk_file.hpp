@@ -31,4 +31,7 @@ void apply_snapshot(const GuestDisk& disk, const std::string& name);
 void delete_snapshot(const GuestDisk& disk, const std::string& name);
 [[nodiscard]] std::set<std::string> snapshots_in(const GuestDisk& disk);
 
+/// Has the file no longer say what it is laid over: what stands in it stays as it is. Durable.
+void forget_base(const fs::path& file);
+
 } // namespace capsul

@@ -48,7 +48,7 @@ fs::path OutgoingFile::path() const {
 }
 
 Download OutgoingFile::finish() {
-    fs::remove(source());
+    fs::remove_all(source());
     const Download download{id_, fs::file_size(path())};
     own_.rename_to(folder_ / id_.to_string());
     return download;

@@ -16,7 +16,7 @@ class OutgoingFile {
     /// In `folder`, which holds nothing else.
     explicit OutgoingFile(const std::filesystem::path& folder);
 
-    /// For whatever it is made of: on the same file system, and gone when it is finished.
+    /// For the file or folder that it is made of: on the same file system, and gone when it is finished.
     [[nodiscard]] std::filesystem::path source() const { return own_.path() / "source"; }
     /// Where it is to be written; nothing is there yet.
     [[nodiscard]] std::filesystem::path path() const;

@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <string>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -95,6 +96,21 @@ void copy_file_sparsely(const fs::path& from, const fs::path& to, const OnCopied
         throw_errno(errno, to.string());
     }
     sync_folder(to.parent_path());
+}
+
+void for_each_piece(const fs::path& file, const std::function<void(std::string_view)>& take) {
+    constexpr std::size_t most = std::size_t{1} << 20U;
+    const UniqueFd fd = open_file(file, O_RDONLY | O_NOFOLLOW);
+    std::string buffer(most, '\0');
+    for (ssize_t got = 1; got != 0;) {
+        got = ::read(fd.get(), buffer.data(), buffer.size());
+        if (got < 0 && errno != EINTR) {
+            throw_errno(errno, file.string());
+        }
+        if (got > 0) {
+            take(std::string_view(buffer).substr(0, static_cast<std::size_t>(got)));
+        }
+    }
 }
 
 } // namespace capsul

@@ -1,10 +1,11 @@
-// Copies of large files. Knows no capsul noun.
+// Large files: copied, and read piece by piece. Knows no capsul noun.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <optional>
+#include <string_view>
 
 namespace capsul {
 
@@ -19,5 +20,8 @@ using OnCopied = std::function<void(std::uint64_t)>;
 /// meanwhile, no_space and such; what is written by then stays.
 void copy_file_sparsely(const std::filesystem::path& from, const std::filesystem::path& to,
                         const OnCopied& on_copied);
+
+/// Reads a file from its beginning to its end. What `take` throws ends it.
+void for_each_piece(const std::filesystem::path& file, const std::function<void(std::string_view)>& take);
 
 } // namespace capsul

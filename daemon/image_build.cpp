@@ -1,15 +1,10 @@
 #include "daemon/image_build.hpp"
 
 #include "daemon/build_needs.hpp"
-#include "daemon/digest.hpp"
-#include "daemon/image_names.hpp"
+#include "daemon/file_digest.hpp"
 #include "lib/fd.hpp"
 
-#include <cerrno>
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <unistd.h>
-#include <vector>
 
 namespace capsul {
 namespace {
@@ -17,15 +12,6 @@ namespace {
 constexpr Bytes least_size(std::uint64_t{2} << 30U); ///< on which a Debian has some room
 constexpr std::uint64_t size_step = std::uint64_t{1} << 20U;
 constexpr std::size_t most_packages = 500;
-
-void require_free_name(Store& store, const Name& name) {
-    require_no_alias(store, name);
-    if (store.images.exists(name)) {
-        throw Error(ErrorCode::exists, about_image(name, "exists already"),
-                    fmt::format("choose another name, or remove it first: `capsulctl image rm {}`",
-                                name.to_string()));
-    }
-}
 
 void check_architecture(const ImageBuild& call) {
     if (call.architecture && *call.architecture != host_architecture()) {
@@ -70,22 +56,8 @@ void check(const ImageBuild& call, const ImageConfig& config) {
     }
 }
 
-Digest digest_of(const fs::path& file) {
-    const UniqueFd fd = open_file(file, O_RDONLY);
-    Hash hash(Hash::Kind::sha256);
-    std::vector<char> piece(std::size_t{1} << 20U);
-    ssize_t got = 0;
-    while ((got = ::read(fd.get(), piece.data(), piece.size())) > 0) {
-        hash.add({piece.data(), static_cast<std::size_t>(got)});
-    }
-    if (got < 0) {
-        throw_errno(errno, file.string());
-    }
-    return Digest::parse("sha256:" + hash.finish());
-}
-
 ClaimedFile take_file(const fs::path& file) {
-    return {TemporaryFile(file), digest_of(file)};
+    return {TemporaryFile(file), Digest::parse("sha256:" + sha256_of_file(file, [](std::uint64_t) {}))};
 }
 
 std::string first_line(const fs::path& file) {
@@ -123,14 +95,14 @@ NewImage image_of(const ImageBuild& call, const fs::path& folder) {
 
 Operation ImageBuildService::build(const ImageBuild& call) {
     check(call, config_);
-    require_free_name(store_, call.name);
+    images_.require_unused(call.name);
     require_build_needs();
     return operations_.submit("image.build", call.name.to_string(), "image/" + call.name.to_string(),
                               [this, call](Progress& progress) { return encode(run(call, progress)); });
 }
 
 Image ImageBuildService::run(const ImageBuild& call, Progress& progress) {
-    require_free_name(store_, call.name); // what came before it in the queue may have made one
+    images_.require_unused(call.name); // what came before it in the queue may have made one
     const OwnFolder folder = builder_.build(call, progress);
     progress.message("taking the image in");
     return images_.make(image_of(call, folder.path()), progress);

@@ -4,7 +4,6 @@
 #include "daemon/builder.hpp"
 #include "daemon/image_service.hpp"
 #include "daemon/operation_service.hpp"
-#include "daemon/store.hpp"
 #include "lib/image_build.hpp"
 
 namespace capsul {
@@ -12,9 +11,9 @@ namespace capsul {
 /// Thread-safe.
 class ImageBuildService {
   public:
-    ImageBuildService(const ImageConfig& config, Store& store, OperationService& operations,
-                      ImageService& images, const ImageBuilder& builder)
-        : config_(config), store_(store), operations_(operations), images_(images), builder_(builder) {}
+    ImageBuildService(const ImageConfig& config, OperationService& operations, ImageService& images,
+                      const ImageBuilder& builder)
+        : config_(config), operations_(operations), images_(images), builder_(builder) {}
 
     /// Throws Error at once when it cannot be built here, or the name is taken.
     Operation build(const ImageBuild& call);
@@ -23,7 +22,6 @@ class ImageBuildService {
     Image run(const ImageBuild& call, Progress& progress);
 
     const ImageConfig& config_;
-    Store& store_;
     OperationService& operations_;
     ImageService& images_;
     const ImageBuilder& builder_;

@@ -73,6 +73,13 @@ class ImageService {
     /// of an image.
     Image point(const Name& alias, const Name& image);
 
+    /// An image, whatever its name, with this disk and, where `boot` says so, this kernel and initrd, that a
+    /// VM can be made from.
+    [[nodiscard]] std::optional<Name> with_content(const Digest& disk,
+                                                   const std::optional<DirectKernel>& boot);
+    /// Removes one that was made for something that has failed; it stays when somebody has found a use for
+    /// it.
+    void take_back(const Name& name, Progress& progress);
     /// The record of an image that a VM can be made from; `name` may be an alias. Throws Error: not_found
     /// (with a hint of what images there are), wrong_state when it is broken, verification. Never waits.
     [[nodiscard]] ImageRecord usable(const Name& name);

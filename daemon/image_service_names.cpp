@@ -1,4 +1,5 @@
 // Aliases and pins: what changes the name of an image, or what becomes of it, and never its files.
+#include "daemon/image_files.hpp"
 #include "daemon/image_names.hpp"
 #include "daemon/image_service.hpp"
 
@@ -84,6 +85,25 @@ Json ImageService::run_set_pinned(const Name& name, bool pinned) {
         events_.add(pinned ? "image.pinned" : "image.unpinned", record.name.to_string());
     }
     return encode(show(record.name));
+}
+
+std::optional<Name> ImageService::with_content(const Digest& disk, const std::optional<DirectKernel>& boot) {
+    for (const auto& image : store_.images.list()) {
+        const bool is_same = image.record && image.record->digest == disk &&
+                             files_of(disk, image.record->boot) == files_of(disk, boot);
+        if (is_same && missing_file(paths_.images(), *image.record).empty()) {
+            return image.name;
+        }
+    }
+    return std::nullopt;
+}
+
+void ImageService::take_back(const Name& name, Progress& progress) {
+    try {
+        run_remove(name, progress);
+    } catch (const Error&) {
+        // It is an image as any other then.
+    }
 }
 
 } // namespace capsul

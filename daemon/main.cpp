@@ -149,9 +149,10 @@ void serve(const Paths& paths, const Config& config, const Signals& signals) {
     const ImageCatalogue catalogue(paths, config.image, fetcher);
     ImagePullService pulls(config.image, store, operations, images, catalogue, fetcher);
     const ImageBuilder builder(paths, programs, systemd);
-    ImageBuildService builds(config.image, store, operations, images, builder);
+    ImageBuildService builds(config.image, operations, images, builder);
     NetworkService networks(paths, config.vpn, programs, store, operations, events, systemd);
-    VmHost host{paths, config, programs, store, images, networks, operations, events, systemd, monitors};
+    VmHost host{paths,      config, programs, store,    images, networks,
+                operations, events, systemd,  monitors, tool};
     VmView view(host);
     VmPower power(host, view);
     VmGuest guest(host, view);
@@ -159,6 +160,7 @@ void serve(const Paths& paths, const Config& config, const Signals& signals) {
     VmDisks disks(host, view, power, guest);
     VmSnapshots snapshots(host, power, guest);
     ImagePublishService publishing(host, power, tool);
+    VmBackups backups(host, power, guest);
     HostService machine(paths, systemd, networks);
     const WorkEnds work_ends(operations);
 
@@ -169,9 +171,10 @@ void serve(const Paths& paths, const Config& config, const Signals& signals) {
     vms.recover();
     disks.recover();
     snapshots.recover();
+    backups.recover();
     networks.follow_records();
-    const Router router =
-        make_router({host, view, power, guest, vms, disks, snapshots, machine, pulls, builds, publishing});
+    const Router router = make_router(
+        {host, view, power, guest, vms, disks, snapshots, backups, machine, pulls, builds, publishing});
     Server server(router, config.server, listeners(paths), ::geteuid());
     std::jthread stopper([&] {
         if (signals.wait_for_stop()) {

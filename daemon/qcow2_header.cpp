@@ -208,7 +208,7 @@ Qcow2Header check_qcow2_header(std::string_view start, std::uint64_t file_size, 
     const bool has_extended_l2 = version == 3 && (header.u64(72) & extended_l2) != 0;
     check_extensions(header, length, cluster);
     check_tables(header, size, cluster, has_extended_l2, file_size);
-    return {version, cluster_bits, size};
+    return {version, cluster_bits, size, header.u32(60)};
 }
 
 Qcow2Header read_own_qcow2_header(std::string_view start) {
@@ -218,7 +218,7 @@ Qcow2Header read_own_qcow2_header(std::string_view start) {
     if (!is_known || header.u32(32) != 0 || (header.u64(72) & ~(dirty | compression_type)) != 0) {
         refuse_changed();
     }
-    return {3, header.u32(20), header.u64(24)};
+    return {3, header.u32(20), header.u64(24), header.u32(60)};
 }
 
 std::string own_qcow2_base(std::string_view start) {

@@ -12,6 +12,7 @@ struct Qcow2Header {
     std::uint32_t version = 0; ///< 2 or 3
     std::uint32_t cluster_bits = 0;
     std::uint64_t virtual_size = 0; ///< bytes, as the guest sees it
+    std::uint32_t snapshots = 0;    ///< internal ones
 };
 
 /// Reads and judges. `start`: the first bytes of the file (format_start_bytes of them, or all). Throws Error:

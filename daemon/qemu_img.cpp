@@ -91,7 +91,7 @@ ProcessResult QemuImg::ask(const char* command, const DiskFile& disk,
                            const std::vector<std::string>& options) const {
     ToolRun run{{find_program(program), command, "--output=json"},
                 files_of(disk),
-                std::nullopt,
+                {},
                 limits_to_read(size_of_files(disk)),
                 true};
     run.argv.insert(run.argv.end(), options.begin(), options.end());
@@ -115,13 +115,30 @@ std::uint64_t QemuImg::size_as_qcow2(const DiskFile& disk) const {
     return parse_json(result.out).value("required", std::uint64_t{0});
 }
 
+void QemuImg::set_base(const fs::path& file, const fs::path& base) const {
+    const std::uint64_t size = fs::file_size(file);
+    ToolRun run{{find_program(program), "rebase", "-u", "-f", "qcow2", "-F", "qcow2", "-b", base.string(),
+                 file.string()},
+                {file},
+                {file},
+                limits_to_read(size),
+                true};
+    run.limits.file_bytes = size + 16 * mib;
+    const ProcessResult result = tool_.run(run, {}, cancelled_);
+    if (result.status != 0) {
+        const std::string work = "laying the disk over its image";
+        refuse_full_disk(work, result, file.parent_path());
+        throw Error(ErrorCode::internal, work + ": " + complaint(program, result));
+    }
+}
+
 void QemuImg::convert(const DiskFile& source, const std::string& to_format,
                       const std::vector<std::string>& options, const fs::path& target,
                       std::uint64_t virtual_size, const OnPercent& on_percent) const {
     const std::uint64_t size = std::max(size_of_files(source), virtual_size);
     ToolRun run{{find_program(program), "convert", "-p", "-O", to_format},
                 files_of(source),
-                target,
+                {target},
                 limits_to_write(size),
                 true};
     run.argv.insert(run.argv.end(), options.begin(), options.end());

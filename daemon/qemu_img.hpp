@@ -40,6 +40,10 @@ class QemuImg {
                  const std::vector<std::string>& options, const fs::path& target, std::uint64_t virtual_size,
                  const OnPercent& on_percent) const;
 
+    /// Has a qcow2 say that it is laid over `base`, which is not looked at. What else becomes of a hostile
+    /// file is not known. Throws Error (no_space, internal).
+    void set_base(const fs::path& file, const fs::path& base) const;
+
   private:
     [[nodiscard]] ProcessResult ask(const char* command, const DiskFile& disk,
                                     const std::vector<std::string>& options = {}) const;

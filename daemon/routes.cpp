@@ -85,6 +85,9 @@ void add_disks(Router& router, Services s) {
     add_action<ImagePublish>(
         router, s.host, "image.publish",
         [s](const ImagePublish& call, Progress& progress) { return s.publishing.publish(call, progress); });
+    add_aside<VmBackup>(router, s.host, "vm.backup", "", [s](const VmBackup& call, Progress& progress) {
+        return s.backups.make(call, progress);
+    });
     add_action<VmSnapshotCreate>(
         router, s.host, "vm.snapshot-create",
         [s](const VmSnapshotCreate& call, Progress& progress) { return s.snapshots.create(call, progress); });
@@ -148,6 +151,7 @@ Router make_router(Services s) {
     router.add<VmCommand>([s](const VmCommand& call) { return s.view.command(call.name); });
     router.add<VmCreate>([s](const VmCreate& call) { return s.vms.create(call); });
     router.add<VmClone>([s](const VmClone& call) { return s.vms.clone(call); });
+    router.add<BackupRestore>([s](const BackupRestore& call) { return s.vms.restore(call); });
     router.add<VmDelete>([s](const VmDelete& call) { return s.vms.remove(call.name); });
     router.add<VmNicAdd>([s](const VmNicAdd& call) { return s.vms.add_nic(call); });
     router.add<VmNicRemove>([s](const VmNicRemove& call) { return s.vms.remove_nic(call); });

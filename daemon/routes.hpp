@@ -6,6 +6,7 @@
 #include "daemon/image_publish.hpp"
 #include "daemon/image_pull.hpp"
 #include "daemon/router.hpp"
+#include "daemon/vm_backup.hpp"
 #include "daemon/vm_disks.hpp"
 #include "daemon/vm_service.hpp"
 #include "daemon/vm_snapshots.hpp"
@@ -20,6 +21,7 @@ struct Services {
     VmService& vms;
     VmDisks& disks;
     VmSnapshots& snapshots;
+    VmBackups& backups;
     HostService& machine;
     ImagePullService& pulls;
     ImageBuildService& builds;

@@ -3,6 +3,7 @@
 #include "daemon/journal.hpp"
 #include "lib/error.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <fcntl.h>
@@ -70,10 +71,11 @@ class Outputs {
     std::jthread reader_; ///< last: it uses all of the above
 };
 
-/// What begins with the launcher's name is not what the program says of its file. If it only pretends, its file
-/// is refused all the same.
+/// What begins with the launcher's name is not what the program says of its file. If it only pretends, its
+/// file is refused all the same.
 void refuse_failed_launch(const ProcessResult& result) {
-    if (result.status != 0 && (result.err.starts_with("capsul-run: ") || result.err.starts_with("/usr/bin/env: "))) {
+    if (result.status != 0 &&
+        (result.err.starts_with("capsul-run: ") || result.err.starts_with("/usr/bin/env: "))) {
         throw Error(ErrorCode::not_capable, "the sandbox cannot be set up: " + first_line(result.err),
                     "`capsulctl doctor` tells what this host lacks");
     }
@@ -144,14 +146,17 @@ void SandboxedTool::sweep() const {
 
 ProcessResult SandboxedTool::run(const ToolRun& run, const OnOutput& on_output,
                                  const Cancelled& cancelled) const {
-    if (run.writable) {
-        static_cast<void>(open_file(*run.writable, O_WRONLY | O_CREAT | O_EXCL));
+    for (const fs::path& file : run.writable) {
+        if (std::ranges::find(run.readable, file) == run.readable.end()) {
+            static_cast<void>(open_file(file, O_WRONLY | O_CREAT | O_EXCL));
+        }
     }
     Unit unit(*this, run);
     Outputs outputs(unit.places(), on_output);
     const JobResult job = unit.start(run.limits.time + patience, cancelled);
     const std::string program = fs::path(run.argv.at(0)).filename().string();
-    ProcessResult result = outputs.finish(job == JobResult::done ? 0 : status_of_failure(unit.name(), program));
+    ProcessResult result =
+        outputs.finish(job == JobResult::done ? 0 : status_of_failure(unit.name(), program));
     refuse_failed_launch(result);
     return result;
 }

@@ -22,7 +22,7 @@ class SandboxedTool {
     /// Ends and removes what a crash left. Called once, before anything else.
     void sweep() const;
 
-    /// Makes the file that it writes, which is there whatever happens, and runs it to its end. Collects at
+    /// Makes the files that it writes, which are there whatever happens, and runs it to its end. Collects at
     /// most 1 MiB of each output, and tells `on_output` of the first one as it comes, on a thread of its own.
     /// Throws Error: timeout, not_capable when systemd does not get as far as to run the program, and
     /// unreachable soon after `cancelled` says so; the program has ended then.

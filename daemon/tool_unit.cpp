@@ -3,6 +3,7 @@
 #include "daemon/unit_file.hpp"
 #include "daemon/unit_sandbox.hpp"
 
+#include <algorithm>
 #include <fmt/format.h>
 
 namespace capsul {
@@ -32,16 +33,24 @@ OOMScoreAdjust=200
                        fmt::arg("file", limits.file_bytes));
 }
 
+/// Those that it does not change.
+std::vector<std::filesystem::path> only_read(const ToolRun& run) {
+    std::vector<std::filesystem::path> files = run.readable;
+    std::erase_if(
+        files, [&](const auto& file) { return std::ranges::find(run.writable, file) != run.writable.end(); });
+    return files;
+}
+
 /// capsul-run sees that the sandbox below is there, narrows it to the same files, and becomes the program: it
 /// also keeps that from sending signals to others of this user. Each thread of qemu-img that allocates would
 /// reserve an arena of 64 MiB (mallopt(3)), of which there is not enough.
 std::vector<std::string> start_command(const ToolRun& run, const ToolPlaces& places) {
     std::vector<std::string> argv{(places.programs / "capsul-run").string()};
-    for (const std::filesystem::path& file : run.readable) {
+    for (const std::filesystem::path& file : only_read(run)) {
         argv.insert(argv.end(), {"--ro", file.string()});
     }
-    if (run.writable) {
-        argv.insert(argv.end(), {"--rw", run.writable->string()});
+    for (const std::filesystem::path& file : run.writable) {
+        argv.insert(argv.end(), {"--rw", file.string()});
     }
     argv.emplace_back("--");
     if (run.one_arena) {
@@ -56,11 +65,11 @@ std::string sandbox(const ToolRun& run, const ToolPlaces& places) {
     std::string text = sandbox_lines();
     text += "MemoryDenyWriteExecute=yes\nRestrictAddressFamilies=none\nPrivateNetwork=yes\n";
     text += disk_lines(places.programs, {places.data});
-    for (const std::filesystem::path& file : run.readable) {
+    for (const std::filesystem::path& file : only_read(run)) {
         text += fmt::format("BindReadOnlyPaths={}\n", unit_path(file));
     }
-    if (run.writable) {
-        text += fmt::format("BindPaths={0}\nNoExecPaths={0}\n", unit_path(*run.writable));
+    for (const std::filesystem::path& file : run.writable) {
+        text += fmt::format("BindPaths={0}\nNoExecPaths={0}\n", unit_path(file));
     }
     return text;
 }

@@ -6,7 +6,6 @@
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -21,9 +20,9 @@ struct ToolLimits {
 };
 
 struct ToolRun {
-    std::vector<std::string> argv;                 ///< the first is the program's absolute path
-    std::vector<std::filesystem::path> readable;   ///< the only files that it sees, beside the system's
-    std::optional<std::filesystem::path> writable; ///< a new file, the only one that it writes
+    std::vector<std::string> argv;               ///< the first is the program's absolute path
+    std::vector<std::filesystem::path> readable; ///< the only files that it sees, beside the system's
+    std::vector<std::filesystem::path> writable; ///< new ones; and of the readable ones those that it changes
     ToolLimits limits;
     bool one_arena = false; ///< for a program with many threads, which would run out of address space
 };

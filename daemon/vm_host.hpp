@@ -14,6 +14,9 @@
 #include "lib/config.hpp"
 #include "lib/vm.hpp"
 
+#include <future>
+#include <memory>
+
 namespace capsul {
 
 /// The collaborators, made in main.
@@ -28,6 +31,7 @@ struct VmHost {
     EventLog& events;
     SystemdClient& systemd;
     VmMonitors& monitors;
+    const SandboxedTool& tool;
 
     /// Where a VM's files are.
     [[nodiscard]] VmFiles files(const VmRecord& vm) const;
@@ -62,6 +66,24 @@ void require_no_restore(const VmRecord& vm);
 template <class Work>
 Operation submit_action(const VmHost& host, const char* kind, const Name& name, Work work) {
     return host.operations.submit(kind, name.to_string(), "vm/" + name.to_string(), std::move(work));
+}
+
+/// The same for work that is a part of an operation, which waits for it: the VM's other actions wait no
+/// longer than that part takes.
+template <class Work>
+auto run_as_action(const VmHost& host, const char* kind, const Name& name, Work work) {
+    using Result = decltype(work());
+    auto task = std::make_shared<std::packaged_task<Result()>>(std::move(work));
+    auto result = task->get_future();
+    submit_action(host, kind, name, [task = std::move(task)](Progress&) {
+        (*task)();
+        return Json::object();
+    });
+    try {
+        return result.get();
+    } catch (const std::future_error&) { // it was dropped from the queue
+        throw Error(ErrorCode::unreachable, about(name, "capsuld is stopping: try again"));
+    }
 }
 
 } // namespace capsul

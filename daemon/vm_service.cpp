@@ -15,6 +15,15 @@
 namespace capsul {
 namespace {
 
+std::vector<PublishedPort> ports_of(const OtherVms& vms) {
+    std::vector<PublishedPort> ports;
+    for (const auto& vm : vms) {
+        const auto more = all_ports(*vm);
+        ports.insert(ports.end(), more.begin(), more.end());
+    }
+    return ports;
+}
+
 bool clashes(const PublishedPort& port, const std::vector<PublishedPort>& taken) {
     return std::ranges::any_of(taken, [&](const PublishedPort& other) { return other.clashes_with(port); });
 }
@@ -150,11 +159,12 @@ VmRecord VmService::plan(const VmCreate& call, const ImageRecord& image) const {
 void VmService::choose_network(VmRecord& vm, const std::vector<NicSpec>& nics) const {
     const OtherVms present = others(vm.name);
     add_nics(vm, nics, host_.networks, present);
-    std::vector<PublishedPort> taken;
-    for (const auto& other : present) {
-        const auto more = all_ports(*other);
-        taken.insert(taken.end(), more.begin(), more.end());
-    }
+    choose_ports(vm, present);
+}
+
+/// With plan_mutex_ held.
+void VmService::choose_ports(VmRecord& vm, const OtherVms& present) const {
+    const std::vector<PublishedPort> taken = ports_of(present);
     for (const PublishedPort& port : vm.publish) {
         if (clashes(port, taken)) {
             throw Error(ErrorCode::in_use,

@@ -1,6 +1,7 @@
 // Making and removing VMs, and what a crash has left of them.
 #pragma once
 
+#include "daemon/backup_manifest.hpp"
 #include "daemon/vm_guest.hpp"
 #include "daemon/vm_nics.hpp"
 #include "daemon/vm_plug.hpp"
@@ -26,6 +27,8 @@ class VmService {
     Operation create(const VmCreate& call);
     /// The same for a copy of a stopped VM, as that one's next action.
     Operation clone(const VmClone& call);
+    /// The same from a backup, beside what is done to other VMs.
+    Operation restore(const BackupRestore& call);
     Operation remove(const Name& name);
     Operation add_nic(const VmNicAdd& call);
     Operation remove_nic(const VmNicRemove& call);
@@ -46,15 +49,29 @@ class VmService {
         VmService& service_;
         Name name_;
     };
+    /// A VM that is to be made from a backup, and ports that it published and does not any more.
+    struct RestorePlan {
+        VmRecord vm;
+        std::vector<PublishedPort> left_out;
+    };
     VmRecord plan(const VmCreate& call, const ImageRecord& image) const;
     VmRecord plan_copy(const VmRecord& source, const VmClone& call) const;
     void check_new(const Name& name) const;
     void choose_network(VmRecord& vm, const std::vector<NicSpec>& nics) const;
+    void choose_ports(VmRecord& vm, const OtherVms& present) const;
     void choose_ssh_port(VmRecord& vm, const std::vector<PublishedPort>& taken) const;
     void check_create(const VmCreate& call, const Name& name) const;
     Json make(const VmCreate& call, const Name& name, Progress& progress);
     Json make_copy(const VmClone& call, Progress& progress);
     void write_copy(const VmRecord& source, const VmClone& call, Claim& claim, Progress& progress);
+    FromBackup make_from_backup(const fs::path& archive, const BackupRestore& call, Progress& progress);
+    void check_restorable(const BackupManifest& manifest, const BackupRestore& call, const Name& name) const;
+    [[nodiscard]] std::unique_ptr<Claim> claim_restored(const BackupManifest& manifest,
+                                                        const BackupRestore& call);
+    [[nodiscard]] RestorePlan plan_restored(const BackupManifest& manifest, const BackupRestore& call) const;
+    [[nodiscard]] std::vector<PublishedPort> write_restored(const BackupManifest& manifest,
+                                                            const BackupRestore& call, const fs::path& folder,
+                                                            const Name& image, Claim& claim);
     void undo(const Name& name, Progress& progress) const;
     [[nodiscard]] OtherVms others(const Name& name) const;
 

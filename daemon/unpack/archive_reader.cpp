@@ -18,8 +18,11 @@ void ArchiveReader::Free::operator()(archive* reader) const noexcept {
 
 ArchiveReader::ArchiveReader(const std::filesystem::path& file, Kind kind)
     : reader_(archive_read_new()), size_(std::filesystem::file_size(file)), piece_(block, '\0') {
-    if (kind == Kind::tar) {
+    if (kind != Kind::compressed) {
         archive_read_support_format_tar(reader_.get());
+        if (kind == Kind::backup) {
+            archive_read_support_filter_zstd(reader_.get());
+        }
     } else {
         archive_read_support_format_raw(reader_.get());
         archive_read_support_format_empty(reader_.get());

@@ -20,7 +20,7 @@ struct Entry {
 
 class ArchiveReader {
   public:
-    enum class Kind { compressed, tar };
+    enum class Kind { compressed, tar, backup };
 
     /// Every call throws Error (verification) for a damaged file.
     ArchiveReader(const std::filesystem::path& file, Kind kind);

@@ -1,6 +1,9 @@
-// capsul-unpack compressed|ova FILE TARGET MOST: writes the disk that is in FILE to TARGET, which is there
-// and empty, at most MOST bytes. When that fails, the lines of standard error are the code, the message and
-// the hint of an Error. Runs in a sandbox; capsuld does not trust what it says.
+// capsul-unpack compressed|ova|backup-manifest FILE TARGET MOST: writes the disk that is in FILE, or the
+// manifest of a backup, to TARGET, which is there and empty, at most MOST bytes.
+// capsul-unpack backup FILE [NAME SIZE TARGET]...: writes the members of a backup. When that fails, the lines
+// of standard error are the code, the message and the hint of an Error. Runs in a sandbox; capsuld does not
+// trust what it says.
+#include "daemon/unpack/backup.hpp"
 #include "daemon/unpack/compressed_disk.hpp"
 #include "daemon/unpack/ova.hpp"
 #include "lib/error.hpp"
@@ -15,7 +18,9 @@ namespace capsul::unpack {
 namespace {
 
 [[noreturn]] void refuse_arguments() {
-    throw Error(ErrorCode::internal, "usage: capsul-unpack compressed|ova FILE TARGET MOST");
+    throw Error(ErrorCode::internal,
+                "usage: capsul-unpack compressed|ova|backup-manifest FILE TARGET MOST, or "
+                "capsul-unpack backup FILE [NAME SIZE TARGET]...");
 }
 
 std::uint64_t parse_number(std::string_view text) {
@@ -27,7 +32,24 @@ std::uint64_t parse_number(std::string_view text) {
     return number;
 }
 
+std::vector<WantedMember> members_of(const std::vector<std::string>& words) {
+    constexpr std::size_t first = 2;
+    if (words.size() < first || (words.size() - first) % 3 != 0) {
+        refuse_arguments();
+    }
+    std::vector<WantedMember> members;
+    for (std::size_t i = first; i < words.size(); i += 3) {
+        members.push_back({words[i], parse_number(words[i + 1]), words[i + 2]});
+    }
+    return members;
+}
+
 void run(const std::vector<std::string>& words) {
+    if (!words.empty() && words[0] == "backup") {
+        const std::vector<WantedMember> members = members_of(words);
+        unpack_backup(words[1], members);
+        return;
+    }
     if (words.size() != 4) {
         refuse_arguments();
     }
@@ -36,6 +58,8 @@ void run(const std::vector<std::string>& words) {
         unpack_compressed(words[1], words[2], most);
     } else if (words[0] == "ova") {
         unpack_ova(words[1], words[2], most);
+    } else if (words[0] == "backup-manifest") {
+        unpack_backup_manifest(words[1], words[2], most);
     } else {
         refuse_arguments();
     }

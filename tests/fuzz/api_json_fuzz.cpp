@@ -1,4 +1,5 @@
 // Any bytes as a request: decoded, or refused with an Error. What was decoded survives a round trip.
+#include "lib/backup.hpp"
 #include "lib/error.hpp"
 #include "lib/image_build.hpp"
 #include "lib/image_pull.hpp"
@@ -41,6 +42,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     try_body<capsul::VmResize>(text);
     try_body<capsul::VmDiskAdd>(text);
     try_body<capsul::VmClone>(text);
+    try_body<capsul::BackupRestore>(text);
     try_body<capsul::NetworkCreate>(text);
     try_body<capsul::NetworkSet>(text);
     try_body<capsul::NetworkRecord>(text);

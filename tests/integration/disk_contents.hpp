@@ -30,7 +30,12 @@ class VmDisksTest : public VmServiceTest {
 
     /// Fills the beginning of a disk with one byte.
     void write(const Name& vm, const std::string& disk, int byte) {
-        const std::string command = fmt::format("write -P {} 0 64k", byte);
+        qemu_io(vm, disk, fmt::format("write -P {} 0 64k", byte));
+        ASSERT_TRUE(holds(vm, disk, byte));
+    }
+
+    /// By QEMU itself while the VM runs.
+    void qemu_io(const Name& vm, const std::string& disk, const std::string& command) {
         if (is_running(vm)) {
             in_qemu(vm, disk, command);
         } else {
@@ -38,7 +43,6 @@ class VmDisksTest : public VmServiceTest {
                           .status,
                       0);
         }
-        ASSERT_TRUE(holds(vm, disk, byte));
     }
 
     testing::AssertionResult holds(const Name& vm, const std::string& disk, int byte) {
@@ -61,6 +65,7 @@ class VmDisksTest : public VmServiceTest {
         daemon_->vms.recover();
         daemon_->disks.recover();
         daemon_->snapshots.recover();
+        daemon_->backups.recover();
     }
 
     const Name web_ = Name::parse("web");

@@ -38,7 +38,7 @@ class ImageBuildTest : public ImageServiceTest {
     void make_service() {
         make_folders(base_ / "scratch");
         builder_.emplace(paths_, base_ / "programs", *client_, base_ / "scratch");
-        builds_.emplace(config_, *store_, *operations_, *service_, *builder_);
+        builds_.emplace(config_, *operations_, *service_, *builder_);
     }
 
     /// What the build does, once it has made its scratch folder.

@@ -34,10 +34,7 @@ class SandboxedToolTest : public testing::Test {
     }
 
     static ToolRun shell(const std::string& script) {
-        return {{"/bin/sh", "-c", script},
-                {"/dev/null"},
-                std::nullopt,
-                {60s, std::uint64_t{1} << 30U, 60, 1U << 20U}};
+        return {{"/bin/sh", "-c", script}, {"/dev/null"}, {}, {60s, std::uint64_t{1} << 30U, 60, 1U << 20U}};
     }
 
     /// Units and pipes that are there.
@@ -129,19 +126,19 @@ TEST_F(SandboxedToolTest, EndsWithTheOperationThatWantsIt) {
 
 TEST_F(SandboxedToolTest, LimitsWhatIsWritten) {
     ToolRun run = shell(fmt::format("exec head -c 5000000 /dev/zero >{}/file", base_.path().string()));
-    run.writable = base_ / "file";
+    run.writable = {base_ / "file"};
     EXPECT_EQ(tool_->run(run).status, 128 + SIGXFSZ);
     EXPECT_EQ(fs::file_size(base_ / "file"), std::size_t{1} << 20U);
 }
 
 TEST_F(SandboxedToolTest, WritesToAFileThatIsNewOnly) {
     ToolRun run = shell("true");
-    run.writable = base_ / "file";
+    run.writable = {base_ / "file"};
     EXPECT_EQ(tool_->run(run).status, 0);
     EXPECT_EQ(fs::status(base_ / "file").permissions(), fs::perms::owner_read | fs::perms::owner_write);
     EXPECT_THROW(static_cast<void>(tool_->run(run)), Error) << "it is there";
     fs::create_symlink("/nowhere", base_ / "link");
-    run.writable = base_ / "link";
+    run.writable = {base_ / "link"};
     EXPECT_THROW(static_cast<void>(tool_->run(run)), Error);
 }
 

@@ -70,14 +70,14 @@ struct Daemon {
           fetcher(paths, programs, systemd), catalogue(paths, config.image, fetcher),
           pulls(config.image, store, operations, images, catalogue, fetcher),
           builder(paths, programs, systemd, paths.data.parent_path()),
-          builds(config.image, store, operations, images, builder),
+          builds(config.image, operations, images, builder),
           networks(paths, config.vpn, programs, store, operations, events, systemd),
-          host{paths, config, programs, store, images, networks, operations, events, systemd, monitors},
+          host{paths, config, programs, store, images, networks, operations, events, systemd, monitors, tool},
           view(host), power(host, view), guest(host, view), vms(host, view, power),
           disks(host, view, power, guest), snapshots(host, power, guest), publishing(host, power, tool),
-          machine(paths, systemd, networks),
-          router(make_router(
-              {host, view, power, guest, vms, disks, snapshots, machine, pulls, builds, publishing})) {}
+          backups(host, power, guest), machine(paths, systemd, networks),
+          router(make_router({host, view, power, guest, vms, disks, snapshots, backups, machine, pulls,
+                              builds, publishing})) {}
     Daemon(const Daemon&) = delete;
     Daemon& operator=(const Daemon&) = delete;
     ~Daemon() { operations.stop(); } // as in main: work that a test did not wait for needs all of these
@@ -106,6 +106,7 @@ struct Daemon {
     VmDisks disks;
     VmSnapshots snapshots;
     ImagePublishService publishing;
+    VmBackups backups;
     HostService machine;
     Router router;
 };

@@ -27,7 +27,7 @@ LIBRARIES = {
     "yaml.h": ["daemon/yaml.cpp"],
     "CLI/": ["cli/command.hpp", "cli/help.hpp"],
     "libsmartcols/": ["cli/table.cpp"],
-    "archive": ["daemon/seed_iso.cpp", "daemon/ova_file.cpp", "daemon/unpack/archive_reader.cpp"],
+    "archive": ["daemon/seed_iso.cpp", "daemon/tar_writer.cpp", "daemon/unpack/archive_reader.cpp"],
     "curl/": ["daemon/fetch/transfer.cpp"],
     "openssl/": ["daemon/digest.cpp", "lib/vpn_key.cpp", "lib/join_code.cpp", "lib/tls.cpp"],
     "seccomp.h": ["daemon/launcher/call_filter.cpp"],

@@ -4,6 +4,8 @@
 
 #include "tests/unit/golden.hpp"
 
+#include <fmt/format.h>
+
 namespace capsul {
 namespace {
 
@@ -12,7 +14,7 @@ ToolRun converting() {
              R"(json:{"driver":"raw","file":{"driver":"file","filename":"/srv/capsul/uploads/one"}})",
              "/srv/capsul/uploads/two"},
             {"/srv/capsul/uploads/one"},
-            "/srv/capsul/uploads/two",
+            {"/srv/capsul/uploads/two"},
             {std::chrono::seconds(150), std::uint64_t{1} << 30U, 70, std::uint64_t{3} << 30U},
             true};
 }
@@ -48,9 +50,29 @@ TEST(ToolUnit, IsWholeAndStartsNothingAtBoot) {
 
 TEST(ToolUnit, ShowsAFileToWriteToOnlyWhenThereIsOne) {
     ToolRun run = converting();
-    run.writable.reset();
+    run.writable.clear();
     EXPECT_EQ(tool_unit(run, places()).find("\nBindPaths="), std::string::npos);
     EXPECT_EQ(tool_unit(run, places()).find("--rw"), std::string::npos);
+}
+
+TEST(ToolUnit, ShowsEveryFileToWriteTo) {
+    ToolRun run = converting();
+    run.writable.emplace_back("/srv/capsul/uploads/three");
+    const std::string unit = tool_unit(run, places());
+    for (const char* const file : {"/srv/capsul/uploads/two", "/srv/capsul/uploads/three"}) {
+        EXPECT_NE(unit.find(fmt::format("\nBindPaths={0}\nNoExecPaths={0}\n", file)), std::string::npos);
+        EXPECT_NE(unit.find(fmt::format("--rw {}", file)), std::string::npos);
+    }
+}
+
+TEST(ToolUnit, LetsTheFileItselfBeChangedOnlyWhenThatIsWanted) {
+    ToolRun run = converting();
+    run.writable = run.readable;
+    const std::string unit = tool_unit(run, places());
+    EXPECT_NE(unit.find("\nBindPaths=/srv/capsul/uploads/one\nNoExecPaths=/srv/capsul/uploads/one\n"),
+              std::string::npos);
+    EXPECT_EQ(unit.find("BindReadOnlyPaths=/srv/capsul/uploads/one"), std::string::npos);
+    EXPECT_NE(unit.find("--rw /srv/capsul/uploads/one"), std::string::npos);
 }
 
 TEST(ToolUnit, RefusesAFileWhoseNameWouldBeAnotherLine) {

@@ -71,6 +71,10 @@ class Publisher:
         """A qcow2 of random content; its SHA-256."""
         file = f"{name}-{version}.qcow2"
         self.capsul.run(f"cd published && head -c {DISK} /dev/urandom >raw && qemu-img convert -f raw -O qcow2 raw {file} && rm raw")
+        return self.offer(name, version, file, query, **options)
+
+    def offer(self, name, version, file, query="", **options):
+        """Has a file that is there in the index; its SHA-256."""
         digest = self.capsul.run(f"sha256sum published/{file}").stdout.split()[0]
         self.entries = [entry for entry in self.entries if entry["name"] != name]
         self.entries.append({"name": name, "version": version, "architecture": "x86_64", "url": self.url(file + query),

@@ -7,6 +7,7 @@ import pytest
 
 from conftest import BOOT, hosts, install_capsul, wait_until
 from debian_mirror import Mirror
+from image_publisher import Publisher
 
 MIRROR_IN_HOST = Path("/srv/mirror")
 BUILD = 900  # seconds, on a busy machine
@@ -95,15 +96,24 @@ def test_it_ends_with_capsuld_and_a_killed_one_leaves_nothing(builder, mirrors):
         assert not builder.run("systemctl --user list-units --plain --no-legend 'capsul-build-*'").stdout
 
 
-def test_a_built_image_boots_by_itself_and_grows(builder, mirrors):
+def test_two_vms_boot_from_a_built_image_that_was_pulled(builder, mirrors):
+    """Built here, exported, published by a server, pulled: it boots by itself, and its root fills the disk."""
     done = builder.ctl("image", "build", "web", "--include", "tree", *mirrors, timeout=BUILD)
     assert "verified by signature" in done.stderr and traces(builder) == ""
     image = builder.json("image", "show", "web")
     assert image["origin"]["built_from"] == "debian bookworm" and not image.get("boot")
     assert "built here from debian bookworm" in builder.ctl("image", "show", "web").stdout
-    builder.ctl("launch", "web", "--image", "web", "--disk", "6G", "--wait", "ssh", timeout=BOOT)
-    assert builder.ctl("ssh", "web", "--", "tree", "--version", timeout=120).stdout.startswith("tree v")
-    root = int(builder.ctl("ssh", "web", "--", "df", "--output=size", "-B1M", "/", timeout=120).stdout.split()[-1])
-    assert root > 5000, f"the root has {root} MiB of 6 GiB"
-    builder.ctl("delete", "web", "--yes")
-    builder.ctl("image", "rm", "web")
+    with Publisher(builder) as publisher:
+        builder.ctl("image", "export", "web", "published/web.qcow2", "--compress", timeout=BUILD)
+        publisher.offer("lab", "1", "web.qcow2")
+        assert "verified by checksum" in builder.ctl("image", "pull", "lab", timeout=BUILD).stderr
+        builder.ctl("image", "rm", "web")
+    for vm in ("one", "two"):
+        builder.ctl("launch", vm, "--image", "lab", "--disk", "6G", "--memory", "512M")
+    for vm in ("one", "two"):
+        builder.ctl("vm", "wait", vm, "--for", "ssh", "--timeout", f"{BOOT}s", timeout=BOOT + 30)
+        assert builder.ctl("ssh", vm, "--", "tree", "--version", timeout=120).stdout.startswith("tree v")
+        root = int(builder.ctl("ssh", vm, "--", "df", "--output=size", "-B1M", "/", timeout=120).stdout.split()[-1])
+        assert root > 5000, f"the root has {root} MiB of 6 GiB"
+    builder.ctl("delete", "one", "two", "--yes")
+    builder.ctl("image", "rm", "lab", "lab-1")

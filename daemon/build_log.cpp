@@ -71,7 +71,7 @@ void BuildLog::take_line(std::string_view line) {
         steps_ = 0;
     }
     packages_ = std::max(packages_, newly_installed(line));
-    steps_ += is_step(line) ? 1 : 0;
+    steps_ += is_step(line) ? 1U : 0U;
     if (error_.empty() && line.starts_with("E: ")) {
         error_ = line;
     }

@@ -103,7 +103,9 @@ Json VmService::make_copy(const VmClone& call, Progress& progress) {
     }
     host_.events.add("vm.created", call.to.to_string(), {{"from", call.name.to_string()}});
     if (call.start) {
-        power_.start(call.to, progress); // by now it is a VM like others: one that does not start is no reason to remove it
+        power_.start(
+            call.to,
+            progress); // by now it is a VM like others: one that does not start is no reason to remove it
     }
     return encode(Cloned{view_.show(call.to), source.publish});
 }

@@ -18,8 +18,8 @@ std::uint64_t memory_limit(const VmRecord& vm) {
     return memory + memory / 16 + 1536 * mib;
 }
 
-/// QEMU's threads: one a CPU, up to 64 for disk work, a few of its own. The same for all, since a QEMU that runs
-/// keeps the CPUs that it has when the VM gets fewer.
+/// QEMU's threads: one a CPU, up to 64 for disk work, a few of its own. The same for all, since a QEMU that
+/// runs keeps the CPUs that it has when the VM gets fewer.
 constexpr int task_limit = CpuCount::most + 128;
 
 std::string limit_lines(const VmRecord& vm) {

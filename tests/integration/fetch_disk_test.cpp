@@ -85,8 +85,8 @@ TEST_F(FetchDisk, RefusesAnotherSizeBeforeItIsFetched) {
     EXPECT_EQ(left(), std::vector<std::string>{});
 }
 
-// Killed at twenty places that chance has chosen, and each time gone on with. It is sent slowly: what it had not read
-// yet when it was killed counts as sent.
+// Killed at twenty places that chance has chosen, and each time gone on with. It is sent slowly: what it had
+// not read yet when it was killed counts as sent.
 TEST_F(FetchDisk, GoesOnAfterKills) {
     const std::string content = random_bytes(16 * mib);
     server_.put("disk.raw", content);

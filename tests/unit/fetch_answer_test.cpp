@@ -79,9 +79,9 @@ TEST(FetchOptions, TakeOneFolder) {
     EXPECT_EQ(options.folder, "/a");
     EXPECT_EQ(parse_options({"disk", "--folder", "/a"}).command, Options::Command::disk);
     using Words = std::vector<std::string>;
-    for (const Words& words :
-         {Words{}, Words{"tape"}, Words{"documents", "--folder", "/a"}, Words{"disk"}, Words{"disk", "--folder"}, Words{"disk", "--folder", "a"},
-          Words{"disk", "--file", "/a"}, Words{"disk", "--folder", "/a", "/b"}}) {
+    for (const Words& words : {Words{}, Words{"tape"}, Words{"documents", "--folder", "/a"}, Words{"disk"},
+                               Words{"disk", "--folder"}, Words{"disk", "--folder", "a"},
+                               Words{"disk", "--file", "/a"}, Words{"disk", "--folder", "/a", "/b"}}) {
         EXPECT_THROW((void)parse_options(words), std::invalid_argument);
     }
 }

@@ -20,8 +20,8 @@ constexpr std::uint64_t room = std::uint64_t{1} << 30U; ///< for what is larger 
 //
 // What protects instead: all that comes from the mirror, packages' scripts too, is handled by processes of
 // the user's subordinate ids in a user, mount and pid namespace of their own (mmdebstrap --mode=unshare). To
-// the user's files and sockets they are strangers, what they leave is passed on as bytes through open
-// descriptors, and apt takes only packages that Debian has signed. They have the host's network.
+// the user's files and sockets they are strangers, of what they leave no link is followed, and apt takes only
+// packages that Debian has signed. They have the host's network.
 constexpr std::string_view common = R"(TimeoutStopSec=20s
 KillMode=control-group
 UMask=0077

@@ -182,10 +182,11 @@ std::map<std::string, std::string> seed_files_of_copy(const std::map<std::string
     seed.ssh_keys = decode<std::vector<SshKey>>(meta.value("public-keys", Json::array()), "public-keys");
     seed.user_data = original.at("user-data");
     seed.init_script.reset();
-    seed.new_identity = true;
+    const auto vendor = original.find("vendor-data");
+    seed.new_identity = seed.new_identity || (vendor != original.end() && has_new_identity(vendor->second));
     std::map<std::string, std::string> files = seed_files(seed);
-    if (const auto vendor = original.find("vendor-data"); vendor != original.end()) {
-        files["vendor-data"] = with_new_identity(vendor->second);
+    if (vendor != original.end()) {
+        files["vendor-data"] = seed.new_identity ? with_new_identity(vendor->second) : vendor->second;
     }
     return files;
 }

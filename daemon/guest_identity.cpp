@@ -78,6 +78,10 @@ std::string_view identity_script() {
     return script;
 }
 
+bool has_new_identity(std::string_view vendor_data) {
+    return vendor_data.find("filename=\"capsul-identity\"") != std::string_view::npos;
+}
+
 // `others` may be such a message too, of another version of capsul's: so its boundary is another. Of two such
 // scripts the second finds that all is done.
 std::string with_new_identity(const std::string& others) {

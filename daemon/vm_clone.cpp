@@ -49,7 +49,7 @@ std::map<std::string, std::string> seed_of_copy(const VmHost& host, const VmReco
     const fs::path seed = host.files(source).seed();
     try {
         return seed_files_of_copy(files_in_seed_iso(read_file(seed, most)),
-                                  Seed{vm.uuid, vm.name, {}, {}, {}, seed_nics(vm, host.networks)});
+                                  Seed{vm.uuid, vm.name, {}, {}, {}, seed_nics(vm, host.networks), true});
     } catch (const Error& error) {
         throw Error(error.code(), about(source.name, seed.string() + ": " + error.what()), error.hint());
     }

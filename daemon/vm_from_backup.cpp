@@ -284,7 +284,7 @@ std::vector<PublishedPort> VmService::write_restored(const BackupManifest& manif
     check_ports_free(vm.name, vm.publish);
     make_folders(host_.paths.vm(vm.name));
     move_disks(folder, host_.files(vm), vm);
-    const Seed seed{vm.uuid, vm.name, {}, {}, {}, seed_nics(vm, host_.networks)};
+    const Seed seed{vm.uuid, vm.name, {}, {}, {}, seed_nics(vm, host_.networks), call.as.has_value()};
     write_files_around_disks(host_, vm, seed_files_of_copy(manifest.seed, seed));
     host_.store.vms.save(vm);
     host_.networks.nics_changed(networks_of(vm));

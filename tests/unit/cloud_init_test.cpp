@@ -222,6 +222,7 @@ TEST(SeedOfCopy, KeepsWhatTheUserGaveAndNothingElse) {
     copy.instance = Uuid::parse("6e5f7a52-0f0a-4f8f-9d2f-3f3b3c3d3e3f");
     copy.hostname = Name::parse("copy");
     copy.nics = {SeedNic{Mac::parse("02:00:00:00:00:09"), {}, {}, {}}};
+    copy.new_identity = true;
     const auto files = seed_files_of_copy(original, copy);
     EXPECT_EQ(files.at("user-data"), original.at("user-data"));
     EXPECT_EQ(files.at("vendor-data"), with_new_identity(original.at("vendor-data")));
@@ -230,14 +231,17 @@ TEST(SeedOfCopy, KeepsWhatTheUserGaveAndNothingElse) {
     expected.hostname = copy.hostname;
     expected.nics = copy.nics;
     EXPECT_EQ(files.at("meta-data"), seed_files(expected).at("meta-data"));
-    copy.new_identity = true;
     EXPECT_EQ(files.at("network-config"), seed_files(copy).at("network-config"));
     EXPECT_EQ(seed_files_of_copy(seed_files(small_seed()), copy).at("vendor-data"), with_new_identity(""));
 }
 
 TEST(SeedOfCopy, OfACopyIsAsOfTheFirst) {
-    const auto first = seed_files_of_copy(seed_files(full_seed()), small_seed());
-    EXPECT_EQ(seed_files_of_copy(first, small_seed()), first);
+    Seed copy = small_seed();
+    EXPECT_EQ(seed_files_of_copy(seed_files(small_seed()), copy), seed_files(small_seed()));
+    copy.new_identity = true;
+    const auto first = seed_files_of_copy(seed_files(full_seed()), copy);
+    EXPECT_EQ(seed_files_of_copy(first, copy), first);
+    EXPECT_EQ(seed_files_of_copy(first, small_seed()), first) << "its identity stays new";
 }
 
 TEST(SeedOfCopy, RefusesWhatCapsulDidNotWrite) {

@@ -22,6 +22,7 @@ def builder(lab, host_binds, tmp_path_factory):
     with Mirror(folder) as mirror, hosts.Host.boot("builder", users=("alice",), binds=binds, lab=lab, tied=True) as host:
         capsul = install_capsul(host)
         mirror.open_in(capsul, MIRROR_IN_HOST)
+        capsul.run("mkdir -m 700 .ssh && ssh-keygen -q -t ed25519 -N '' -f .ssh/id_ed25519")
         yield capsul
 
 

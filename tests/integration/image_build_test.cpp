@@ -200,7 +200,7 @@ TEST_F(ImageBuildTest, RefusesAtTheDoorWhatCannotBeBuilt) {
 }
 
 TEST_F(ImageBuildTest, TellsHowFarItIs) {
-    behave("echo 'I: downloading and installing packages with apt...' >&2\n"
+    behave("echo 'I: installing remaining packages inside the chroot...' >&2\n"
            "until [ -e \"$work/go\" ]; do sleep 0.05; done\n"
            "cp \"$work/built.qcow2\" \"$output/disk.qcow2\"");
     const Operation begun = builds_->build(call("base"));

@@ -21,8 +21,7 @@ usage() {
 		  includes    who includes what     unfinished  no marks of unfinished work
 		  shell       shellcheck            python      it compiles      man  scdoc and mandoc
 		  dev         build, unit tests, integration tests
-		  asan        the same under sanitizers, and with all the assertions of dev
-		  tsan        the integration tests with the thread sanitizer: no unit test has a thread
+		  asan, tsan  the same under sanitizers, of which asan also has all the assertions of dev
 		  units       systemd-analyze verify of the units that capsul writes
 		  fuzz        each fuzzer with a million inputs, or for CAPSUL_FUZZ_SECONDS (default: 15)
 		  tidy        clang-tidy, files that passed are remembered in ~/.cache/capsul-checks

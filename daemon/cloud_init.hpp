@@ -39,8 +39,8 @@ struct Seed {
 [[nodiscard]] std::map<std::string, std::string> seed_files(const Seed& seed);
 
 /// The same for a copy of a VM: keys, user-data and vendor-data are those of `original`, the files of the
-/// other's; what `seed` says of keys and data is passed over. One that got a new identity still has it. Throws
-/// Error (invalid) when they are not what capsul writes.
+/// other's; what `seed` says of keys and data is passed over. One that got a new identity still has it.
+/// Throws Error (invalid) when they are not what capsul writes.
 [[nodiscard]] std::map<std::string, std::string>
 seed_files_of_copy(const std::map<std::string, std::string>& original, Seed seed);
 

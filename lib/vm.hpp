@@ -114,7 +114,8 @@ struct VmRecord {
             optional("publish", &VmRecord::publish), optional("labels", &VmRecord::labels),
             optional("autostart", &VmRecord::autostart), optional("stop_timeout", &VmRecord::stop_timeout),
             optional("disks", &VmRecord::disks), optional("snapshots", &VmRecord::snapshots),
-            optional("restoring", &VmRecord::restoring), optional("restored", &VmRecord::restored), optional("memory_before", &VmRecord::memory_before));
+            optional("restoring", &VmRecord::restoring), optional("restored", &VmRecord::restored),
+            optional("memory_before", &VmRecord::memory_before));
     }
 };
 

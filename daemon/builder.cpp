@@ -56,8 +56,11 @@ class Follower {
         BuildLog log;
         std::mutex mutex;
         std::condition_variable_any never;
-        std::unique_lock lock(mutex);
-        while (!never.wait_for(lock, stop, 500ms, [] { return false; }) && !stop.stop_requested()) {
+        const auto is_to_go_on = [&] {
+            std::unique_lock lock(mutex);
+            return !never.wait_for(lock, stop, 500ms, [] { return false; }) && !stop.stop_requested();
+        };
+        while (is_to_go_on()) {
             reader.read_into(log);
             progress.message(log.stage());
             progress.percent(log.percent());

@@ -92,9 +92,9 @@ Catalogue ImageCatalogue::get(std::chrono::seconds age, Progress& progress) cons
     return now;
 }
 
-std::optional<KeyringPath> ImageCatalogue::keyring(const Name& name) const {
+std::optional<KeyringPath> ImageCatalogue::keyring(const Name& source) const {
     const auto all = sources();
-    const auto found = std::ranges::find(all, name, &ImageSource::name);
+    const auto found = std::ranges::find(all, source, &ImageSource::name);
     return found == all.end() ? std::nullopt : found->keyring;
 }
 

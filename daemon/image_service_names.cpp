@@ -9,7 +9,7 @@ namespace capsul {
 namespace {
 
 Error no_such_alias(Store& store, const Name& name) {
-    const std::string text = name.to_string();
+    const std::string& text = name.to_string();
     return {ErrorCode::not_found, about_image(name, "is no alias"),
             store.images.exists(name)
                 ? fmt::format("{0} is an image: `capsulctl image rm {0}` removes it", text)

@@ -65,9 +65,9 @@ std::uint64_t size_of_files(const DiskFile& disk) {
 
 } // namespace
 
-std::string complaint(const std::string& name, const ProcessResult& result) {
+std::string complaint(const std::string& program, const ProcessResult& result) {
     const std::string line = first_line(result.err);
-    return line.empty() ? fmt::format("{} ended with status {}", name, result.status) : line;
+    return line.empty() ? fmt::format("{} ended with status {}", program, result.status) : line;
 }
 
 std::optional<int> last_percent(std::string_view text) {

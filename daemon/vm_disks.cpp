@@ -260,8 +260,8 @@ void VmDisks::recover() const {
     }
 }
 
-void VmDisks::recover_vm(const VmRecord& stored) const {
-    VmRecord vm = stored;
+void VmDisks::recover_vm(const VmRecord& vm) const {
+    VmRecord found = vm;
     const VmFiles files = host_.files(vm);
     for (const DataDisk& disk : vm.disks) {
         const fs::path file = files.data_disk(disk.name);
@@ -275,12 +275,12 @@ void VmDisks::recover_vm(const VmRecord& stored) const {
             remove_whole(entry.path());
         }
     }
-    vm.disk = size_of_disk(files.disk());
-    for (DataDisk& disk : vm.disks) {
+    found.disk = size_of_disk(files.disk());
+    for (DataDisk& disk : found.disks) {
         disk.size = size_of_disk(files.data_disk(disk.name));
     }
-    if (vm.disk != stored.disk || vm.disks != stored.disks) {
-        host_.store.vms.save(vm);
+    if (found.disk != vm.disk || found.disks != vm.disks) {
+        host_.store.vms.save(found);
     }
 }
 

@@ -152,9 +152,9 @@ Snapshot VmSnapshots::remove(const VmSnapshotDelete& call, Progress& progress) {
 }
 
 /// From the disks, then from the record.
-void VmSnapshots::erase(VmRecord& vm, const Name& name) const {
-    erase_from_disks(vm, snapshot_called(vm, name));
-    std::erase_if(vm.snapshots, [&](const Snapshot& snapshot) { return snapshot.name == name; });
+void VmSnapshots::erase(VmRecord& vm, const Name& snapshot) const {
+    erase_from_disks(vm, snapshot_called(vm, snapshot));
+    std::erase_if(vm.snapshots, [&](const Snapshot& known) { return known.name == snapshot; });
     host_.store.vms.save(vm);
 }
 

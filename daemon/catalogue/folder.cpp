@@ -144,7 +144,7 @@ std::optional<Candidate> find_file(const Wanted& wanted, const CatalogueDocument
     if (document.file) {
         std::erase_if(files, [&](const std::string& file) { return file != document.file; });
     }
-    const auto found = newest(wanted, files);
+    auto found = newest(wanted, files);
     if (found || !sums.contains("")) {
         return found;
     }

@@ -16,8 +16,9 @@ constexpr std::size_t longest_header = 512;
 
 std::optional<std::uint64_t> number(std::string_view text) {
     std::uint64_t value = 0;
-    const char* const end = text.data() + text.size();
-    const auto [rest, error] = std::from_chars(text.data(), end, value);
+    const char* const begin = text.data();
+    const char* const end = begin + text.size();
+    const auto [rest, error] = std::from_chars(begin, end, value);
     return error == std::errc() && rest == end ? std::optional(value) : std::nullopt;
 }
 

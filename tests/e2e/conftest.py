@@ -145,11 +145,11 @@ ps -u "$(id -u)" -o comm= | grep -vxE 'systemd|\(sd-pam\)|dbus-daemon|capsuld|sh
 """
 
 
-def wait_until(condition, seconds=60):
-    """For what has to come about, however busy the machine is."""
+def wait_until(condition, seconds=60, what=lambda: "it does not come about"):
+    """For what has to come about, however busy the machine is; `what` says what there was instead."""
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, f"it does not come about in {seconds} seconds"
+        assert time.monotonic() < deadline, f"{what()} in {seconds} seconds"
         time.sleep(0.1)
 
 

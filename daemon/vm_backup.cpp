@@ -24,6 +24,29 @@ fs::path mark_of(const VmHost& host, const Name& name) {
     return host.paths.vm(name) / ".backup";
 }
 
+/// What the mark says of a guest that stood still before.
+constexpr std::string_view was_paused = "paused";
+
+/// What the guest writes while QEMU copies fails where the copy finds no space, and QEMU stops the guest: it
+/// goes on, and writes that again. With the mark there. Throws Error when it stands still all the same.
+void wake(const VmHost& host, const Name& name) {
+    const auto monitor = host.monitors.connection(name, 5s);
+    const Json answer = monitor->execute("query-status");
+    const auto status = answer.find("status");
+    const bool is_stopped = status != answer.end() && *status == Json("io-error");
+    if (!is_stopped || read_file(mark_of(host, name)) == was_paused) {
+        return;
+    }
+    try {
+        monitor->execute("cont");
+    } catch (const Error& error) {
+        throw Error(error.code(),
+                    about(name, fmt::format("is paused since a write failed while it was backed up: {}",
+                                            error.what())),
+                    "`capsulctl resume " + name.to_string() + "` gets it going; no backup was made");
+    }
+}
+
 /// The disks, and where their copies go.
 std::vector<std::pair<GuestDisk, fs::path>> copies_in(const VmHost& host, const VmRecord& vm,
                                                       const fs::path& folder) {
@@ -167,7 +190,7 @@ void VmBackups::copy_stopped(const VmRecord& vm, const fs::path& folder, Progres
 Consistency VmBackups::copy_running(const VmRecord& vm, const fs::path& folder, Progress& progress) {
     const QemuBackup copies(host_.monitors.connection(vm.name, 5s));
     copies.end(); // what was never ended
-    replace_file(mark_of(host_, vm.name), "");
+    replace_file(mark_of(host_, vm.name), host_.monitors.paused(vm.name) ? was_paused : "");
     try {
         for (const auto& [disk, target] : copies_in(host_, vm, folder)) {
             create_data_disk(target, size_of_disk(disk.file));
@@ -176,15 +199,20 @@ Consistency VmBackups::copy_running(const VmRecord& vm, const fs::path& folder, 
         const Consistency consistency = begin(vm, copies, progress);
         await(vm, copies, progress);
         copies.end();
+        wake(host_, vm.name);
         fs::remove(mark_of(host_, vm.name));
         return consistency;
     } catch (...) {
+        for (const auto& [disk, target] : copies_in(host_, vm, folder)) {
+            fs::remove(target); // the guest may need the space to go on
+        }
         undo(vm, copies);
         throw;
     }
 }
 
-/// Throws Error (wrong_state) where there is nothing to undo, since the VM has stopped.
+/// Throws Error: wrong_state where there is nothing to undo, since the VM has stopped; and when its guest
+/// stands still.
 void VmBackups::undo(const VmRecord& vm, const QemuBackup& copies) const {
     if (!is_up(host_, vm.name)) {
         fs::remove(mark_of(host_, vm.name));
@@ -193,10 +221,11 @@ void VmBackups::undo(const VmRecord& vm, const QemuBackup& copies) const {
     }
     try {
         copies.end();
-        fs::remove(mark_of(host_, vm.name));
     } catch (const Error&) {
-        // The mark stays: the next start of capsuld, or the next backup, ends them.
+        return; // The mark stays: the next start of capsuld, or the next backup, ends them.
     }
+    wake(host_, vm.name);
+    fs::remove(mark_of(host_, vm.name));
 }
 
 /// The guest's file systems go on whatever happens.
@@ -247,6 +276,7 @@ Json VmBackups::finish_left(const Name& name) {
     if (power_.is_running(name)) {
         guest_.thaw(name, 5s);
         QemuBackup(host_.monitors.connection(name, 5s)).end();
+        wake(host_, name);
     }
     fs::remove(mark_of(host_, name));
     return Json::object();

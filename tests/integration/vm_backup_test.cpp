@@ -99,6 +99,16 @@ TEST_F(VmBackupRunningTest, WithoutAnAgentItIsAsAfterAPowerCut) {
     expect_nothing_left();
 }
 
+TEST_F(VmBackupRunningTest, AGuestThatStandsStillGoesOnStandingStill) {
+    make_with_data();
+    Agent agent(socket_of(web_, "agent.sock"));
+    run(VmPause{web_});
+    EXPECT_EQ(back_up(web_).consistency, Consistency::crash);
+    EXPECT_EQ(agent.told(), Words{}) << "it could not answer";
+    expect_nothing_left();
+    EXPECT_EQ(decode<Vm>(ask(VmShow{web_})).state, VmState::paused);
+}
+
 /// What hides the base must not be taken for what lets it through.
 TEST_F(VmBackupRunningTest, ZerosOverTheBaseStayZeros) {
     fill_base(7);

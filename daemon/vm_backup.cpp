@@ -47,6 +47,12 @@ void wake(const VmHost& host, const Name& name) {
     }
 }
 
+Error stands_still(const Name& name) {
+    return {ErrorCode::timeout,
+            about(name, "the guest's file systems stand still since its agent does not answer any more"),
+            "`capsulctl restart --force " + name.to_string() + "` gets it going; no backup was made"};
+}
+
 /// The disks, and where their copies go.
 std::vector<std::pair<GuestDisk, fs::path>> copies_in(const VmHost& host, const VmRecord& vm,
                                                       const fs::path& folder) {
@@ -225,7 +231,9 @@ void VmBackups::undo(const VmRecord& vm, const QemuBackup& copies) const {
         return; // The mark stays: the next start of capsuld, or the next backup, ends them.
     }
     wake(host_, vm.name);
-    fs::remove(mark_of(host_, vm.name));
+    if (guest_.thaw(vm.name, 5s)) {
+        fs::remove(mark_of(host_, vm.name)); // else the next start of capsuld tries that again
+    }
 }
 
 /// The guest's file systems go on whatever happens.
@@ -241,10 +249,7 @@ Consistency VmBackups::begin(const VmRecord& vm, const QemuBackup& copies, Progr
         throw;
     }
     if (frozen != Frozen::no && !guest_.thaw(vm.name)) {
-        throw Error(
-            ErrorCode::timeout,
-            about(vm.name, "the guest's file systems stand still since its agent does not answer any more"),
-            "`capsulctl restart --force " + vm.name.to_string() + "` gets it going; no backup was made");
+        throw stands_still(vm.name);
     }
     return frozen == Frozen::yes ? Consistency::frozen : Consistency::crash;
 }
@@ -274,9 +279,12 @@ void VmBackups::recover() {
 
 Json VmBackups::finish_left(const Name& name) {
     if (power_.is_running(name)) {
-        guest_.thaw(name, 5s);
+        const bool goes_on = guest_.thaw(name, 5s);
         QemuBackup(host_.monitors.connection(name, 5s)).end();
         wake(host_, name);
+        if (!goes_on) {
+            throw stands_still(name); // the mark stays
+        }
     }
     fs::remove(mark_of(host_, name));
     return Json::object();

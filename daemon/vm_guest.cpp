@@ -120,6 +120,12 @@ std::optional<std::string> host_key(AgentClient& agent, const char* type) {
     }
 }
 
+/// There from before its agent is asked to put the file systems to rest until they go on, whatever becomes of
+/// capsuld; with the run of the VM it goes too.
+fs::path frozen_mark(const VmHost& host, const Name& name) {
+    return host.paths.vm_runtime(name) / "frozen";
+}
+
 } // namespace
 
 std::shared_ptr<void> Consoles::claim(const Name& name) {
@@ -292,25 +298,38 @@ Frozen VmGuest::freeze(const Name& name, const Progress& progress) {
     } catch (const Error&) {
         return Frozen::no;
     }
+    replace_file(frozen_mark(host_, name), "");
+    Frozen frozen = Frozen::perhaps;
     try {
-        return agents_.talk(name, 2s, progress, [](AgentClient& agent) {
+        frozen = agents_.talk(name, 2s, progress, [](AgentClient& agent) {
             return agent.freeze(answer_limit) > 0 ? Frozen::yes : Frozen::no;
         });
     } catch (const Error& error) {
-        return error.code() == ErrorCode::not_capable ? Frozen::no : Frozen::perhaps;
+        frozen = error.code() == ErrorCode::not_capable ? Frozen::no : Frozen::perhaps;
     }
+    if (frozen == Frozen::no) {
+        fs::remove(frozen_mark(host_, name));
+    }
+    return frozen;
 }
 
+/// Of a guest that was not put to rest nothing is asked.
 bool VmGuest::thaw(const Name& name, std::chrono::milliseconds patience) {
+    const fs::path mark = frozen_mark(host_, name);
+    if (!fs::exists(fs::symlink_status(mark))) {
+        return true;
+    }
     const std::atomic<bool> never = false;
     const Progress patient([](const std::string&) {}, [](int) {}, never);
     const auto end = Clock::now() + patience;
     while (true) {
         try {
-            return agents_.talk(name, 5s, patient, [](AgentClient& agent) {
+            agents_.talk(name, 5s, patient, [](AgentClient& agent) {
                 agent.thaw(answer_limit);
                 return true;
             });
+            fs::remove(mark);
+            return true;
         } catch (const Error&) {
             if (Clock::now() >= end) {
                 return false;

@@ -38,6 +38,12 @@ Snapshot& entry_of(VmRecord& vm, const Name& snapshot) {
     return *std::ranges::find(vm.snapshots, snapshot, &Snapshot::name);
 }
 
+Error stands_still(const Name& name) {
+    return {ErrorCode::timeout,
+            about(name, "the guest's file systems stand still since its agent does not answer any more"),
+            "`capsulctl restart --force " + name.to_string() + "` gets it going; no snapshot was made"};
+}
+
 std::vector<DiskName> newer_disks(const VmRecord& vm, const Snapshot& snapshot) {
     std::vector<DiskName> newer;
     for (const DataDisk& disk : vm.disks) {
@@ -94,7 +100,9 @@ Snapshot VmSnapshots::create(const VmSnapshotCreate& call, Progress& progress) {
     } catch (...) {
         try {
             entry_of(vm, snapshot.name).finished = false;
-            erase(vm, snapshot.name);
+            if (guest_.thaw(call.name, 0s)) { // else it is what the next start of capsuld knows the guest by
+                erase(vm, snapshot.name);
+            }
         } catch (const std::exception&) {
             // It stays in the list as unfinished, until it is deleted or capsuld starts anew.
         }
@@ -131,10 +139,7 @@ bool VmSnapshots::make_running(const VmRecord& vm, const Snapshot& snapshot, Pro
         throw;
     }
     if (frozen != Frozen::no && !guest_.thaw(vm.name)) {
-        throw Error(
-            ErrorCode::timeout,
-            about(vm.name, "the guest's file systems stand still since its agent does not answer any more"),
-            "`capsulctl restart --force " + vm.name.to_string() + "` gets it going; no snapshot was made");
+        throw stands_still(vm.name);
     }
     return frozen == Frozen::yes;
 }
@@ -210,7 +215,9 @@ void VmSnapshots::recover() {
 Json VmSnapshots::finish_left(const Name& name) {
     VmRecord vm = host_.store.vms.load(name);
     if (power_.is_running(name)) {
-        guest_.thaw(name, 5s);
+        if (!guest_.thaw(name, 5s)) {
+            throw stands_still(name); // the snapshot stays unfinished: the next start tries again
+        }
     } else if (vm.restoring) {
         restore_.settle(vm);
         vm = host_.store.vms.load(name);

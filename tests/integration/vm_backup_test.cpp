@@ -192,6 +192,7 @@ TEST_F(VmBackupRunningTest, WhatAKilledDaemonHadBegunIsUndone) {
         copies.begin(disks);
     }
     replace_file(paths_.vm(web_) / ".backup", "");
+    replace_file(paths_.vm_runtime(web_) / "frozen", "");
     Agent agent(socket_of(web_, "agent.sock"));
     start_anew();
     run(VmPause{web_}); // queues behind what is left to do
@@ -199,6 +200,24 @@ TEST_F(VmBackupRunningTest, WhatAKilledDaemonHadBegunIsUndone) {
     expect_nothing_left();
     run(VmResume{web_});
     EXPECT_EQ(back_up(web_).consistency, Consistency::frozen);
+}
+
+/// Until the guest's agent answers, what is known of it is kept.
+TEST_F(VmBackupRunningTest, AGuestThatCannotGoOnIsTriedAgainAtTheNextStart) {
+    make("web");
+    replace_file(paths_.vm(web_) / ".backup", "");
+    replace_file(paths_.vm_runtime(web_) / "frozen", "");
+    start_anew();
+    run(VmPause{web_}); // queues behind what is left to do
+    EXPECT_TRUE(fs::exists(paths_.vm(web_) / ".backup"));
+    const std::vector<Operation> operations = daemon_->operations.list();
+    ASSERT_TRUE(operations.front().error);
+    EXPECT_NE(operations.front().error->to_error().hint().find("restart --force web"), std::string::npos);
+    Agent agent(socket_of(web_, "agent.sock"));
+    start_anew();
+    run(VmResume{web_});
+    EXPECT_EQ(agent.told(), Words{"guest-fsfreeze-thaw"});
+    expect_nothing_left();
 }
 
 /// It is not in the way of what is done to the VM while the archive is written, but not before.

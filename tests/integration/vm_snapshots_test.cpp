@@ -195,6 +195,10 @@ TEST_F(VmSnapshotsTest, AGuestThatAKilledDaemonFrozeGoesOn) {
     daemon_->store.vms.save(vm);
     daemon_->monitors.connection(web_, 5s)->execute("blockdev-snapshot-internal-sync",
                                                     {{"device", "disk0"}, {"name", "half"}});
+    replace_file(paths_.vm_runtime(web_) / "frozen", "");
+    start_anew();
+    run(VmPause{web_}); // queues behind what is left to do
+    EXPECT_EQ(listed(), (Words{"whole", "half unfinished"})) << "its agent does not answer";
     Agent agent(socket_of(web_, "agent.sock"));
     start_anew();
     run(VmPause{web_}); // queues behind what is left to do

@@ -33,8 +33,8 @@ void wake(const VmHost& host, const Name& name) {
     const auto monitor = host.monitors.connection(name, 5s);
     const Json answer = monitor->execute("query-status");
     const auto status = answer.find("status");
-    const bool is_stopped = status != answer.end() && *status == Json("io-error");
-    if (!is_stopped || read_file(mark_of(host, name)) == was_paused) {
+    const bool has_failed = status != answer.end() && *status == Json("io-error");
+    if (!has_failed || read_file(mark_of(host, name)) == was_paused) {
         return;
     }
     try {

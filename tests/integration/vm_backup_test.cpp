@@ -104,7 +104,7 @@ TEST_F(VmBackupRunningTest, AGuestThatStandsStillGoesOnStandingStill) {
     Agent agent(socket_of(web_, "agent.sock"));
     run(VmPause{web_});
     EXPECT_EQ(back_up(web_).consistency, Consistency::crash);
-    EXPECT_EQ(agent.told(), Words{}) << "it could not answer";
+    EXPECT_EQ(agent.told(), Words{}) << "it could not do it";
     expect_nothing_left();
     EXPECT_EQ(decode<Vm>(ask(VmShow{web_})).state, VmState::paused);
 }

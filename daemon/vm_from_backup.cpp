@@ -1,6 +1,7 @@
 // VMs from backups: the part of VmService that makes them.
 #include "daemon/backup_unpack.hpp"
 #include "daemon/cloud_init.hpp"
+#include "daemon/image_files.hpp"
 #include "daemon/own_folder.hpp"
 #include "daemon/port.hpp"
 #include "daemon/upload_file.hpp"
@@ -155,6 +156,21 @@ std::optional<Name> image_here(ImageService& images, const BackupManifest& manif
     return found;
 }
 
+/// By the name that was found somebody may have made another one meanwhile.
+void require_its_image(const HeldImage& held, const BackupManifest& manifest) {
+    const ImageRecord& image = held.record;
+    const bool is_same_disk =
+        image.digest == manifest.vm.image_digest ||
+        (has_image(manifest) && image.digest == member_called(manifest, backup_image_file).digest);
+    if (!is_same_disk ||
+        files_of(image.digest, image.boot) != files_of(image.digest, manifest.vm.boot)) {
+        throw Error(ErrorCode::in_use,
+                    about(manifest.vm.name, fmt::format("its image {} was replaced while it was restored",
+                                                        image.name.to_string())),
+                    "restore it again");
+    }
+}
+
 void move_disks(const fs::path& folder, const VmFiles& files, const VmRecord& vm) {
     for (const GuestDisk& disk : guest_disks(vm, files)) {
         fs::rename(folder / disk.file.filename(), disk.file);
@@ -186,7 +202,8 @@ Operation VmService::restore(const BackupRestore& call) {
 }
 
 /// What can be refused is refused before anything is unpacked. What is made of the image is an image as any
-/// other, and its making is a step of its own: a crash right after it leaves that.
+/// other, and its making is a step of its own: a crash right after it leaves that. Images may go while it is
+/// unpacked, so that its own is looked for once more.
 FromBackup VmService::make_from_backup(const fs::path& archive, const BackupRestore& call,
                                        Progress& progress) {
     // Swept at the start, as what is made there.
@@ -194,7 +211,7 @@ FromBackup VmService::make_from_backup(const fs::path& archive, const BackupRest
     const BackupManifest manifest = read_backup_manifest(host_.tool, archive, folder.path(), progress);
     const Name name = call.as.value_or(manifest.vm.name);
     check_restorable(manifest, call, name);
-    const auto here = image_here(host_.images, manifest);
+    static_cast<void>(image_here(host_.images, manifest));
     const auto claim = claim_restored(manifest, call);
     check_new(name); // one that was being made may be there by now
     unpack_backup(host_.tool, archive, manifest, folder.path(), progress);
@@ -202,15 +219,16 @@ FromBackup VmService::make_from_backup(const fs::path& archive, const BackupRest
     std::optional<Name> made;
     std::vector<PublishedPort> left_out;
     try {
+        const auto here = image_here(host_.images, manifest);
         if (!here) {
             const Name wanted = new_image_name(host_.store, manifest);
             made = host_.images.make(image_in(folder.path(), manifest, wanted), progress).name;
         }
         progress.message("making the VM");
-        const Name& image = here ? *here : *made;
-        const fs::path base = host_.images.disk_path(host_.images.usable(image).digest);
-        lay_over(host_.tool, manifest.vm, folder.path(), base, progress);
-        left_out = write_restored(manifest, call, folder.path(), image, *claim);
+        const HeldImage held = host_.images.hold(here ? *here : *made);
+        require_its_image(held, manifest);
+        lay_over(host_.tool, manifest.vm, folder.path(), host_.images.disk_path(held.record.digest), progress);
+        left_out = write_restored(manifest, call, folder.path(), held.record.name, *claim);
     } catch (...) {
         undo(name, progress);
         if (made) {
@@ -266,11 +284,10 @@ VmService::RestorePlan VmService::plan_restored(const BackupManifest& manifest,
     return plan;
 }
 
-/// The record last, as for any new VM. The ports that it does not publish any more.
+/// The record last, as for any new VM. The ports that it does not publish any more. With the image held.
 std::vector<PublishedPort> VmService::write_restored(const BackupManifest& manifest,
                                                      const BackupRestore& call, const fs::path& folder,
                                                      const Name& image, Claim& claim) {
-    const HeldImage held = host_.images.hold(image);
     const auto networks = host_.networks.hold();
     RestorePlan plan = [&] {
         const std::lock_guard planning(plan_mutex_);
@@ -279,8 +296,8 @@ std::vector<PublishedPort> VmService::write_restored(const BackupManifest& manif
         return planned;
     }();
     VmRecord& vm = plan.vm;
-    vm.image = held.record.name;
-    vm.image_digest = held.record.digest;
+    vm.image = image;
+    vm.image_digest = host_.images.usable(image).digest;
     check_ports_free(vm.name, vm.publish);
     make_folders(host_.paths.vm(vm.name));
     move_disks(folder, host_.files(vm), vm);

@@ -1,6 +1,7 @@
 // VMs from backups: the part of VmService that makes them.
 #include "daemon/backup_unpack.hpp"
 #include "daemon/cloud_init.hpp"
+#include "daemon/guest_identity.hpp"
 #include "daemon/image_files.hpp"
 #include "daemon/own_folder.hpp"
 #include "daemon/port.hpp"
@@ -121,6 +122,14 @@ Name new_image_name(Store& store, const BackupManifest& manifest) {
                                    member_called(manifest, backup_image_file).digest.hex().substr(0, 8)));
 }
 
+/// Where the VM was given a new identity, what it is made from may be another machine's disk: so are those that
+/// will be made from it.
+std::optional<PublishedFrom> published_from(const BackupManifest& manifest) {
+    const auto vendor = manifest.seed.find("vendor-data");
+    const bool is_new = vendor != manifest.seed.end() && has_new_identity(vendor->second);
+    return is_new ? std::optional(PublishedFrom{manifest.vm.name, manifest.image, true}) : std::nullopt;
+}
+
 NewImage image_in(const fs::path& folder, const BackupManifest& manifest, const Name& name) {
     const auto claimed = [&](const char* file) {
         return ClaimedFile{TemporaryFile(folder / file), member_called(manifest, file).digest};
@@ -131,6 +140,7 @@ NewImage image_in(const fs::path& folder, const BackupManifest& manifest, const 
                    .initrd = {},
                    .cmdline = {},
                    .origin = {},
+                   .published = published_from(manifest),
                    .alias = {}};
     if (manifest.vm.boot) {
         image.kernel = claimed(backup_kernel_file);

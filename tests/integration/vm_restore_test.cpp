@@ -1,6 +1,7 @@
 // VMs from backups: the same machine again, another one, and what is no backup.
 #include "daemon/backup_manifest.hpp"
 #include "daemon/disk_file.hpp"
+#include "daemon/guest_identity.hpp"
 #include "daemon/seed_iso.hpp"
 #include "daemon/tar_writer.hpp"
 #include "tests/integration/backup_fixture.hpp"
@@ -302,6 +303,22 @@ TEST_F(VmRestoreTest, AnImageIsKnownByItsContentNotByWhatTheArchiveSays) {
         record(web_).image_digest,
         Digest::parse("sha256:" + sha256_hex(read_file(parts_ / "image.qcow2", std::size_t{1} << 30U))));
     EXPECT_FALSE(fs::exists(daemon_->images.disk_path(said)));
+}
+
+TEST_F(VmRestoreTest, AnImageOfAnotherMachinesDiskStaysOne) {
+    take_apart();
+    const std::string ordinary = put_together();
+    manifest_.seed["vendor-data"] = with_new_identity("");
+    const std::string archive = put_together();
+    change_host();
+    restore(sent(archive));
+    const auto published = daemon_->store.images.load(Name::parse("blank")).published;
+    ASSERT_TRUE(published);
+    EXPECT_TRUE(published->reset);
+    run(VmDelete{web_});
+    run(ImageRemove{Name::parse("blank")});
+    restore(sent(ordinary));
+    EXPECT_FALSE(daemon_->store.images.load(Name::parse("blank")).published);
 }
 
 TEST_F(VmRestoreTest, AnImageWhoseNameIsTakenGetsAnother) {

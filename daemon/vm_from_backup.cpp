@@ -9,6 +9,7 @@
 #include "daemon/vm_creation.hpp"
 #include "daemon/vm_limits.hpp"
 #include "daemon/vm_ports.hpp"
+#include "daemon/vm_publish.hpp"
 #include "daemon/vm_service.hpp"
 #include "lib/fd.hpp"
 
@@ -196,6 +197,20 @@ bool is_free(const PublishedPort& port, const OtherVms& others) {
     return !is_promised && try_bind(port) == 0;
 }
 
+/// Whether its NICs on this host can carry the port.
+bool leads_to_guest(const PublishedPort& port, VmRecord vm, NetworkService& networks) {
+    vm.publish = {port};
+    try {
+        check_publish(vm, networks);
+        return true;
+    } catch (const Error& error) {
+        if (error.code() != ErrorCode::invalid) {
+            throw;
+        }
+        return false;
+    }
+}
+
 } // namespace
 
 Operation VmService::restore(const BackupRestore& call) {
@@ -287,7 +302,9 @@ VmService::RestorePlan VmService::plan_restored(const BackupManifest& manifest,
         plan.vm.publish = call.publish;
     } else {
         for (const PublishedPort& port : manifest.vm.publish) {
-            (!call.as && is_free(port, present) ? plan.vm.publish : plan.left_out).push_back(port);
+            const bool stays =
+                !call.as && is_free(port, present) && leads_to_guest(port, plan.vm, host_.networks);
+            (stays ? plan.vm.publish : plan.left_out).push_back(port);
         }
     }
     choose_ports(plan.vm, present);

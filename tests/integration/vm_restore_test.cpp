@@ -203,6 +203,19 @@ TEST_F(VmRestoreTest, APortThatIsTakenIsLeftOut) {
     EXPECT_EQ(record(web_).publish, call.publish);
 }
 
+TEST_F(VmRestoreTest, APortThatItsNewNetworkDoesNotCarryIsLeftOut) {
+    take_apart();
+    const PublishedPort port = PublishedPort::parse("[::1]:28382:80");
+    manifest_.vm.nics.front().network = Name::parse("lan");
+    manifest_.vm.ssh_port = 0;
+    manifest_.vm.publish.push_back(port);
+    BackupRestore call = sent(put_together());
+    run(VmDelete{web_});
+    call.networks = {{Name::parse("lan"), Name::parse("user")}};
+    EXPECT_EQ(restore(call).left_out, std::vector<PublishedPort>{port});
+    EXPECT_EQ(record(web_).publish, std::vector<PublishedPort>{PublishedPort::parse("28380:80")});
+}
+
 TEST_F(VmRestoreTest, ANetworkThatIsNotThereIsReplaced) {
     take_apart();
     Nic& nic = manifest_.vm.nics.front();

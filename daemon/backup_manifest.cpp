@@ -22,6 +22,14 @@ constexpr std::array<std::string_view, 4> seed_file_names{"meta-data", "user-dat
                 "capsul writes no such archive: take another one");
 }
 
+Json parsed(std::string_view text) {
+    try {
+        return parse_json(text);
+    } catch (const Error& error) {
+        refuse(error.what());
+    }
+}
+
 /// Throws unless each of `slots` is one of `most`, and stands once.
 void check_slots(const char* what, const std::vector<int>& slots, int most) {
     std::set<int> seen;
@@ -88,6 +96,12 @@ void check_seed(const std::map<std::string, std::string>& seed) {
             refuse("seed: there is something in it that capsul does not write");
         }
     }
+    if (!seed.contains("meta-data") || !seed.contains("user-data")) {
+        refuse("seed: it lacks meta-data or user-data");
+    }
+    if (!parsed(seed.at("meta-data")).is_object()) {
+        refuse("seed: its meta-data are no object");
+    }
 }
 
 std::vector<std::string> names_of(const std::vector<BackupMember>& members) {
@@ -136,12 +150,7 @@ void check_format(const Json& json) {
 }
 
 BackupManifest decoded(std::string_view text) {
-    Json json;
-    try {
-        json = parse_json(text);
-    } catch (const Error& error) {
-        refuse(error.what());
-    }
+    const Json json = parsed(text);
     check_format(json);
     try {
         return decode<BackupManifest>(json);

@@ -179,6 +179,9 @@ std::map<std::string, std::string> seed_files_of_copy(const std::map<std::string
         throw Error(ErrorCode::invalid, "its seed image lacks meta-data or user-data");
     }
     const Json meta = parse_json(described->second);
+    if (!meta.is_object()) {
+        throw Error(ErrorCode::invalid, "its seed image has meta-data that are no object");
+    }
     seed.ssh_keys = decode<std::vector<SshKey>>(meta.value("public-keys", Json::array()), "public-keys");
     seed.user_data = original.at("user-data");
     seed.init_script.reset();

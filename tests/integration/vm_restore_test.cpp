@@ -351,7 +351,7 @@ TEST_F(VmRestoreTest, AnImageWhoseNameIsTakenGetsAnother) {
 
 TEST_F(VmRestoreTest, AFailureHalfWayLeavesNothing) {
     take_apart();
-    manifest_.seed["meta-data"] = "not what capsul writes"; // read when all else is in place
+    manifest_.seed["meta-data"] = R"({"public-keys": 1})"; // read when all else is in place
     change_host();
     refuse(put_together(), ErrorCode::invalid, "");
     EXPECT_EQ(refusal([&] { ask(VmShow{web_}); }).code(), ErrorCode::not_found);

@@ -139,6 +139,13 @@ TEST(BackupManifest, HasTheFilesOfASeedAndNoOthers) {
         says(refusal([](BackupManifest& m) { m.seed["user-data"] = std::string(1U << 20U, 'x'); }), "seed"));
 }
 
+TEST(BackupManifest, HasASeedThatDescribesItsVm) {
+    EXPECT_TRUE(says(refusal([](BackupManifest& m) { m.seed.erase("user-data"); }), "lacks"));
+    EXPECT_TRUE(says(refusal([](BackupManifest& m) { m.seed.erase("meta-data"); }), "lacks"));
+    EXPECT_TRUE(says(refusal([](BackupManifest& m) { m.seed["meta-data"] = "[]"; }), "no object"));
+    EXPECT_TRUE(says(refusal([](BackupManifest& m) { m.seed["meta-data"] = "{"; }), "manifest"));
+}
+
 TEST(BackupManifest, OfANewerCapsulSaysSo) {
     EXPECT_TRUE(says(refusal([](BackupManifest& m) { m.format = 2; }), "format 2"));
 }

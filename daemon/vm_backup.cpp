@@ -104,6 +104,20 @@ void require_going_on(const VmRecord& vm, const Progress& progress) {
     }
 }
 
+/// Where it is not QEMU that finds no space, and not before anything is done.
+template <class Work>
+auto with_advice(const Name& name, const Work& work) {
+    try {
+        return work();
+    } catch (const Error& error) {
+        if (error.code() != ErrorCode::no_space || !error.hint().empty()) {
+            throw;
+        }
+        throw Error(error.code(), about(name, fmt::format("no space left for the backup: {}", error.what())),
+                    "free some space on the disk where capsul keeps its data");
+    }
+}
+
 /// What is in the manifest but for the members.
 BackupManifest described(const VmHost& host, VmRecord vm) {
     BackupManifest manifest;
@@ -123,11 +137,15 @@ BackedUp VmBackups::make(const VmBackup& call, Progress& progress) {
     const fs::path folder = file.source();
     progress.message("waiting for what is done to the VM");
     BackupManifest manifest =
-        run_as_action(host_, "vm.backup-copy", call.name, [&] { return copy(call, folder, progress); });
+        run_as_action(host_, "vm.backup-copy", call.name, [&] {
+            return with_advice(call.name, [&] { return copy(call, folder, progress); });
+        });
     progress.message("writing the archive");
-    write_backup(file.path(), manifest, folder, [&](int percent) {
-        progress.percent(percent);
-        require_going_on(manifest.vm, progress);
+    with_advice(call.name, [&] {
+        write_backup(file.path(), manifest, folder, [&](int percent) {
+            progress.percent(percent);
+            require_going_on(manifest.vm, progress);
+        });
     });
     host_.events.add("vm.backed-up", call.name.to_string(),
                      {{"consistency", std::string(to_string(manifest.consistency))}});

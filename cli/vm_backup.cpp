@@ -66,7 +66,8 @@ const char* words(Consistency consistency) {
     case Consistency::crash:
         break;
     }
-    return "crash-consistent: the guest's file systems were not put to rest (qemu-guest-agent in it does that, "
+    return "crash-consistent: the guest's file systems were not put to rest (qemu-guest-agent in it does "
+           "that, "
            "unless it is paused)";
 }
 

@@ -136,10 +136,9 @@ BackedUp VmBackups::make(const VmBackup& call, Progress& progress) {
     OutgoingFile file(host_.paths.downloads());
     const fs::path folder = file.source();
     progress.message("waiting for what is done to the VM");
-    BackupManifest manifest =
-        run_as_action(host_, "vm.backup-copy", call.name, [&] {
-            return with_advice(call.name, [&] { return copy(call, folder, progress); });
-        });
+    BackupManifest manifest = run_as_action(host_, "vm.backup-copy", call.name, [&] {
+        return with_advice(call.name, [&] { return copy(call, folder, progress); });
+    });
     progress.message("writing the archive");
     with_advice(call.name, [&] {
         write_backup(file.path(), manifest, folder, [&](int percent) {

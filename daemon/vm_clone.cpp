@@ -81,8 +81,16 @@ Operation VmService::clone(const VmClone& call) {
     host_.require(call.name);
     check_new(call.to);
     check_publish(call.publish);
-    return submit_action(host_, "vm.clone", call.name,
-                         [this, call](Progress& progress) { return make_copy(call, progress); });
+    return host_.operations.submit("vm.clone", call.name.to_string(), {}, [this, call](Progress& progress) {
+        progress.message("waiting for what is done to the VM");
+        Json cloned =
+            run_as_action(host_, "vm.clone-copy", call.name, [&] { return make_copy(call, progress); });
+        if (call.start) {
+            start_made(host_, power_, call.to, "copied", progress);
+            cloned["vm"] = encode(view_.show(call.to));
+        }
+        return cloned;
+    });
 }
 
 /// The name is claimed at once; what the copy has of networks only when the disks are copied, since nobody
@@ -102,11 +110,6 @@ Json VmService::make_copy(const VmClone& call, Progress& progress) {
         throw;
     }
     host_.events.add("vm.created", call.to.to_string(), {{"from", call.name.to_string()}});
-    if (call.start) {
-        power_.start(
-            call.to,
-            progress); // by now it is a VM like others: one that does not start is no reason to remove it
-    }
     return encode(Cloned{view_.show(call.to), source.publish});
 }
 

@@ -9,6 +9,8 @@
 #include "daemon/vm_unit.hpp"
 #include "lib/fd.hpp"
 
+#include <fmt/format.h>
+
 namespace capsul {
 
 void write_new_files(const VmHost& host, const VmCreate& call, const VmRecord& vm, const ImageRecord& image) {
@@ -35,6 +37,18 @@ void write_files_around_disks(const VmHost& host, const VmRecord& vm,
     write_publish_files(host, vm);
     make_folders(host.paths.units, 0755);
     replace_file(host.unit_file(vm.name), vm_unit(vm, files, host.programs), 0644);
+}
+
+void start_made(const VmHost& host, const VmPower& power, const Name& name, const char* made,
+                Progress& progress) {
+    try {
+        run_as_action(host, "vm.start", name, [&] { return power.start(name, progress); });
+    } catch (const Error& error) {
+        const std::string again = "`capsulctl start " + name.to_string() + "` tries it again";
+        throw Error(error.code(),
+                    about(name, fmt::format("was {}, but does not start: {}", made, error.what())),
+                    error.hint().empty() ? again : fmt::format("{}; {}", error.hint(), again));
+    }
 }
 
 } // namespace capsul

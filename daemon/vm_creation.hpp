@@ -1,7 +1,7 @@
 // The files of a new VM.
 #pragma once
 
-#include "daemon/vm_host.hpp"
+#include "daemon/vm_power.hpp"
 
 #include <map>
 #include <string>
@@ -15,5 +15,10 @@ void write_new_files(const VmHost& host, const VmCreate& call, const VmRecord& v
 /// Everything but the record and the disks. `seed`: the files that its guest's cloud-init is given.
 void write_files_around_disks(const VmHost& host, const VmRecord& vm,
                               const std::map<std::string, std::string>& seed);
+
+/// Starts a VM that was made a moment ago, as its next action. It stays when it does not start, and the Error
+/// says so; `made`: "restored", "copied".
+void start_made(const VmHost& host, const VmPower& power, const Name& name, const char* made,
+                Progress& progress);
 
 } // namespace capsul

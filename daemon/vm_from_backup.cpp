@@ -123,8 +123,8 @@ Name new_image_name(Store& store, const BackupManifest& manifest) {
                                    member_called(manifest, backup_image_file).digest.hex().substr(0, 8)));
 }
 
-/// Where the VM was given a new identity, what it is made from may be another machine's disk: so are those that
-/// will be made from it.
+/// Where the VM was given a new identity, what it is made from may be another machine's disk: so are those
+/// that will be made from it.
 std::optional<PublishedFrom> published_from(const BackupManifest& manifest) {
     const auto vendor = manifest.seed.find("vendor-data");
     const bool is_new = vendor != manifest.seed.end() && has_new_identity(vendor->second);
@@ -173,8 +173,7 @@ void require_its_image(const HeldImage& held, const BackupManifest& manifest) {
     const bool is_same_disk =
         image.digest == manifest.vm.image_digest ||
         (has_image(manifest) && image.digest == member_called(manifest, backup_image_file).digest);
-    if (!is_same_disk ||
-        files_of(image.digest, image.boot) != files_of(image.digest, manifest.vm.boot)) {
+    if (!is_same_disk || files_of(image.digest, image.boot) != files_of(image.digest, manifest.vm.boot)) {
         throw Error(ErrorCode::in_use,
                     about(manifest.vm.name, fmt::format("its image {} was replaced while it was restored",
                                                         image.name.to_string())),
@@ -252,7 +251,8 @@ FromBackup VmService::make_from_backup(const fs::path& archive, const BackupRest
         progress.message("making the VM");
         const HeldImage held = host_.images.hold(here ? *here : *made);
         require_its_image(held, manifest);
-        lay_over(host_.tool, manifest.vm, folder.path(), host_.images.disk_path(held.record.digest), progress);
+        lay_over(host_.tool, manifest.vm, folder.path(), host_.images.disk_path(held.record.digest),
+                 progress);
         left_out = write_restored(manifest, call, folder.path(), held.record.name, *claim);
     } catch (...) {
         undo(name, progress);
@@ -263,7 +263,7 @@ FromBackup VmService::make_from_backup(const fs::path& archive, const BackupRest
     }
     host_.events.add("vm.created", name.to_string(), {{"backup_of", manifest.vm.name.to_string()}});
     if (call.start) {
-        power_.start(name, progress); // by now it is a VM like others
+        start_made(host_, power_, name, "restored", progress);
     }
     return {view_.show(name), manifest.created, manifest.consistency, made, left_out};
 }

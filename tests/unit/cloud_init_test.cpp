@@ -246,8 +246,8 @@ TEST(SeedOfCopy, OfACopyIsAsOfTheFirst) {
 
 TEST(SeedOfCopy, RefusesWhatCapsulDidNotWrite) {
     EXPECT_THROW(static_cast<void>(seed_files_of_copy({}, small_seed())), Error);
-    EXPECT_THROW(static_cast<void>(seed_files_of_copy({{"meta-data", "[]"}, {"user-data", ""}}, small_seed())),
-                 Error);
+    EXPECT_THROW(
+        static_cast<void>(seed_files_of_copy({{"meta-data", "[]"}, {"user-data", ""}}, small_seed())), Error);
     EXPECT_THROW(static_cast<void>(seed_files_of_copy({{"meta-data", "{"}, {"user-data", ""}}, small_seed())),
                  Error);
     EXPECT_THROW(static_cast<void>(seed_files_of_copy(

@@ -91,6 +91,15 @@ TEST_F(VmCloneTest, RefusesWhatCannotBeAndLeavesNothing) {
     EXPECT_EQ(files_of_vms(), before);
 }
 
+TEST_F(VmCloneTest, ACopyThatDoesNotStartStays) {
+    replace_file(file_of(web_, "root"), "no disk");
+    const Error error = refusal([&] { run(to_copy(true)); });
+    EXPECT_NE(std::string(error.what()).find("was copied, but does not start"), std::string::npos)
+        << error.what();
+    EXPECT_NE(error.hint().find("capsulctl start copy"), std::string::npos) << error.hint();
+    EXPECT_TRUE(daemon_->store.vms.exists(copy_));
+}
+
 TEST_F(VmCloneTest, AFailureHalfWayLeavesNothing) {
     replace_file(paths_.vm(web_) / "seed.iso", "not an image"); // read when the disks are copied
     const auto before = files_of_vms();

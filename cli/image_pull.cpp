@@ -97,11 +97,11 @@ void pull(Session& session, const PullFlags& flags) {
     print_made<Image>(session.out(), session.output_options(), image, image_columns());
 }
 
-/// The aliases whose images are from a source of the catalogue.
+/// The aliases whose images are from a source of the catalogue; what is pinned is to stay what it is.
 std::vector<Name> updatable(Session& session) {
     std::vector<Name> aliases;
     for (const Image& image : session.client().call(ImageList{})) {
-        if (image.origin && image.origin->source && image.origin->entry) {
+        if (!image.pinned && image.origin && image.origin->source && image.origin->entry) {
             aliases.insert(aliases.end(), image.aliases.begin(), image.aliases.end());
         }
     }
@@ -111,7 +111,7 @@ std::vector<Name> updatable(Session& session) {
 void update(Session& session, const std::vector<std::string>& words) {
     const std::vector<Name> names = words.empty() ? updatable(session) : parse_names(words);
     if (names.empty()) {
-        session.note("no alias is from a source of the catalogue");
+        session.note("no alias is of an image from the catalogue that is not pinned");
     }
     std::vector<Image> images;
     run_for_each<ImageUpdate>(
@@ -165,7 +165,7 @@ void add_image_pull(CLI::App& parent, Session& session) {
 void add_image_update(CLI::App& parent, Session& session) {
     CLI::App& command = add_command(
         parent, "update", "Pull what is newer, beside the old, and move aliases to it; VMs stay as they are",
-        "capsulctl image update                  # every alias that was pulled from the catalogue\n"
+        "capsulctl image update                  # all of images from the catalogue that are not pinned\n"
         "capsulctl image update debian-12\n"
         "capsulctl image update -q && capsulctl image prune --yes --older-than 30d    # by cron");
     auto names = std::make_shared<std::vector<std::string>>();

@@ -75,6 +75,7 @@ void BuildLog::take_line(std::string_view line) {
     if (error_.empty() && line.starts_with("E: ")) {
         error_ = line;
     }
+    full_ = full_ || line.find("No space left on device") != std::string_view::npos;
     if (!line.empty()) {
         line_ = line;
     }

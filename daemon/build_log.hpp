@@ -20,6 +20,8 @@ class BuildLog {
     /// Why it failed, as one line fit for a message: the first error that it told of, else its last line;
     /// empty when it has said nothing.
     [[nodiscard]] std::string last_words() const;
+    /// Whether a disk was full.
+    [[nodiscard]] bool ran_out_of_space() const noexcept { return full_; }
 
   private:
     void take_line(std::string_view line);
@@ -30,6 +32,7 @@ class BuildLog {
     std::size_t steps_ = 0;    ///< of this stage, each of one package
     std::string error_;        ///< the first
     std::string line_;         ///< the last that is not empty
+    bool full_ = false;
 };
 
 } // namespace capsul

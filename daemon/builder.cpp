@@ -21,6 +21,7 @@ using namespace std::chrono_literals;
 constexpr std::chrono::seconds patience{150};
 constexpr auto log_life = std::chrono::days(7);
 constexpr std::uint64_t scratch_bytes = std::uint64_t{3} << 30U; ///< of a build with few packages
+constexpr std::uint64_t result_bytes = std::uint64_t{1} << 30U;
 
 /// Reads what is appended to a file.
 class TailReader {
@@ -140,6 +141,11 @@ void ImageBuilder::sweep() const {
         }
     }
     remove_whole(paths_.builds());
+    expire();
+}
+
+void ImageBuilder::expire() const {
+    std::error_code none;
     for (const auto& entry : fs::directory_iterator(logs(), none)) {
         if (is_old(entry.path())) {
             remove_whole(entry.path());
@@ -171,6 +177,7 @@ void ImageBuilder::remove_scratch(const BuildPlace& place) const {
 
 OwnFolder ImageBuilder::build(const ImageBuild& call, Progress& progress) const {
     check_free_space(scratch_, scratch_bytes, "building an image");
+    check_free_space(paths_.data, result_bytes, "the image that is built");
     Unit unit(*this, call);
     const Follower follower(log(call.name), progress);
     const JobResult result = unit.start([&progress] { return progress.cancelled(); });
@@ -192,6 +199,11 @@ void ImageBuilder::throw_failure(const std::string& unit, JobResult result, cons
     }
     BuildLog said;
     TailReader(log(call.name)).read_into(said);
+    if (said.ran_out_of_space()) {
+        throw Error(
+            ErrorCode::no_space, about + "the disk was full before it was built",
+            fmt::format("free some space in {} and {}; {}", scratch_.string(), paths_.data.string(), hint));
+    }
     const std::string words = said.last_words();
     throw Error(ErrorCode::internal,
                 about + "its build failed" + (words.empty() ? " before it said anything" : ": " + words),

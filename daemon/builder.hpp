@@ -22,6 +22,8 @@ class ImageBuilder {
 
     /// Ends and removes what a crash left, and old logs. Called once, before anything else.
     void sweep() const;
+    /// Removes the logs of builds that failed more than a week ago. Called every now and then.
+    void expire() const;
 
     /// A folder with disk.qcow2, and for a direct boot kernel, initrd and cmdline. Throws Error: what went
     /// wrong in the build, whose log then stays; timeout; no_space; and unreachable when capsuld is stopping.

@@ -97,7 +97,8 @@ Operation ImageBuildService::build(const ImageBuild& call) {
     check(call, config_);
     images_.require_unused(call.name);
     require_build_needs();
-    return operations_.submit("image.build", call.name.to_string(), "image/" + call.name.to_string(),
+    // One at a time: each takes gigabytes of memory and scratch space.
+    return operations_.submit("image.build", call.name.to_string(), "image.build",
                               [this, call](Progress& progress) { return encode(run(call, progress)); });
 }
 

@@ -293,6 +293,7 @@ Image ImagePullService::make(const Name& fetch, const FetchedFile& file, const N
 ImageUpdated ImagePullService::run_update(const Name& alias, Progress& progress) {
     const ImageRecord before = updatable(store_, alias);
     const Catalogue catalogue = catalogue_.get(std::chrono::seconds(0), progress);
+    require_answer(catalogue, *before.origin->source);
     const CatalogueEntry* const found = find_successor(catalogue, *before.origin, host_architecture());
     if (found == nullptr) {
         throw Error(ErrorCode::not_found,
@@ -300,7 +301,6 @@ ImageUpdated ImagePullService::run_update(const Name& alias, Progress& progress)
                                 before.origin->source->to_string(), before.origin->entry->to_string()),
                     "`capsulctl image search` shows what there is");
     }
-    require_answer(catalogue, found->source);
     if (found->version <= before.origin->version) {
         return {alias, before.name, images_.show(before.name)};
     }

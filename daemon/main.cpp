@@ -104,7 +104,7 @@ void try_to(const char* what, const std::function<void()>& work) {
 
 /// Every half minute, until told to stop: serial logs are kept short, and what nobody has fetched goes.
 void tidy_up(const VmGuest& guest, const ImageService& images, const Fetcher& fetcher,
-             const std::stop_token& stop) {
+             const ImageBuilder& builder, const std::stop_token& stop) {
     std::mutex mutex;
     std::condition_variable_any never;
     std::unique_lock lock(mutex);
@@ -116,6 +116,7 @@ void tidy_up(const VmGuest& guest, const ImageService& images, const Fetcher& fe
         try_to("serial logs", [&] { guest.trim_serial_logs(); });
         try_to("images", [&] { images.expire(); });
         try_to("downloads", [&] { fetcher.expire(); });
+        try_to("logs of builds", [&] { builder.expire(); });
     }
 }
 
@@ -186,7 +187,7 @@ void serve(const Paths& paths, const Config& config, const Signals& signals) {
         const std::stop_callback end(stop, [&networks] { networks.stop_hearing(); });
         networks.hear();
     });
-    std::jthread tidier([&](const std::stop_token& stop) { tidy_up(guest, images, fetcher, stop); });
+    std::jthread tidier([&](const std::stop_token& stop) { tidy_up(guest, images, fetcher, builder, stop); });
     sd_notify(0, "READY=1");
     server.run(watchdog_interval(), [] { sd_notify(0, "WATCHDOG=1"); });
     ::pthread_kill(stopper.native_handle(), SIGUSR1);

@@ -114,6 +114,8 @@ def test_two_vms_boot_from_a_built_image_that_was_pulled(builder, mirrors):
     for vm in ("one", "two"):
         builder.ctl("vm", "wait", vm, "--for", "ssh", "--timeout", f"{BOOT}s", timeout=BOOT + 30)
         assert builder.ctl("ssh", vm, "--", "tree", "--version", timeout=120).stdout.startswith("tree v")
+        left = "ls /usr/sbin/policy-rc.d /etc/apt/apt.conf.d/00mmdebstrap /sbin/start-stop-daemon.REAL 2>/dev/null || true"
+        assert builder.ctl("ssh", vm, "--", left, timeout=120).stdout == "", "what mmdebstrap needs for itself"
         root = int(builder.ctl("ssh", vm, "--", "df", "--output=size", "-B1M", "/", timeout=120).stdout.split()[-1])
         assert root > 5000, f"the root has {root} MiB of 6 GiB"
     builder.ctl("delete", "one", "two", "--yes")

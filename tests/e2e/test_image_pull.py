@@ -122,6 +122,9 @@ def test_an_update_moves_the_alias_and_leaves_vms_alone(capsul, publisher):
     assert capsul.json("image", "show", "lab")["newer"] is None, "nobody has asked the source yet"
     capsul.ctl("image", "search", "--refresh")
     assert capsul.json("image", "show", "lab")["newer"] == "2" and "NEWER" in capsul.ctl("image", "list").stdout
+    capsul.ctl("image", "pin", "lab")
+    assert "not pinned" in capsul.ctl("image", "update").stderr
+    capsul.ctl("image", "unpin", "lab")
     assert "is lab-2 now, and was lab-1" in capsul.ctl("image", "update", "lab").stderr
     image = capsul.json("image", "show", "lab")
     assert image["digest"] == f"sha256:{new}" and image["newer"] is None

@@ -156,6 +156,11 @@ TEST_F(ImageBuildTest, SaysWhyABuildFailedAndKeepsItsLog) {
     EXPECT_TRUE(service_->list().empty());
 }
 
+TEST_F(ImageBuildTest, SaysThatTheDiskWasFull) {
+    behave("echo 'dd: writing: No space left on device' >&2; echo 'E: it failed' >&2; exit 1");
+    EXPECT_EQ(refusal(call("base")).code(), ErrorCode::no_space);
+}
+
 TEST_F(ImageBuildTest, OfANameThatFailedBeforeBeginsANewLog) {
     behave("echo 'E: first' >&2; exit 1");
     static_cast<void>(refusal(call("base")));

@@ -185,6 +185,21 @@ TEST_F(ImagePullTest, AnUpdateSaysWhenItCouldNotAsk) {
     EXPECT_EQ(search().entries.size(), 1U);
 }
 
+TEST_F(ImagePullTest, AnUpdateSaysSoToWhenAnotherSourceAnswers) {
+    publish("1");
+    pull("lab");
+    fs::create_directory(base_ / "other");
+    test::ImageServer other(base_ / "other");
+    other.put("index.json", index_);
+    server_.reset();
+    ImageSourceConfig source = lab(); // with it, nothing is known of lab any more
+    source.name = Name::parse("other");
+    source.url = other.url("index.json");
+    config_.source.push_back(source);
+    start_anew();
+    EXPECT_EQ(refusal([&] { update(); }).code(), ErrorCode::unreachable);
+}
+
 TEST_F(ImagePullTest, TakesNothingOfSourcesThatAreNoLongerConfigured) {
     publish("1");
     EXPECT_EQ(search().entries.size(), 1U);

@@ -71,6 +71,11 @@ TEST(BuildLog, WithoutAnErrorTellsTheLastLine) {
     EXPECT_EQ(log_of("").last_words(), "");
 }
 
+TEST(BuildLog, KnowsThatADiskWasFull) {
+    EXPECT_TRUE(log_of("dpkg: cannot write: No space left on device\nE: dpkg failed\n").ran_out_of_space());
+    EXPECT_FALSE(log_of("E: dpkg failed\n").ran_out_of_space());
+}
+
 TEST(BuildLog, KeepsNeitherControlCharactersNorEndlessLines) {
     const std::string words = log_of("E: \x1b[31mred\tend " + std::string(100'000, 'x') + "\n").last_words();
     EXPECT_EQ(words.find('\x1b'), std::string::npos);

@@ -118,6 +118,24 @@ auto with_advice(const Name& name, const Work& work) {
     }
 }
 
+/// The copies of the disks, which hold nothing afterwards: QEMU keeps a descriptor of each for as long as its
+/// VM is paused, and would keep the space with it.
+class Copies {
+  public:
+    explicit Copies(std::vector<std::pair<GuestDisk, fs::path>> copies) : copies_(std::move(copies)) {}
+    Copies(const Copies&) = delete;
+    Copies& operator=(const Copies&) = delete;
+    ~Copies() {
+        for (const auto& [disk, file] : copies_) {
+            std::error_code gone;
+            fs::resize_file(file, 0, gone);
+        }
+    }
+
+  private:
+    const std::vector<std::pair<GuestDisk, fs::path>> copies_;
+};
+
 /// What is in the manifest but for the members.
 BackupManifest described(const VmHost& host, VmRecord vm) {
     BackupManifest manifest;
@@ -130,6 +148,18 @@ BackupManifest described(const VmHost& host, VmRecord vm) {
     return manifest;
 }
 
+void write_archive(const fs::path& file, BackupManifest& manifest, const fs::path& folder, const VmHost& host,
+                   Progress& progress) {
+    const Copies copies(copies_in(host, manifest.vm, folder));
+    progress.message("writing the archive");
+    with_advice(manifest.vm.name, [&] {
+        write_backup(file, manifest, folder, [&](int percent) {
+            progress.percent(percent);
+            require_going_on(manifest.vm, progress);
+        });
+    });
+}
+
 } // namespace
 
 BackedUp VmBackups::make(const VmBackup& call, Progress& progress) {
@@ -139,13 +169,7 @@ BackedUp VmBackups::make(const VmBackup& call, Progress& progress) {
     BackupManifest manifest = run_as_action(host_, "vm.backup-copy", call.name, [&] {
         return with_advice(call.name, [&] { return copy(call, folder, progress); });
     });
-    progress.message("writing the archive");
-    with_advice(call.name, [&] {
-        write_backup(file.path(), manifest, folder, [&](int percent) {
-            progress.percent(percent);
-            require_going_on(manifest.vm, progress);
-        });
-    });
+    write_archive(file.path(), manifest, folder, host_, progress);
     host_.events.add("vm.backed-up", call.name.to_string(),
                      {{"consistency", std::string(to_string(manifest.consistency))}});
     return {call.name, manifest.created, manifest.consistency, has_image(manifest), file.finish()};
@@ -226,8 +250,8 @@ Consistency VmBackups::copy_running(const VmRecord& vm, const fs::path& folder, 
         fs::remove(mark_of(host_, vm.name));
         return consistency;
     } catch (...) {
-        for (const auto& [disk, target] : copies_in(host_, vm, folder)) {
-            fs::remove(target); // the guest may need the space to go on
+        { // the guest may need the space to go on
+            const Copies useless(copies_in(host_, vm, folder));
         }
         undo(vm, copies);
         throw;

@@ -181,7 +181,9 @@ class UnitReader {
         } else if (key == "StandardError") {
             file_.standard_error = file_output(value);
         } else if (key == "LimitAS") {
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) // whose shadow is larger than any limit
             file_.limits[RLIMIT_AS] = std::stoull(value);
+#endif
         } else if (key == "LimitCPU") {
             file_.limits[RLIMIT_CPU] = std::stoull(value);
         } else if (key == "LimitFSIZE") {

@@ -97,7 +97,7 @@ TEST_F(FetchDisk, GoesOnAfterKills) {
     std::ranges::generate(
         places, [&] { return std::uniform_int_distribution<std::size_t>(1, content.size() - mib)(random); });
     std::ranges::sort(places);
-    DiskRequest wanted = request("disk.raw?rate=5000000");
+    DiskRequest wanted = request("disk.raw?rate=2500000");
     wanted.sha256 = Sha256::parse(sha256_of(content));
     ask(encode(wanted));
     for (const std::size_t place : places) {

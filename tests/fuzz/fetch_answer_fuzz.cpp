@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>
+#include <string>
 
 namespace {
 
@@ -24,12 +25,21 @@ bool is_printable(std::string_view text) {
     return std::ranges::all_of(text, [](char c) { return c >= ' ' && c <= '~'; });
 }
 
+/// The ellipsis is capsul's own: it stands for what is left out.
+bool is_message(std::string text) {
+    constexpr std::string_view ellipsis = "…";
+    for (auto at = text.find(ellipsis); at != std::string::npos; at = text.find(ellipsis, at)) {
+        text.erase(at, ellipsis.size());
+    }
+    return is_printable(text);
+}
+
 void follow(std::string_view location) {
     try {
         const Url to = redirection(Url::parse("https://a/"), location);
         expect(to.scheme() == "https" && Url::parse(to.to_string()) == to && is_printable(shown(to)));
     } catch (const Error& error) {
-        expect(is_printable(error.what()));
+        expect(is_message(error.what()));
     }
 }
 
@@ -46,7 +56,7 @@ void judge(std::string_view text) {
     try {
         (void)judge_signature(text, 0, text, {"x", "y"});
     } catch (const Error& error) {
-        expect(is_printable(error.what()));
+        expect(is_message(error.what()));
     }
 }
 

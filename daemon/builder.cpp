@@ -35,14 +35,16 @@ class TailReader {
         }
         std::array<char, 65536> space{};
         ssize_t got = 0;
-        while ((got = ::read(fd_.get(), space.data(), space.size())) > 0) {
+        while ((got = ::pread(fd_.get(), space.data(), space.size(), read_)) > 0) {
             log.add({space.data(), static_cast<std::size_t>(got)});
+            read_ += got;
         }
     }
 
   private:
     const fs::path file_;
     UniqueFd fd_;
+    off_t read_ = 0; ///< bytes
 };
 
 /// Tells of what the log says, for as long as it lives.
@@ -57,11 +59,8 @@ class Follower {
         BuildLog log;
         std::mutex mutex;
         std::condition_variable_any never;
-        const auto is_to_go_on = [&] {
-            std::unique_lock lock(mutex);
-            return !never.wait_for(lock, stop, 500ms, [] { return false; }) && !stop.stop_requested();
-        };
-        while (is_to_go_on()) {
+        std::unique_lock lock(mutex);
+        while (!never.wait_for(lock, stop, 500ms, [] { return false; }) && !stop.stop_requested()) {
             reader.read_into(log);
             progress.message(log.stage());
             progress.percent(log.percent());

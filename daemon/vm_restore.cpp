@@ -14,7 +14,7 @@ constexpr const char* way_back = "capsul.back";
 
 /// Where qemu.conf is while nobody may start the VM. It may have been edited by hand.
 fs::path hidden_config(const VmFiles& files) {
-    return files.folder / ".qemu.conf.hidden";
+    return files.folder / ".hidden-qemu.conf";
 }
 
 void move_if_there(const fs::path& from, const fs::path& to) {

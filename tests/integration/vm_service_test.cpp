@@ -363,6 +363,7 @@ TEST_F(VmServiceTest, RecoveryRemovesWhatACrashLeft) {
     };
     leave("half-made", "half-made");
     leave(".deleted-half-gone", "half-gone");
+    replace_file(paths_.vms() / "whole/.qemu.conf.a1B2c3", "half");
     make_folders(paths_.vms() / "Not Ours");
     daemon_->vms.recover();
     EXPECT_TRUE(fs::remove(paths_.vms() / "Not Ours")) << "a folder that is no VM's was touched";

@@ -237,7 +237,7 @@ class HalfRestoredTest : public VmSnapshotsTest {
         vm_ = record(web_);
         vm_.restoring = Name::parse("before");
         daemon_->store.vms.save(vm_);
-        fs::rename(paths_.vm(web_) / "qemu.conf", paths_.vm(web_) / ".qemu.conf.hidden");
+        fs::rename(paths_.vm(web_) / "qemu.conf", paths_.vm(web_) / ".hidden-qemu.conf");
         for (const GuestDisk& disk : disks()) {
             make_snapshot(disk, "capsul.back");
         }

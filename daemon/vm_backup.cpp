@@ -47,12 +47,6 @@ void wake(const VmHost& host, const Name& name) {
     }
 }
 
-Error stands_still(const Name& name) {
-    return {ErrorCode::timeout,
-            about(name, "the guest's file systems stand still since its agent does not answer any more"),
-            "`capsulctl restart --force " + name.to_string() + "` gets it going; no backup was made"};
-}
-
 /// The disks, and where their copies go.
 std::vector<std::pair<GuestDisk, fs::path>> copies_in(const VmHost& host, const VmRecord& vm,
                                                       const fs::path& folder) {
@@ -118,23 +112,13 @@ auto with_advice(const Name& name, const Work& work) {
     }
 }
 
-/// The copies of the disks, which hold nothing afterwards: QEMU keeps a descriptor of each for as long as its
-/// VM is paused, and would keep the space with it.
-class Copies {
-  public:
-    explicit Copies(std::vector<std::pair<GuestDisk, fs::path>> copies) : copies_(std::move(copies)) {}
-    Copies(const Copies&) = delete;
-    Copies& operator=(const Copies&) = delete;
-    ~Copies() {
-        for (const auto& [disk, file] : copies_) {
-            std::error_code gone;
-            fs::resize_file(file, 0, gone);
-        }
+/// QEMU keeps a descriptor of each copy for as long as its VM is paused, and would keep the space with it.
+void empty_copies(const VmHost& host, const VmRecord& vm, const fs::path& folder) {
+    for (const auto& [disk, file] : copies_in(host, vm, folder)) {
+        std::error_code gone;
+        fs::resize_file(file, 0, gone);
     }
-
-  private:
-    const std::vector<std::pair<GuestDisk, fs::path>> copies_;
-};
+}
 
 /// What is in the manifest but for the members.
 BackupManifest described(const VmHost& host, VmRecord vm) {
@@ -150,14 +134,19 @@ BackupManifest described(const VmHost& host, VmRecord vm) {
 
 void write_archive(const fs::path& file, BackupManifest& manifest, const fs::path& folder, const VmHost& host,
                    Progress& progress) {
-    const Copies copies(copies_in(host, manifest.vm, folder));
     progress.message("writing the archive");
-    with_advice(manifest.vm.name, [&] {
-        write_backup(file, manifest, folder, [&](int percent) {
-            progress.percent(percent);
-            require_going_on(manifest.vm, progress);
+    try {
+        with_advice(manifest.vm.name, [&] {
+            write_backup(file, manifest, folder, [&](int percent) {
+                progress.percent(percent);
+                require_going_on(manifest.vm, progress);
+            });
         });
-    });
+    } catch (...) {
+        empty_copies(host, manifest.vm, folder);
+        throw;
+    }
+    empty_copies(host, manifest.vm, folder);
 }
 
 } // namespace
@@ -250,9 +239,7 @@ Consistency VmBackups::copy_running(const VmRecord& vm, const fs::path& folder, 
         fs::remove(mark_of(host_, vm.name));
         return consistency;
     } catch (...) {
-        { // the guest may need the space to go on
-            const Copies useless(copies_in(host_, vm, folder));
-        }
+        empty_copies(host_, vm, folder); // the guest may need the space to go on
         undo(vm, copies);
         throw;
     }
@@ -290,7 +277,7 @@ Consistency VmBackups::begin(const VmRecord& vm, const QemuBackup& copies, Progr
         throw;
     }
     if (frozen != Frozen::no && !guest_.thaw(vm.name)) {
-        throw stands_still(vm.name);
+        throw stands_still(vm.name, "no backup was made");
     }
     return frozen == Frozen::yes ? Consistency::frozen : Consistency::crash;
 }
@@ -324,7 +311,7 @@ Json VmBackups::finish_left(const Name& name) {
         QemuBackup(host_.monitors.connection(name, 5s)).end();
         wake(host_, name);
         if (!goes_on) {
-            throw stands_still(name); // the mark stays
+            throw stands_still(name, "no backup was made"); // the mark stays
         }
     }
     fs::remove(mark_of(host_, name));

@@ -313,6 +313,12 @@ Frozen VmGuest::freeze(const Name& name, const Progress& progress) {
     return frozen;
 }
 
+Error stands_still(const Name& name, const std::string& outcome) {
+    return {ErrorCode::timeout,
+            about(name, "the guest's file systems stand still since its agent does not answer any more"),
+            fmt::format("`capsulctl restart --force {}` gets it going; {}", name.to_string(), outcome)};
+}
+
 /// Of a guest that was not put to rest nothing is asked.
 bool VmGuest::thaw(const Name& name, std::chrono::milliseconds patience) {
     const fs::path mark = frozen_mark(host_, name);

@@ -27,6 +27,9 @@ class Consoles : public std::enable_shared_from_this<Consoles> {
 /// Whether a guest's file systems are at rest; `perhaps`: the agent has not said how it went.
 enum class Frozen { no, perhaps, yes };
 
+/// Of a guest that `thaw` did not get going; `outcome` says what that has prevented: "no backup was made".
+[[nodiscard]] Error stands_still(const Name& name, const std::string& outcome);
+
 class VmGuest {
   public:
     VmGuest(const VmHost& host, const VmView& view) : host_(host), view_(view), agents_(host.paths) {}

@@ -38,12 +38,6 @@ Snapshot& entry_of(VmRecord& vm, const Name& snapshot) {
     return *std::ranges::find(vm.snapshots, snapshot, &Snapshot::name);
 }
 
-Error stands_still(const Name& name) {
-    return {ErrorCode::timeout,
-            about(name, "the guest's file systems stand still since its agent does not answer any more"),
-            "`capsulctl restart --force " + name.to_string() + "` gets it going; no snapshot was made"};
-}
-
 std::vector<DiskName> newer_disks(const VmRecord& vm, const Snapshot& snapshot) {
     std::vector<DiskName> newer;
     for (const DataDisk& disk : vm.disks) {
@@ -139,7 +133,7 @@ bool VmSnapshots::make_running(const VmRecord& vm, const Snapshot& snapshot, Pro
         throw;
     }
     if (frozen != Frozen::no && !guest_.thaw(vm.name)) {
-        throw stands_still(vm.name);
+        throw stands_still(vm.name, "no snapshot was made");
     }
     return frozen == Frozen::yes;
 }
@@ -216,7 +210,8 @@ Json VmSnapshots::finish_left(const Name& name) {
     VmRecord vm = host_.store.vms.load(name);
     if (power_.is_running(name)) {
         if (!guest_.thaw(name, 5s)) {
-            throw stands_still(name); // the snapshot stays unfinished: the next start tries again
+            throw stands_still(
+                name, "no snapshot was made"); // the snapshot stays unfinished: the next start tries again
         }
     } else if (vm.restoring) {
         restore_.settle(vm);

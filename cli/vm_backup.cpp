@@ -66,9 +66,9 @@ const char* words(Consistency consistency) {
     case Consistency::crash:
         break;
     }
-    return "crash-consistent: the guest's file systems were not put to rest (qemu-guest-agent in it does "
-           "that, "
-           "unless it is paused)";
+    return "crash-consistent: the guest's file systems were not put to rest, as qemu-guest-agent does when "
+           "it "
+           "runs in it";
 }
 
 VmBackup call_of(const BackupFlags& flags) {

@@ -102,7 +102,8 @@ void try_to(const char* what, const std::function<void()>& work) {
     }
 }
 
-/// Every half minute, until told to stop: serial logs are kept short, and what nobody has fetched goes.
+/// Every half minute, until told to stop: serial logs are kept short, and what nobody has fetched or read
+/// goes.
 void tidy_up(const VmGuest& guest, const ImageService& images, const Fetcher& fetcher,
              const ImageBuilder& builder, const std::stop_token& stop) {
     std::mutex mutex;

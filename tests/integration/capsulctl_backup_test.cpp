@@ -111,7 +111,7 @@ TEST_F(CapsulctlBackup, TellsAProgramHowConsistentItIs) {
     EXPECT_EQ(said["has_image"], Json(false));
     EXPECT_EQ(said["size"], Json(content.size()));
     EXPECT_EQ(said["file"], Json(file("web.tar.zst")));
-    EXPECT_THAT(outcome.err, HasSubstr("crash-consistent: the guest has no agent"));
+    EXPECT_THAT(outcome.err, HasSubstr("crash-consistent: the guest's file systems were not put to rest"));
     EXPECT_FALSE(backed_up().image);
 }
 

@@ -292,11 +292,12 @@ std::vector<char*> pointers(std::vector<std::string>& strings) {
     return list;
 }
 
-/// capsul's own programs, when they are built with a sanitizer: its shadow is larger than any limit of the
-/// address space.
-bool has_shadow_memory([[maybe_unused]] const std::string& program) {
+/// Whether a command runs capsul-unpack (by capsul-run), built with a sanitizer: its shadow is larger than
+/// any limit of the address space.
+bool has_shadow_memory([[maybe_unused]] const std::vector<std::string>& words) {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-    return fs::path(program).filename().string().starts_with("capsul-");
+    return std::ranges::any_of(
+        words, [](const std::string& word) { return fs::path(word).filename() == "capsul-unpack"; });
 #else
     return false;
 #endif
@@ -390,7 +391,7 @@ UnitProcess::UnitProcess(const UnitCommand& command, const std::map<std::string,
     const std::array<int, 3> streams{input.get(), output.get(), error.get()};
     std::vector<std::pair<int, rlimit>> limits;
     for (const auto& [resource, value] : file.limits) {
-        if (resource != RLIMIT_AS || !has_shadow_memory(words.front())) {
+        if (resource != RLIMIT_AS || !has_shadow_memory(words)) {
             limits.push_back({resource, rlimit{value, value}});
         }
     }

@@ -14,7 +14,7 @@ std::string used_bytes(const DiskView& disk) {
     return disk.used ? std::to_string(*disk.used) : "";
 }
 
-constexpr std::array<Column<DiskView>, 5> columns{{
+constexpr std::array<Column<DiskView>, 5> disk_table{{
     {"name", [](const DiskView& disk) { return disk.name; }},
     {"size", [](const DiskView& disk) { return disk.size.to_string(); }, Shown::always, true, nullptr,
      [](const DiskView& disk) { return std::to_string(disk.size.count()); }},
@@ -57,7 +57,7 @@ std::vector<DiskView> disk_views(const Vm& vm) {
 }
 
 std::span<const Column<DiskView>> disk_columns() {
-    return columns;
+    return disk_table;
 }
 
 std::vector<Line> disk_lines(const Vm& vm) {

@@ -12,7 +12,7 @@
 namespace capsul::cli {
 namespace {
 
-constexpr std::array<Column<Finding>, 4> columns{{
+constexpr std::array<Column<Finding>, 4> finding_table{{
     {"check", [](const Finding& finding) { return finding.check; }},
     {"severity", [](const Finding& finding) { return std::string(to_string(finding.severity)); },
      Shown::always, false, [](const Finding& finding) { return severity_style(finding.severity); }},
@@ -40,7 +40,7 @@ void doctor(Session& session) {
     if (options.format == Format::table && options.columns.empty()) {
         session.out().write(render_findings(findings, options));
     } else {
-        print_list<Finding>(session.out(), options, findings, columns);
+        print_list<Finding>(session.out(), options, findings, finding_table);
     }
     const auto failures = std::ranges::count(findings, Severity::failure, &Finding::severity);
     session.exit_code = failures == 0 ? 0 : exit_code(ErrorCode::not_capable);
@@ -74,7 +74,7 @@ void add_host_commands(CLI::App& program, Session& session) {
         add_command(program, "doctor", "Check whether this host can run VMs; exit 8 if not",
                     "capsulctl doctor\n"
                     "capsulctl doctor --json | jq -r '.[] | select(.severity != \"ok\") | .hint'");
-    prints_table<Finding>(session, doctor_command, columns);
+    prints_table<Finding>(session, doctor_command, finding_table);
     doctor_command.callback([&session] { doctor(session); });
     CLI::App& version_command = add_command(
         program, "version", "Show the versions of capsulctl and of capsuld", "capsulctl version --json");

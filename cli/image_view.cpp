@@ -34,7 +34,7 @@ Style verified_style(const Image& image) {
     return image.origin && image.origin->verified == Verification::none ? Style::changing : Style::plain;
 }
 
-constexpr std::array<Column<Image>, 19> columns{{
+constexpr std::array<Column<Image>, 19> image_table{{
     {"name", [](const Image& image) { return image.name.to_string(); }},
     {"alias", [](const Image& image) { return names_text(image.aliases); }, Shown::filled},
     {"version",
@@ -127,7 +127,7 @@ constexpr std::array<Column<UsageRow>, 4> rows_columns{{
 } // namespace
 
 std::span<const Column<Image>> image_columns() {
-    return columns;
+    return image_table;
 }
 
 std::string render_image(const Image& image, const OutputOptions& options) {

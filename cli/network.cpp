@@ -28,22 +28,18 @@ void list_networks(Session& session) {
     }
 }
 
-std::string subject_of(const Name& name) {
-    return "network " + name.to_string();
-}
-
 void show_network(Session& session, const std::string& word) {
     const Name name = Name::parse(word);
-    about(subject_of(name), [&] { print_network(session, session.client().call(NetworkShow{name})); });
+    about(network_subject(name), [&] { print_network(session, session.client().call(NetworkShow{name})); });
 }
 
 void show_leases(Session& session, const std::string& word) {
     const Name name = Name::parse(word);
-    about(subject_of(name), [&] {
+    about(network_subject(name), [&] {
         const std::vector<Lease> leases = session.client().call(NetworkLeases{name});
         print_list<Lease>(session.out(), session.output_options(), leases, lease_columns);
         if (leases.empty() && !session.wants_data()) {
-            session.note(subject_of(name) + ": no address is in use or reserved");
+            session.note(network_subject(name) + ": no address is in use or reserved");
         }
     });
 }
@@ -67,7 +63,7 @@ void change_state(Session& session, const std::vector<std::string>& words) {
         [&](const Name& name, const Network& network) {
             const auto was = before.find(name);
             const bool already = was != before.end() && was->second == network.state;
-            session.note(fmt::format("{}: {}{}", subject_of(name), already ? "already " : "",
+            session.note(fmt::format("{}: {}{}", network_subject(name), already ? "already " : "",
                                      to_string(network.state)));
             results.push_back(network);
         });
@@ -102,7 +98,7 @@ void delete_networks(Session& session, const DeleteFlags& flags) {
     run_for_each<NetworkDelete>(
         session, "network", names, [](const Name& name) { return NetworkDelete{name}; },
         [&](const Name& name, const Network& network) {
-            session.note(subject_of(name) + ": deleted" + kept_by_others(network));
+            session.note(network_subject(name) + ": deleted" + kept_by_others(network));
             results.push_back(network);
         });
     print_results<Network>(session, results, flags.names.size() == 1, network_columns());
@@ -117,7 +113,7 @@ struct AddressFlags {
 void reserve(Session& session, const AddressFlags& flags) {
     const NetworkReserve call{Name::parse(flags.name), parse_option<IpAddress>("IP", flags.ip),
                               parse_option<Name>("--for", flags.vm)};
-    const std::string subject = subject_of(call.name);
+    const std::string subject = network_subject(call.name);
     about(subject, [&] {
         const Network network = session.run(call, subject);
         session.note(fmt::format("{}: {} is kept for {}", subject, call.ip.to_string(), call.vm.to_string()));
@@ -127,7 +123,7 @@ void reserve(Session& session, const AddressFlags& flags) {
 
 void release(Session& session, const AddressFlags& flags) {
     const NetworkRelease call{Name::parse(flags.name), parse_option<IpAddress>("IP", flags.ip)};
-    const std::string subject = subject_of(call.name);
+    const std::string subject = network_subject(call.name);
     about(subject, [&] {
         const Network network = session.run(call, subject);
         session.note(fmt::format("{}: {} is kept no longer", subject, call.ip.to_string()));

@@ -39,10 +39,6 @@ struct Member {
     std::function<void(const VpnBundle&)> hand_over; ///< has this host known there
 };
 
-std::string subject_of(const Name& name) {
-    return "network " + name.to_string();
-}
-
 Name local_name(const JoinFlags& flags, const Name& there) {
     return flags.as.empty() ? there : parse_option<Name>("--as", flags.as);
 }
@@ -58,7 +54,7 @@ NetworkJoin join_call(const JoinFlags& flags, VpnBundle bundle, const Name& name
 }
 
 void tell_joined(Session& session, const NetworkJoin& call, const Network& network) {
-    const std::string subject = subject_of(network.name);
+    const std::string subject = network_subject(network.name);
     session.note(subject + (call.start ? ": joined and running" : ": joined"));
     if (call.vpn.addresses.empty()) {
         session.note(subject + ": without --address this host calls the others, and none calls it");
@@ -97,7 +93,7 @@ bool is_uncertain(const Error& error) {
 /// Deletes the network that was made, since the other host has not been told of it, and throws `cause`.
 [[noreturn]] void undo(Session& session, const Name& name, const NodeName& node, const Error& cause) {
     try {
-        session.run(NetworkDelete{name}, subject_of(name));
+        session.run(NetworkDelete{name}, network_subject(name));
     } catch (const Error& error) {
         throw Error(cause.code(),
                     fmt::format("{}; what was made here is still there: {}", cause.what(), error.what()),
@@ -116,7 +112,7 @@ void join_through(Session& session, const JoinFlags& flags, const Member& member
     const NodeName node = own_node(wishes);
     wishes.node = node; // the one that the other host keeps a slice for
     const Name name = local_name(flags, member.network);
-    const std::string subject = subject_of(name);
+    const std::string subject = network_subject(name);
     about(subject, [&] {
         refuse_existing(session, name);
         session.note(fmt::format("{}: asking {} to let in {}", subject, member.where, node.to_string()));
@@ -184,12 +180,12 @@ void join_by_file(Session& session, const JoinFlags& flags) {
     const std::string other = bundle.nodes.front().node.name.to_string();
     const Name there = bundle.network;
     const NetworkJoin call = join_call(flags, std::move(bundle), name, wishes);
-    about(subject_of(name), [&] {
-        const Network network = session.run(call, subject_of(name));
+    about(network_subject(name), [&] {
+        const Network network = session.run(call, network_subject(name));
         tell_joined(session, call, network);
         session.note(fmt::format("{}: {} must be told: give what `capsulctl network export {}` prints to "
                                  "`capsulctl network peer add {} -` there",
-                                 subject_of(name), other, name.to_string(), there.to_string()));
+                                 network_subject(name), other, name.to_string(), there.to_string()));
         print_made<Network>(session.out(), session.output_options(), network, network_columns());
     });
 }

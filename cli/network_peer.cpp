@@ -14,10 +14,6 @@
 namespace capsul::cli {
 namespace {
 
-std::string subject_of(const Name& name) {
-    return "network " + name.to_string();
-}
-
 /// Throws Error (wrong_state) when the network is no VPN, or broken.
 std::vector<VpnPeer> peers_of(const Network& network) {
     if (!network.spec) {
@@ -33,7 +29,7 @@ std::vector<VpnPeer> peers_of(const Network& network) {
 
 void list(Session& session, const std::string& word) {
     const Name name = Name::parse(word);
-    about(subject_of(name), [&] {
+    about(network_subject(name), [&] {
         const std::vector<VpnPeer> peers = peers_of(session.client().call(NetworkShow{name}));
         print_list<VpnPeer>(session.out(), session.output_options(), peers, peer_columns());
         if (peers.empty() && !session.wants_data()) {
@@ -53,7 +49,7 @@ struct AddFlags {
 void add(Session& session, const AddFlags& flags) {
     const Name name = Name::parse(flags.name);
     const VpnBundle bundle = read_bundle("FILE", flags.file);
-    const std::string subject = subject_of(name);
+    const std::string subject = network_subject(name);
     about(subject, [&] {
         const Network network = session.run(NetworkPeerAdd{name, bundle}, subject);
         session.note(fmt::format("{}: what {} tells is taken in", subject,
@@ -114,7 +110,7 @@ void confirm_removal(const std::string& question) {
 void remove(Session& session, const RemoveFlags& flags) {
     const Name name = Name::parse(flags.name);
     const std::vector<NodeName> nodes = parse_nodes(flags.nodes);
-    const std::string subject = subject_of(name);
+    const std::string subject = network_subject(name);
     const Network before = about(subject, [&] { return session.client().call(NetworkShow{name}); });
     if (!flags.yes) {
         confirm_removal(question_about(before, nodes));
@@ -139,7 +135,7 @@ void remove(Session& session, const RemoveFlags& flags) {
 
 void sync(Session& session, const std::string& word) {
     const Name name = Name::parse(word);
-    const std::string subject = subject_of(name);
+    const std::string subject = network_subject(name);
     about(subject, [&] {
         const Network network = session.run(NetworkPeerSync{name}, subject);
         session.note(fmt::format("{}: in step; {} hosts are reached", subject, peers_text(network)));

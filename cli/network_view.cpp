@@ -73,7 +73,7 @@ std::string vpn_text(const Network& network) {
     return network.spec && network.spec->vpn ? std::string(((*network.spec->vpn).*field).to_string()) : "";
 }
 
-constexpr std::array<Column<Network>, 22> columns{{
+constexpr std::array<Column<Network>, 22> network_table{{
     {"name", [](const Network& network) { return network.name.to_string(); }},
     {"type",
      [](const Network& network) {
@@ -163,7 +163,7 @@ std::vector<Line> spec_lines(const Network& network, const NetworkRecord& record
 } // namespace
 
 std::span<const Column<Network>> network_columns() {
-    return columns;
+    return network_table;
 }
 
 std::string render_network(const Network& network, const OutputOptions& options) {
@@ -184,12 +184,16 @@ std::string render_network(const Network& network, const OutputOptions& options)
     return render_lines(lines, options) + (peers.empty() ? "" : "\n" + peers);
 }
 
+std::string network_subject(const Name& name) {
+    return "network " + name.to_string();
+}
+
 void print_networks(Session& session, const std::vector<Network>& networks) {
-    print_list<Network>(session.out(), session.output_options(), networks, columns);
+    print_list<Network>(session.out(), session.output_options(), networks, network_table);
 }
 
 void print_network(Session& session, const Network& network) {
-    print_one<Network>(session.out(), session.output_options(), network, columns, render_network);
+    print_one<Network>(session.out(), session.output_options(), network, network_table, render_network);
 }
 
 } // namespace capsul::cli

@@ -12,6 +12,9 @@ namespace capsul::cli {
 
 [[nodiscard]] std::span<const Column<Network>> network_columns();
 
+/// "network lan", as messages about one begin.
+[[nodiscard]] std::string network_subject(const Name& name);
+
 void print_networks(Session& session, const std::vector<Network>& networks);
 
 /// All that is known of one, for a person; or in the form asked for.

@@ -24,7 +24,7 @@ std::string protections_text(const NicView& nic) {
     return nic.protections ? joined(*nic.protections, [](const std::string& word) { return word; }) : "";
 }
 
-constexpr std::array<Column<NicView>, 13> columns{{
+constexpr std::array<Column<NicView>, 13> nic_table{{
     {"slot", [](const NicView& nic) { return std::to_string(nic.slot); }, Shown::always, true},
     {"network", [](const NicView& nic) { return nic.network.to_string(); }},
     {"mac", [](const NicView& nic) { return nic.mac.to_string(); }},
@@ -100,7 +100,7 @@ std::vector<Line> carried_lines(const LinkCounters& carried) {
 }
 
 std::span<const Column<NicView>> nic_columns() {
-    return columns;
+    return nic_table;
 }
 
 std::vector<Line> nic_lines(const Vm& vm, bool wide) {

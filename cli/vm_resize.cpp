@@ -23,7 +23,7 @@ std::string guest_disk_text(const Resized& result) {
     return optional_text(result.guest_disk);
 }
 
-constexpr std::array<Column<Resized>, 6> columns{{
+constexpr std::array<Column<Resized>, 6> resize_table{{
     {"name", [](const Resized& result) { return result.vm.name.to_string(); }},
     {"cpus",
      [](const Resized& result) {
@@ -95,7 +95,7 @@ void resize(Session& session, const ResizeFlags& flags) {
         const Vm before = session.client().call(VmShow{call.name});
         const Resized result = session.run(call, subject);
         tell_changes(session, spec_of(before), result);
-        print_results<Resized>(session, {result}, true, columns);
+        print_results<Resized>(session, {result}, true, resize_table);
     });
 }
 
@@ -113,7 +113,7 @@ void add_vm_resize(CLI::App& parent, Session& session) {
              "The size of its first disk, or with +, so much more");
     add_text(command, "-c,--cpus", flags->cpus, "N", "Virtual CPUs, from the next start on");
     add_text(command, "-m,--memory", flags->memory, "SIZE", "Memory, from the next start on");
-    prints_table<Resized>(session, command, columns, true);
+    prints_table<Resized>(session, command, resize_table, true);
     command.callback([&session, flags] { resize(session, *flags); });
 }
 

@@ -23,7 +23,7 @@ std::string sizes_text(const Snapshot& snapshot) {
                   [](const auto& disk) { return fmt::format("{}={}", disk.first, disk.second.to_string()); });
 }
 
-constexpr std::array<Column<Snapshot>, 5> columns{{
+constexpr std::array<Column<Snapshot>, 5> snapshot_table{{
     {"name", [](const Snapshot& snapshot) { return snapshot.name.to_string(); }},
     {"created", [](const Snapshot& snapshot) { return snapshot.created.to_string(); }},
     {"disks", sizes_text},
@@ -37,7 +37,7 @@ void list(Session& session, const SnapshotFlags& flags) {
     about("vm " + flags.vm, [&] {
         const Vm vm = session.client().call(VmShow{name});
         const std::vector<Snapshot>& snapshots = spec_of(vm).snapshots;
-        print_list<Snapshot>(session.out(), session.output_options(), snapshots, columns);
+        print_list<Snapshot>(session.out(), session.output_options(), snapshots, snapshot_table);
         if (snapshots.empty() && !session.wants_data()) {
             session.note(fmt::format("vm {}: has no snapshot", flags.vm));
         }
@@ -52,7 +52,7 @@ void create(Session& session, const SnapshotFlags& flags) {
         session.note(
             fmt::format("{}: snapshot {} made{}", subject, made.name.to_string(),
                         made.frozen ? "" : ", as after a power cut: the guest's agent was not there"));
-        print_made<Snapshot>(session.out(), session.output_options(), made, columns);
+        print_made<Snapshot>(session.out(), session.output_options(), made, snapshot_table);
     });
 }
 
@@ -77,7 +77,7 @@ void restore(Session& session, const SnapshotFlags& flags) {
             joined(result.untouched, [](const DiskName& disk) { return disk.to_string(); });
         session.note(fmt::format("{}: restored to {}{}", subject, flags.snapshot,
                                  newer.empty() ? "" : "; newer, and as before: " + newer));
-        print_results<Snapshot>(session, {result.snapshot}, true, columns);
+        print_results<Snapshot>(session, {result.snapshot}, true, snapshot_table);
     });
 }
 
@@ -90,12 +90,12 @@ void remove(Session& session, const SnapshotFlags& flags) {
     about(subject, [&] {
         const Snapshot gone = session.run(call, subject);
         session.note(fmt::format("{}: snapshot {} deleted", subject, flags.snapshot));
-        print_results<Snapshot>(session, {gone}, true, columns);
+        print_results<Snapshot>(session, {gone}, true, snapshot_table);
     });
 }
 
 /// The VM that a command is about.
-std::shared_ptr<SnapshotFlags> add_vm(CLI::App& command) {
+std::shared_ptr<SnapshotFlags> add_snapshot_vm(CLI::App& command) {
     auto flags = std::make_shared<SnapshotFlags>();
     command.add_option("VM", flags->vm, "The VM")->required()->type_name("VM");
     return flags;
@@ -106,12 +106,12 @@ void add_snapshot(CLI::App& command, SnapshotFlags& flags) {
     command.add_flag("-y,--yes", flags.yes, "Do not ask");
 }
 
-void add_list(CLI::App& group, Session& session) {
+void add_snapshot_list(CLI::App& group, Session& session) {
     CLI::App& command = add_command(group, "list", "List the snapshots of a VM, oldest first",
                                     "capsulctl vm snapshot list web\n"
                                     "capsulctl vm snapshot list web -q | head -n 1    # the oldest");
-    auto flags = add_vm(command);
-    prints_table<Snapshot>(session, command, columns);
+    auto flags = add_snapshot_vm(command);
+    prints_table<Snapshot>(session, command, snapshot_table);
     command.callback([&session, flags] { list(session, *flags); });
 }
 
@@ -120,9 +120,9 @@ void add_create(CLI::App& group, Session& session) {
         add_command(group, "create", "Keep what all disks of a VM hold now; it may run meanwhile",
                     "capsulctl vm snapshot create web before-upgrade\n"
                     "name=$(capsulctl vm snapshot create web -q)    # a name is made up, and printed");
-    auto flags = add_vm(command);
+    auto flags = add_snapshot_vm(command);
     command.add_option("SNAPSHOT", flags->snapshot, "Its name (default: from the time)")->type_name("NEW");
-    prints_table<Snapshot>(session, command, columns);
+    prints_table<Snapshot>(session, command, snapshot_table);
     command.callback([&session, flags] { create(session, *flags); });
 }
 
@@ -131,21 +131,21 @@ void add_restore(CLI::App& group, Session& session) {
         add_command(group, "restore", "Make the disks of a stopped VM what they were, content and size",
                     "capsulctl stop web && capsulctl vm snapshot restore web before-upgrade    # asks\n"
                     "capsulctl vm snapshot restore web before-upgrade --yes && capsulctl start web");
-    auto flags = add_vm(command);
+    auto flags = add_snapshot_vm(command);
     add_snapshot(command, *flags);
-    prints_table<Snapshot>(session, command, columns, true);
+    prints_table<Snapshot>(session, command, snapshot_table, true);
     command.callback([&session, flags] { restore(session, *flags); });
 }
 
-void add_remove(CLI::App& group, Session& session) {
+void add_snapshot_delete(CLI::App& group, Session& session) {
     CLI::App& command =
         add_command(group, "delete", "Delete a snapshot, also while the VM runs",
                     "capsulctl vm snapshot delete web before-upgrade    # asks, on a terminal\n"
                     "capsulctl vm snapshot rm web before-upgrade --yes");
     command.alias("rm");
-    auto flags = add_vm(command);
+    auto flags = add_snapshot_vm(command);
     add_snapshot(command, *flags);
-    prints_table<Snapshot>(session, command, columns, true);
+    prints_table<Snapshot>(session, command, snapshot_table, true);
     command.callback([&session, flags] { remove(session, *flags); });
 }
 
@@ -157,9 +157,9 @@ void add_vm_snapshot(CLI::App& parent, Session& session) {
                                      "capsulctl vm snapshot list web\n"
                                      "capsulctl vm snapshot restore web before-upgrade");
     add_create(snapshot, session);
-    add_list(snapshot, session);
+    add_snapshot_list(snapshot, session);
     add_restore(snapshot, session);
-    add_remove(snapshot, session);
+    add_snapshot_delete(snapshot, session);
 }
 
 } // namespace capsul::cli

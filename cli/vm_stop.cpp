@@ -46,7 +46,7 @@ std::string stop_words(const StopResult& result, const StopFlags& flags) {
                  : "did not stop in time: forced";
 }
 
-constexpr std::array<Column<StopResult>, 3> columns{{
+constexpr std::array<Column<StopResult>, 3> stop_table{{
     {"name", [](const StopResult& result) { return result.vm.name.to_string(); }},
     {"state", [](const StopResult& result) { return std::string(to_string(result.vm.state)); }, Shown::always,
      false, [](const StopResult& result) { return state_style(result.vm.state); }},
@@ -63,7 +63,7 @@ void stop_each(Session& session, const StopFlags& flags, const Targets& targets,
             session.note(fmt::format("vm {}: {}", name.to_string(), words(result)));
             results.push_back(result);
         });
-    print_results<StopResult>(session, results, flags.targets.single(), columns);
+    print_results<StopResult>(session, results, flags.targets.single(), stop_table);
 }
 
 } // namespace
@@ -76,7 +76,7 @@ void add_vm_stop(CLI::App& parent, Session& session) {
     auto flags = std::make_shared<StopFlags>();
     add_selectors(command, flags->targets, true);
     add_stop_options(command, *flags);
-    prints_table<StopResult>(session, command, columns, true);
+    prints_table<StopResult>(session, command, stop_table, true);
     command.callback([&session, flags] {
         static_cast<void>(flags->limit());
         const auto needs = [](VmState state) {
@@ -94,7 +94,7 @@ void add_vm_restart(CLI::App& parent, Session& session) {
     auto flags = std::make_shared<StopFlags>();
     add_names(command, flags->targets.names)->required();
     add_stop_options(command, *flags);
-    prints_table<StopResult>(session, command, columns, true);
+    prints_table<StopResult>(session, command, stop_table, true);
     command.callback([&session, flags] {
         static_cast<void>(flags->limit());
         stop_each<VmRestart>(session, *flags, {.names = parse_names(flags->targets.names), .states = {}},

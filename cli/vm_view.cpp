@@ -59,7 +59,7 @@ std::string size_bytes(const Vm& vm) {
     return of_spec(vm, [](const VmRecord& r) { return std::to_string((r.*size).count()); });
 }
 
-constexpr std::array<Column<Vm>, 19> columns{{
+constexpr std::array<Column<Vm>, 19> vm_table{{
     {"name", [](const Vm& vm) { return vm.name.to_string(); }},
     {"state", [](const Vm& vm) { return std::string(to_string(vm.state)); }, Shown::always, false,
      [](const Vm& vm) { return state_style(vm.state); }},
@@ -154,7 +154,7 @@ std::string render_vm(const Vm& vm, const OutputOptions& options) {
 }
 
 std::span<const Column<Vm>> vm_columns() {
-    return columns;
+    return vm_table;
 }
 
 std::string age(std::chrono::seconds length) {
@@ -169,11 +169,11 @@ std::string age(std::chrono::seconds length) {
 }
 
 void print_vms(Session& session, const std::vector<Vm>& vms) {
-    print_list<Vm>(session.out(), session.output_options(), vms, columns);
+    print_list<Vm>(session.out(), session.output_options(), vms, vm_table);
 }
 
 void print_vm(Session& session, const Vm& vm) {
-    print_one<Vm>(session.out(), session.output_options(), vm, columns, render_vm);
+    print_one<Vm>(session.out(), session.output_options(), vm, vm_table, render_vm);
 }
 
 } // namespace capsul::cli

@@ -10,7 +10,7 @@
 namespace capsul {
 namespace {
 
-constexpr std::string_view common = R"(user=
+constexpr std::string_view common_lines = R"(user=
 pid-file=
 log-facility=-
 port={}
@@ -76,7 +76,7 @@ std::string beginning(std::string_view what, const NetworkRecord& network, int p
                "# {} of the network {}, written by capsul. Settings of your own go here too: a file that "
                "was edited is left alone.\n",
                what, network.name.to_string()) +
-           fmt::format(common, port);
+           fmt::format(common_lines, port);
 }
 
 /// What it does not know of the VPN does not exist; for the rest it refuses, since it has nobody to ask, and

@@ -60,7 +60,7 @@ ClaimedFile take_file(const fs::path& file) {
     return {TemporaryFile(file), Digest::parse("sha256:" + sha256_of_file(file, [](std::uint64_t) {}))};
 }
 
-std::string first_line(const fs::path& file) {
+std::string first_line_of(const fs::path& file) {
     const std::string text = read_file(file);
     return text.substr(0, text.find('\n'));
 }
@@ -86,7 +86,7 @@ NewImage image_of(const ImageBuild& call, const fs::path& folder) {
     if (call.boot == BootForm::direct) {
         image.kernel = take_file(folder / "kernel");
         image.initrd = take_file(folder / "initrd");
-        image.cmdline = first_line(folder / "cmdline");
+        image.cmdline = first_line_of(folder / "cmdline");
     }
     return image;
 }

@@ -29,13 +29,13 @@ void check(int result, const char* what) {
 }
 
 /// What is thrown must not cross libnl.
-struct Call {
+struct Exchange {
     const OnMessage& on_message;
     std::exception_ptr failure;
 };
 
 int forward(nl_msg* message, void* argument) {
-    auto& call = *static_cast<Call*>(argument);
+    auto& call = *static_cast<Exchange*>(argument);
     try {
         call.on_message(*nlmsg_hdr(message));
         return NL_OK;
@@ -52,7 +52,7 @@ int receive(int request, const OnMessage& on_message) {
         throw std::bad_alloc();
     }
     check(nl_connect(socket.get(), NETLINK_ROUTE), "netlink");
-    Call call{on_message, nullptr};
+    Exchange call{on_message, nullptr};
     nl_socket_modify_cb(socket.get(), NL_CB_VALID, NL_CB_CUSTOM, forward, &call);
     rtgenmsg all{AF_UNSPEC};
     check(nl_send_simple(socket.get(), request, NLM_F_DUMP, &all, sizeof all), "netlink");

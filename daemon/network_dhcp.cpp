@@ -18,7 +18,7 @@
 namespace capsul {
 namespace {
 
-constexpr std::chrono::seconds patience{45}; // more than the unit's own limit
+constexpr std::chrono::seconds dhcp_patience{45}; // more than the unit's own limit
 
 /// Of all that VMs have on the network, in the order of their names.
 std::vector<DhcpHost> hosts_on(Store& store, const Name& network) {
@@ -122,7 +122,7 @@ void NetworkDhcp::follow(const Name& network, Change change) {
     if (change == Change::none || systemd_.status(unit).active_state != "active") {
         return;
     }
-    if (change == Change::hosts_added && systemd_.reload_unit(unit, patience) == JobResult::done) {
+    if (change == Change::hosts_added && systemd_.reload_unit(unit, dhcp_patience) == JobResult::done) {
         return;
     }
     stop(network);
@@ -134,7 +134,7 @@ void NetworkDhcp::start(const Name& network) {
     if (systemd_.status(unit).active_state != "active") {
         systemd_.reset_failed(unit); // nor do the starts count that were asked for
     }
-    if (systemd_.start(unit, patience) != JobResult::done) {
+    if (systemd_.start(unit, dhcp_patience) != JobResult::done) {
         const auto lines = last_words(systemd_.status(unit), 3);
         const auto stored = store_.networks.find(network);
         const bool only_names = stored && stored->record && !stored->record->dhcp;
@@ -146,7 +146,7 @@ void NetworkDhcp::start(const Name& network) {
 }
 
 void NetworkDhcp::stop(const Name& network) {
-    units_.take_down(systemd_, dhcp_unit_name(network), patience);
+    units_.take_down(systemd_, dhcp_unit_name(network), dhcp_patience);
 }
 
 void NetworkDhcp::remove_unit(const Name& network) {

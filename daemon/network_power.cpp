@@ -15,7 +15,7 @@
 namespace capsul {
 namespace {
 
-constexpr std::chrono::seconds patience{90}; // more than the units' own limits
+constexpr std::chrono::seconds setup_patience{90}; // more than the units' own limits
 
 /// capsul's own bridge, that is.
 bool is_bridge_gone(const NetworkRecord& network) {
@@ -81,7 +81,7 @@ void NetworkPower::start(const Name& name, const std::string& state) const {
     if (state == "failed") {
         systemd_.reset_failed(unit);
     }
-    if (systemd_.start(unit, patience) != JobResult::done) {
+    if (systemd_.start(unit, setup_patience) != JobResult::done) {
         throw script_error(systemd_, unit, UnitStep::start, about_network(name, "cannot be set up"));
     }
 }
@@ -137,7 +137,7 @@ void NetworkPower::put_in_force(const NetworkRecord& network) const {
     const std::string unit = network_unit_name(network.name);
     const std::string state = systemd_.status(unit).active_state;
     if (state == "activating") {
-        systemd_.start(unit, patience);
+        systemd_.start(unit, setup_patience);
     } else if (state != "active" && state != "reloading") {
         return;
     }

@@ -32,9 +32,9 @@ void check_cancelled(const Cancelled& cancelled, const std::string& what) {
 }
 
 /// Tells when something appears in the folder of a path, or in the nearest parent there is yet.
-class FolderWatch {
+class SocketWatch {
   public:
-    explicit FolderWatch(const std::filesystem::path& path) : fd_(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK)) {
+    explicit SocketWatch(const std::filesystem::path& path) : fd_(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK)) {
         if (!fd_) {
             throw_errno(errno, "inotify");
         }
@@ -61,7 +61,7 @@ UniqueFd wait_and_connect(const std::filesystem::path& socket, Deadline deadline
                           const Cancelled& cancelled) {
     std::chrono::milliseconds pause{2};
     while (true) {
-        const FolderWatch watch(socket); // before the attempt: what appears after it is seen
+        const SocketWatch watch(socket); // before the attempt: what appears after it is seen
         try {
             return connect_peer(socket, deadline);
         } catch (const Error& error) {

@@ -15,7 +15,7 @@ namespace capsul {
 namespace {
 
 using std::chrono::milliseconds;
-using Call = SystemdBus::Call;
+using BusCall = SystemdBus::Call;
 using Failure = SystemdBus::Failure;
 
 constexpr milliseconds call_limit = std::chrono::seconds(30);
@@ -39,9 +39,9 @@ class SystemdClient::Connection {
     /// Sends `call` and waits for what `read` makes of the answer; a D-Bus error in `harmless` is an empty
     /// answer.
     template <class T>
-    T ask(Call call, std::function<T(sd_bus_message*)> read, std::vector<std::string> harmless = {});
+    T ask(BusCall call, std::function<T(sd_bus_message*)> read, std::vector<std::string> harmless = {});
     /// The same where the answer says nothing.
-    void order(Call call, std::vector<std::string> harmless = {});
+    void order(BusCall call, std::vector<std::string> harmless = {});
 
   private:
     struct StopWaiter {
@@ -81,7 +81,7 @@ class SystemdClient::Connection {
 };
 
 template <class T>
-T SystemdClient::Connection::ask(Call call, std::function<T(sd_bus_message*)> read,
+T SystemdClient::Connection::ask(BusCall call, std::function<T(sd_bus_message*)> read,
                                  std::vector<std::string> harmless) {
     const auto answer = std::make_shared<Outcome<T>>();
     const std::string member = call.member;
@@ -100,7 +100,7 @@ T SystemdClient::Connection::ask(Call call, std::function<T(sd_bus_message*)> re
     throw Error(ErrorCode::timeout, "systemd: " + member + ": no answer in time");
 }
 
-void SystemdClient::Connection::order(Call call, std::vector<std::string> harmless) {
+void SystemdClient::Connection::order(BusCall call, std::vector<std::string> harmless) {
     (void)ask<bool>(
         std::move(call), [](sd_bus_message*) { return true; }, std::move(harmless));
 }
@@ -174,7 +174,7 @@ void SystemdClient::Connection::settle_waiters(const std::string& unit) {
 
 void SystemdClient::Connection::on_connected() {
     reloading_ = false;
-    Call subscribe = systemd_call::manager("Subscribe");
+    BusCall subscribe = systemd_call::manager("Subscribe");
     subscribe.on_reply = systemd_call::ignore_reply;
     subscribe.on_failure = [](const Failure&) {}; // a peer-to-peer connection gets all signals anyway
     subscribe.repeatable = false;
@@ -185,7 +185,7 @@ void SystemdClient::Connection::on_connected() {
 /// Learns what was missed: while there was no connection, or while a reload took all units away and brought
 /// them back.
 void SystemdClient::Connection::resynchronise() {
-    Call list = systemd_call::manager("ListUnitsByPatterns", systemd_call::arguments("asas", 0, 1, pattern_));
+    BusCall list = systemd_call::manager("ListUnitsByPatterns", systemd_call::arguments("asas", 0, 1, pattern_));
     list.on_reply = [this](sd_bus_message* message) { compare(systemd_message::read_unit_list(message)); };
     list.on_failure = [](const Failure&) {};
     list.repeatable = false;
@@ -309,7 +309,7 @@ void SystemdClient::take_down(const std::string& unit, milliseconds limit) {
 }
 
 void SystemdClient::kill(const std::string& unit, int signal) {
-    Call call =
+    BusCall call =
         systemd_call::manager("KillUnit", systemd_call::arguments("ssi", unit, std::string("main"), signal));
     call.repeatable = false; // a signal sent twice is not the same
     connection_->order(std::move(call), {systemd_call::no_such_unit, systemd_call::no_such_process});
@@ -331,7 +331,7 @@ std::vector<UnitStatus> SystemdClient::list(const std::string& pattern) {
 }
 
 ServiceStatus SystemdClient::status(const std::string& unit) {
-    Call call{systemd_message::unit_path(unit),
+    BusCall call{systemd_message::unit_path(unit),
               systemd_call::properties_interface,
               "GetAll",
               systemd_call::arguments("s", std::string()),

@@ -1,5 +1,6 @@
 #include "lib/catalogue.hpp"
 
+#include "lib/ascii.hpp"
 #include "lib/error.hpp"
 #include "lib/one_line.hpp"
 
@@ -11,16 +12,9 @@ namespace {
 
 constexpr std::array<std::string_view, 5> debian_words{"amd64", "arm64", "riscv64", "ppc64el", "s390x"};
 
-bool is_digit(char c) {
-    return c >= '0' && c <= '9';
-}
 char lower(char c) {
     return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c;
 }
-bool is_letter(char c) {
-    return lower(c) >= 'a' && lower(c) <= 'z';
-}
-
 std::string lower(std::string_view text) {
     std::string out(text);
     std::ranges::transform(out, out.begin(), [](char c) { return lower(c); });

@@ -1,5 +1,6 @@
 #include "lib/image_version.hpp"
 
+#include "lib/ascii.hpp"
 #include "lib/error.hpp"
 #include "lib/one_line.hpp"
 
@@ -8,10 +9,6 @@
 
 namespace capsul {
 namespace {
-
-bool is_digit(char c) {
-    return c >= '0' && c <= '9';
-}
 
 /// Takes the digits that `text` begins with off it, without the zeros before them.
 std::string_view take_number(std::string_view& text) {

@@ -1,5 +1,6 @@
 #include "lib/interface_name.hpp"
 
+#include "lib/ascii.hpp"
 #include "lib/error.hpp"
 
 #include <algorithm>
@@ -9,12 +10,8 @@
 namespace capsul {
 namespace {
 
-bool is_letter(char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
-
 bool is_interface_character(char c) {
-    return is_letter(c) || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.';
+    return is_letter(c) || is_digit(c) || c == '-' || c == '_' || c == '.';
 }
 
 } // namespace

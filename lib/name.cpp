@@ -1,5 +1,6 @@
 #include "lib/name.hpp"
 
+#include "lib/ascii.hpp"
 #include "lib/error.hpp"
 
 #include <algorithm>
@@ -10,12 +11,6 @@
 namespace capsul {
 namespace {
 
-bool is_lower(char c) {
-    return c >= 'a' && c <= 'z';
-}
-bool is_digit(char c) {
-    return c >= '0' && c <= '9';
-}
 bool is_printable(char c) {
     return c >= ' ' && c <= '~';
 }

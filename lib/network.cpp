@@ -1,5 +1,6 @@
 #include "lib/network.hpp"
 
+#include "lib/ascii.hpp"
 #include "lib/error.hpp"
 
 #include <algorithm>
@@ -9,10 +10,6 @@
 
 namespace capsul {
 namespace {
-
-bool is_letter(char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
 
 [[noreturn]] void refuse_rule(std::string_view text, const char* why) {
     throw Error(ErrorCode::invalid, fmt::format("egress '{}': {}", text.substr(0, 64), why),

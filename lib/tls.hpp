@@ -5,6 +5,7 @@
 #include "lib/tcp.hpp"
 #include "lib/vpn_key.hpp"
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
@@ -14,6 +15,9 @@ struct ssl_ctx_st;
 struct ssl_st;
 
 namespace capsul {
+
+/// How long a handshake may take with somebody who may be nobody's host.
+constexpr std::chrono::seconds handshake_limit{5};
 
 /// What one end shows, and what it wants to see of the other. Outlives the channels made with it.
 class TlsContext {

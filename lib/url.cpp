@@ -1,5 +1,6 @@
 #include "lib/url.hpp"
 
+#include "lib/ascii.hpp"
 #include "lib/cidr.hpp"
 #include "lib/error.hpp"
 
@@ -14,12 +15,6 @@ namespace {
 constexpr std::array<std::string_view, 3> schemes{"https", "http", "file"};
 constexpr std::string_view colon_slashes = "://";
 
-bool is_digit(char c) {
-    return c >= '0' && c <= '9';
-}
-bool is_letter(char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
 bool is_one_of(char c, std::string_view set) {
     return set.find(c) != std::string_view::npos;
 }

@@ -1,5 +1,6 @@
 #include "lib/vpn.hpp"
 
+#include "lib/ascii.hpp"
 #include "lib/error.hpp"
 #include "lib/json.hpp"
 
@@ -16,14 +17,6 @@ constexpr std::size_t longest_node_name = 32;
 constexpr std::size_t longest_host_name = 253; // RFC 1035 2.3.4, as text
 constexpr int bundle_format = 1;
 
-bool is_letter(char c) {
-    return c >= 'a' && c <= 'z';
-}
-
-bool is_digit(char c) {
-    return c >= '0' && c <= '9';
-}
-
 [[noreturn]] void refuse_address(std::string_view text) {
     throw Error(ErrorCode::invalid, fmt::format("'{}' is not an address and a port", text.substr(0, 64)),
                 "write 192.0.2.1:11655, vpn.example.org:11655 or [2001:db8::1]:11655");
@@ -39,13 +32,13 @@ std::uint16_t port_of(std::string_view digits, std::string_view whole) {
 }
 
 /// Letters, digits and hyphens between dots: whatever else a name server might take, tinc's files never see.
-bool is_host_name(std::string_view text) {
+bool is_peer_host(std::string_view text) {
     if (text.empty() || text.size() > longest_host_name || text.back() == '-' || text.back() == '.') {
         return false;
     }
     char before = '.';
     for (const char c : text) {
-        const bool inside = is_letter(c) || is_digit(c);
+        const bool inside = is_lower(c) || is_digit(c);
         if (!inside && c != '-' && c != '.') {
             return false;
         }
@@ -96,7 +89,7 @@ std::string checked_host(std::string_view host, std::string_view whole) {
     std::ranges::transform(name, name.begin(), [](char c) {
         return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
     });
-    if (!is_host_name(name)) {
+    if (!is_peer_host(name)) {
         refuse_address(whole);
     }
     return name;
@@ -208,8 +201,8 @@ std::optional<std::string> address_problem(const VpnAddress& address, const Cidr
 }
 
 NodeName NodeName::parse(std::string_view text) {
-    const bool ok = !text.empty() && text.size() <= longest_node_name && is_letter(text.front()) &&
-                    std::ranges::all_of(text, [](char c) { return is_letter(c) || is_digit(c) || c == '_'; });
+    const bool ok = !text.empty() && text.size() <= longest_node_name && is_lower(text.front()) &&
+                    std::ranges::all_of(text, [](char c) { return is_lower(c) || is_digit(c) || c == '_'; });
     if (!ok) {
         throw Error(ErrorCode::invalid, fmt::format("'{}' is not a host's name in a VPN", text.substr(0, 64)),
                     fmt::format("a letter, then letters, digits and _, in lower case, at most {}",
@@ -222,9 +215,9 @@ NodeName NodeName::of_host(std::string_view host_name) {
     std::string name;
     for (char c : host_name.substr(0, host_name.find('.')).substr(0, longest_node_name)) {
         c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-        name += is_letter(c) || is_digit(c) ? c : '_';
+        name += is_lower(c) || is_digit(c) ? c : '_';
     }
-    if (name.empty() || !is_letter(name.front())) {
+    if (name.empty() || !is_lower(name.front())) {
         name = ("h" + name).substr(0, longest_node_name);
     }
     return parse(name);

@@ -36,11 +36,11 @@ struct FreeBio {
 };
 using Bio = std::unique_ptr<BIO, FreeBio>;
 
-const unsigned char* bytes(std::string_view text) {
+const unsigned char* raw_bytes(std::string_view text) {
     return reinterpret_cast<const unsigned char*>(text.data());
 }
 
-[[noreturn]] void fail(const char* what) {
+[[noreturn]] void fail_openssl(const char* what) {
     throw Error(ErrorCode::internal, fmt::format("OpenSSL: {}", what));
 }
 
@@ -57,7 +57,7 @@ std::string text_of(BIO* bio) {
 Bio memory() {
     Bio bio(BIO_new(BIO_s_mem()));
     if (!bio) {
-        fail("no memory");
+        fail_openssl("no memory");
     }
     return bio;
 }
@@ -66,7 +66,7 @@ Bio memory() {
 std::string public_der(EVP_PKEY* key) {
     const int size = i2d_PublicKey(key, nullptr);
     if (size <= 0) {
-        fail("a public key cannot be written");
+        fail_openssl("a public key cannot be written");
     }
     std::string der(static_cast<std::size_t>(size), '\0');
     auto* end = reinterpret_cast<unsigned char*>(der.data());
@@ -93,7 +93,7 @@ RsaPublicKey RsaPublicKey::parse(std::string_view text) {
     if (!der || der->size() > most_bits) {
         refuse_rsa("it is no base64, or too long");
     }
-    const unsigned char* start = bytes(*der);
+    const unsigned char* start = raw_bytes(*der);
     const Key key(d2i_PublicKey(EVP_PKEY_RSA, nullptr, &start, static_cast<long>(der->size())));
     if (!key || public_der(key.get()) != *der) {
         refuse_rsa("it is no RSA public key");
@@ -120,7 +120,7 @@ RsaKeyPair RsaKeyPair::generate() {
     const Bio bio = memory();
     if (!key || PEM_write_bio_PrivateKey_traditional(bio.get(), key.get(), nullptr, nullptr, 0, nullptr,
                                                      nullptr) != 1) {
-        fail("no RSA key can be made");
+        fail_openssl("no RSA key can be made");
     }
     return {text_of(bio.get()), RsaPublicKey(base64_encode(public_der(key.get())))};
 }
@@ -139,10 +139,10 @@ bool Identity::has_signed(std::string_view text, std::string_view signature) con
     if (!raw || !mark) {
         return false;
     }
-    const Key key(EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, nullptr, bytes(*raw), raw->size()));
+    const Key key(EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, nullptr, raw_bytes(*raw), raw->size()));
     const Context context(EVP_MD_CTX_new());
     return key && context && EVP_DigestVerifyInit(context.get(), nullptr, nullptr, nullptr, key.get()) == 1 &&
-           EVP_DigestVerify(context.get(), bytes(*mark), mark->size(), bytes(text), text.size()) == 1;
+           EVP_DigestVerify(context.get(), raw_bytes(*mark), mark->size(), raw_bytes(text), text.size()) == 1;
 }
 
 void PrivateIdentity::Free::operator()(EVP_PKEY* key) const noexcept {
@@ -152,7 +152,7 @@ void PrivateIdentity::Free::operator()(EVP_PKEY* key) const noexcept {
 PrivateIdentity PrivateIdentity::generate() {
     EVP_PKEY* const key = EVP_PKEY_Q_keygen(nullptr, nullptr, "ED25519");
     if (key == nullptr) {
-        fail("no Ed25519 key can be made");
+        fail_openssl("no Ed25519 key can be made");
     }
     return PrivateIdentity(key);
 }
@@ -169,7 +169,7 @@ PrivateIdentity PrivateIdentity::parse(std::string_view pem) {
 std::string PrivateIdentity::to_pem() const {
     const Bio bio = memory();
     if (PEM_write_bio_PrivateKey(bio.get(), key_.get(), nullptr, nullptr, 0, nullptr, nullptr) != 1) {
-        fail("a private key cannot be written");
+        fail_openssl("a private key cannot be written");
     }
     return text_of(bio.get());
 }
@@ -178,7 +178,7 @@ Identity PrivateIdentity::identity() const {
     std::string raw(identity_size, '\0');
     std::size_t size = raw.size();
     if (EVP_PKEY_get_raw_public_key(key_.get(), reinterpret_cast<unsigned char*>(raw.data()), &size) != 1) {
-        fail("a public key cannot be written");
+        fail_openssl("a public key cannot be written");
     }
     return Identity(base64_encode(raw));
 }
@@ -188,8 +188,8 @@ std::string PrivateIdentity::sign(std::string_view text) const {
     std::array<unsigned char, 64> signature{};
     std::size_t size = signature.size();
     if (!context || EVP_DigestSignInit(context.get(), nullptr, nullptr, nullptr, key_.get()) != 1 ||
-        EVP_DigestSign(context.get(), signature.data(), &size, bytes(text), text.size()) != 1) {
-        fail("nothing can be signed");
+        EVP_DigestSign(context.get(), signature.data(), &size, raw_bytes(text), text.size()) != 1) {
+        fail_openssl("nothing can be signed");
     }
     return base64_encode({reinterpret_cast<const char*>(signature.data()), size});
 }

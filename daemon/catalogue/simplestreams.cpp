@@ -10,12 +10,12 @@
 namespace capsul {
 namespace {
 
-constexpr std::uint64_t largest_index = std::uint64_t{4} << 20U;
+constexpr std::uint64_t largest_streams_index = std::uint64_t{4} << 20U;
 constexpr std::uint64_t largest_products = std::uint64_t{64} << 20U;
 constexpr std::size_t most_keys = 4096; // of products, and of versions of one
 constexpr std::size_t most_lists = 8;
 constexpr std::size_t most_disks = 50'000; // in all versions: what is kept of a list stays small
-constexpr int deepest = 12;
+constexpr int deepest_products = 12;
 constexpr std::string_view index_id = "index";
 
 // The kinds of files that are a disk with all that is needed to start it, the best first.
@@ -56,7 +56,7 @@ void check_format(const Json& json, std::string_view wanted) {
 
 Json parse_index(std::string_view text) {
     JsonFilter filter;
-    filter.max_depth = deepest;
+    filter.max_depth = deepest_products;
     filter.wants_key = [](int depth, std::string_view key) {
         return depth == 2 || is_one_of(key, {"format", "index", "datatype", "path"});
     };
@@ -110,7 +110,7 @@ CatalogueStep read_index(const ImageSource& source, std::string_view text) {
 /// Only disks for the machines that are wanted, and of all that is told only what is used.
 Json parse_products(std::string_view text, const std::vector<Architecture>& architectures) {
     JsonFilter filter;
-    filter.max_depth = deepest;
+    filter.max_depth = deepest_products;
     filter.max_keys = most_keys;
     filter.wants_key = [](int depth, std::string_view key) {
         switch (depth) {
@@ -301,7 +301,7 @@ std::vector<CatalogueDocument> simplestreams_documents(const ImageSource& source
     CatalogueDocument index;
     index.id = Name::parse(index_id);
     index.url = source.url.resolve(source.keyring ? "streams/v1/index.sjson" : "streams/v1/index.json");
-    index.max_bytes = largest_index;
+    index.max_bytes = largest_streams_index;
     index.clearsigned = source.keyring.has_value();
     index.keyring = source.keyring;
     return {index};
@@ -310,9 +310,9 @@ std::vector<CatalogueDocument> simplestreams_documents(const ImageSource& source
 CatalogueStep read_simplestreams(const ImageSource& source, const std::vector<Architecture>& architectures,
                                  const CatalogueText& text) {
     const bool is_index = text.document.id.to_string() == index_id;
-    if (text.text.size() > (is_index ? largest_index : largest_products)) {
+    if (text.text.size() > (is_index ? largest_streams_index : largest_products)) {
         throw Error(ErrorCode::invalid, fmt::format("it has more than {}",
-                                                    human_size(is_index ? largest_index : largest_products)));
+                                                    human_size(is_index ? largest_streams_index : largest_products)));
     }
     const std::string inside = without_signature(text.text);
     return is_index ? read_index(source, inside)

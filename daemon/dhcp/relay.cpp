@@ -14,7 +14,7 @@
 namespace capsul::dhcp {
 namespace {
 
-constexpr int look_again = 20; // ms
+constexpr int look_interval = 20; // ms
 
 void bring_in(Tap& trunk, const Tap& own, const Passage& passage) {
     const Frame frame = trunk.read();
@@ -72,7 +72,7 @@ int relay(Tap& trunk, Tap& own, const Passage& passage, Ports ports, const Serve
         {{process.fd(), POLLIN, 0}, {signal_fd, POLLIN, 0}, {trunk.fd(), POLLIN, 0}, {own.fd(), POLLIN, 0}}};
     bool is_ready = false;
     while ((events[0].revents & POLLIN) == 0) {
-        if (::poll(events.data(), events.size(), is_ready ? -1 : look_again) < 0 && errno != EINTR) {
+        if (::poll(events.data(), events.size(), is_ready ? -1 : look_interval) < 0 && errno != EINTR) {
             fail(errno, "poll");
         }
         if (events[1].revents != 0) {

@@ -11,7 +11,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::size_t piece = std::size_t{1} << 20U;
+constexpr std::size_t read_size = std::size_t{1} << 20U;
 constexpr std::size_t most_remote_bytes = std::size_t{64} << 10U;
 
 /// What was known of `url`; nothing where that cannot be read, since all can be asked again.
@@ -76,7 +76,7 @@ void PartFile::adopt(Progress& progress) {
         begin_again(unknown_file(remote_.url));
         return;
     }
-    std::string buffer(piece, '\0');
+    std::string buffer(read_size, '\0');
     std::uint64_t read = 0;
     while (read < size_) {
         progress.tell(FetchPhase::hashing, read, size_);

@@ -1,19 +1,13 @@
 #include "daemon/nethelper/values.hpp"
 
+#include "lib/ascii.hpp"
+
 #include <algorithm>
 #include <arpa/inet.h>
 #include <charconv>
 
 namespace capsul::nethelper {
 namespace {
-
-bool is_lower(char c) {
-    return c >= 'a' && c <= 'z';
-}
-
-bool is_digit(char c) {
-    return c >= '0' && c <= '9';
-}
 
 bool is_own_character(char c) {
     return is_lower(c) || is_digit(c) || c == '-';

@@ -20,7 +20,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto handshake_limit = 5s;
 constexpr auto measurement_limit = 10s;
 constexpr auto echo_limit = 2s;
 constexpr int echoes = 3;

@@ -20,7 +20,7 @@ constexpr std::string_view question = "capsul?";
 constexpr std::string_view answer = "capsul!";
 constexpr std::size_t shortest = question.size() + 1;
 constexpr std::size_t headers = 28; // of IPv4 and UDP
-constexpr std::size_t longest = 2048;
+constexpr std::size_t longest_packet = 2048;
 
 } // namespace
 
@@ -38,7 +38,7 @@ UniqueFd echo_socket(const IpAddress& own, std::uint16_t port) {
 }
 
 void answer_echoes(const UniqueFd& socket, const std::function<bool(const IpAddress&)>& is_welcome) {
-    std::array<char, longest> packet{};
+    std::array<char, longest_packet> packet{};
     for (;;) {
         pollfd waiting{socket.get(), POLLIN, 0};
         ::poll(&waiting, 1, -1);

@@ -20,7 +20,6 @@ namespace {
 namespace fs = std::filesystem;
 using namespace std::chrono_literals;
 
-constexpr auto handshake_limit = 5s;
 constexpr auto step_limit = 10s;
 constexpr std::size_t most_visitors = 64;
 constexpr std::size_t most_from_one_place = 4; // behind one router there may be others

@@ -18,7 +18,6 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr auto exchange_limit = 10s;
-constexpr auto handshake_limit = 5s;
 constexpr std::size_t most_known = 48;
 constexpr std::size_t most_of_a_host = 2; // it may check while it asks
 constexpr std::size_t most_strangers = 16;

@@ -15,7 +15,7 @@ using testing::HasSubstr;
 using testing::Not;
 
 /// It grants, and does nothing.
-constexpr const char* helper = R"(#!/bin/sh
+constexpr const char* net_helper = R"(#!/bin/sh
 [ "$1" != check-policy ] || printf '%s\n' '0 prefix cap- -' '0 bridge own 9' '0 nat own -' '0 subnet own 10.90.0.0/16' '0 subnet own fd90::/32'
 )";
 
@@ -23,7 +23,7 @@ class NetworkVpnTest : public VmServiceTest {
   protected:
     NetworkVpnTest() {
         fs::remove(daemon_->programs / "capsul-net");
-        replace_file(daemon_->programs / "capsul-net", helper, 0755);
+        replace_file(daemon_->programs / "capsul-net", net_helper, 0755);
     }
 
     NetworkCreate wanted_vpn() const {

@@ -9,7 +9,7 @@
 namespace capsul {
 namespace {
 
-std::string refusal_of(const std::string& text) {
+std::string decode_refusal(const std::string& text) {
     try {
         static_cast<void>(parse<VmCreate>(text));
     } catch (const Error& error) {
@@ -29,28 +29,28 @@ TEST(Parse, ReadsACallAndKeepsDefaults) {
 }
 
 TEST(Parse, NamesThePlaceOfAMistake) {
-    EXPECT_EQ(refusal_of(R"({"image":"i","cpu":1})"), "cpu: unknown key");
-    EXPECT_EQ(refusal_of(R"({"name":"web"})"), "'image' is missing");
-    EXPECT_EQ(refusal_of(R"({"image":5})"), "image: must be a string, not number");
-    EXPECT_EQ(refusal_of(R"({"image":"i","start":"yes"})"), "start: must be true or false, not string");
+    EXPECT_EQ(decode_refusal(R"({"image":"i","cpu":1})"), "cpu: unknown key");
+    EXPECT_EQ(decode_refusal(R"({"name":"web"})"), "'image' is missing");
+    EXPECT_EQ(decode_refusal(R"({"image":5})"), "image: must be a string, not number");
+    EXPECT_EQ(decode_refusal(R"({"image":"i","start":"yes"})"), "start: must be true or false, not string");
     EXPECT_TRUE(
-        refusal_of(R"({"image":"i","publish":["80:80","x"]})").starts_with("publish[1]: cannot publish 'x'"));
-    EXPECT_TRUE(refusal_of(R"({"image":"i","cpus":0})").starts_with("cpus: 0 is not a number of CPUs"));
-    EXPECT_TRUE(refusal_of(R"({"image":"i","cpus":1.5})").starts_with("cpus: must be a whole number"));
-    EXPECT_TRUE(refusal_of(R"({"image":"i","cpus":1e999})").starts_with("not JSON"));
+        decode_refusal(R"({"image":"i","publish":["80:80","x"]})").starts_with("publish[1]: cannot publish 'x'"));
+    EXPECT_TRUE(decode_refusal(R"({"image":"i","cpus":0})").starts_with("cpus: 0 is not a number of CPUs"));
+    EXPECT_TRUE(decode_refusal(R"({"image":"i","cpus":1.5})").starts_with("cpus: must be a whole number"));
+    EXPECT_TRUE(decode_refusal(R"({"image":"i","cpus":1e999})").starts_with("not JSON"));
     EXPECT_TRUE(
-        refusal_of(R"({"image":"i","cpus":9223372036854775808})").starts_with("cpus: 9223372036854775808"));
-    EXPECT_TRUE(refusal_of(R"({"image":"i","memory":"0"})").starts_with("memory: '0' is not a valid size"));
-    EXPECT_EQ(refusal_of(R"({"image":"i","user_data":"a\u0000b"})"), "user_data: must not hold a NUL");
-    EXPECT_EQ(refusal_of("[]"), "must be an object, not array");
+        decode_refusal(R"({"image":"i","cpus":9223372036854775808})").starts_with("cpus: 9223372036854775808"));
+    EXPECT_TRUE(decode_refusal(R"({"image":"i","memory":"0"})").starts_with("memory: '0' is not a valid size"));
+    EXPECT_EQ(decode_refusal(R"({"image":"i","user_data":"a\u0000b"})"), "user_data: must not hold a NUL");
+    EXPECT_EQ(decode_refusal("[]"), "must be an object, not array");
 }
 
 TEST(ParseJson, RefusesWhatTheGrammarAllowsAndWeDoNot) {
-    EXPECT_EQ(refusal_of(R"({"image":"a","image":"b"})"), "JSON key 'image' stands twice");
-    EXPECT_EQ(refusal_of(std::string(100'000, '[')), "JSON is nested deeper than 32");
-    EXPECT_TRUE(refusal_of("").starts_with("not JSON"));
-    EXPECT_TRUE(refusal_of("{} x").starts_with("not JSON"));
-    EXPECT_TRUE(refusal_of("{\"image\":\"\xff\"}").starts_with("not JSON"));
+    EXPECT_EQ(decode_refusal(R"({"image":"a","image":"b"})"), "JSON key 'image' stands twice");
+    EXPECT_EQ(decode_refusal(std::string(100'000, '[')), "JSON is nested deeper than 32");
+    EXPECT_TRUE(decode_refusal("").starts_with("not JSON"));
+    EXPECT_TRUE(decode_refusal("{} x").starts_with("not JSON"));
+    EXPECT_TRUE(decode_refusal("{\"image\":\"\xff\"}").starts_with("not JSON"));
 }
 
 TEST(ParseJson, BoundsTheKeysOfAnObject) {
@@ -59,7 +59,7 @@ TEST(ParseJson, BoundsTheKeysOfAnObject) {
         text += "\"k" + std::to_string(i) + "\":0,";
     }
     text.back() = '}';
-    EXPECT_EQ(refusal_of(text), "a JSON object has more than 1024 keys");
+    EXPECT_EQ(decode_refusal(text), "a JSON object has more than 1024 keys");
 }
 
 TEST(Encode, IsReadBackTheSame) {

@@ -21,14 +21,14 @@ constexpr const char* good = "# uid  kind    what   value\n"
                              "1000   prefix  capa-\n"
                              "1000   tap     br0    1\n";
 
-struct Parsed {
+struct ParsedPolicy {
     std::unique_ptr<Policy> policy = std::make_unique<Policy>();
     std::string text;
     std::optional<PolicyProblem> problem;
 };
 
-Parsed parse(const std::string& text) {
-    Parsed parsed;
+ParsedPolicy parse(const std::string& text) {
+    ParsedPolicy parsed;
     parsed.text = text;
     parsed.problem = parsed.policy->parse(parsed.text);
     return parsed;
@@ -36,7 +36,7 @@ Parsed parse(const std::string& text) {
 
 /// What is wrong with the file when `line` is added to a good one; empty when nothing is.
 std::string complaint(const std::string& line) {
-    const Parsed parsed = parse("994 prefix cap-\n" + line + "\n");
+    const ParsedPolicy parsed = parse("994 prefix cap-\n" + line + "\n");
     return parsed.problem ? parsed.problem->what : "";
 }
 
@@ -45,7 +45,7 @@ Cidr cidr(std::string_view text) {
 }
 
 TEST(NetPolicy, GivesWhatItsLinesSay) {
-    const Parsed parsed = parse(good);
+    const ParsedPolicy parsed = parse(good);
     ASSERT_FALSE(parsed.problem) << parsed.problem->line << parsed.problem->what;
     const Policy& policy = *parsed.policy;
     ASSERT_NE(policy.prefix_of(994), nullptr);
@@ -60,7 +60,7 @@ TEST(NetPolicy, GivesWhatItsLinesSay) {
 }
 
 TEST(NetPolicy, GivesNothingElse) {
-    const Parsed parsed = parse(good);
+    const ParsedPolicy parsed = parse(good);
     const Policy& policy = *parsed.policy;
     EXPECT_EQ(policy.prefix_of(995), nullptr);
     EXPECT_EQ(policy.quota(994, Grant::tap, "br1"), 0U);
@@ -74,13 +74,13 @@ TEST(NetPolicy, GivesNothingElse) {
 }
 
 TEST(NetPolicy, KeepsTheLinesOfARule) {
-    const Parsed parsed = parse("994 prefix cap-\n994 nat own\n");
+    const ParsedPolicy parsed = parse("994 prefix cap-\n994 nat own\n");
     ASSERT_EQ(std::distance(parsed.policy->begin(), parsed.policy->end()), 2);
     EXPECT_EQ((parsed.policy->begin() + 1)->line, "994 nat own");
 }
 
 TEST(NetPolicy, OneBadLineRefusesTheWholeFile) {
-    const Parsed parsed = parse(std::string(good) + "994 tap br1 many\n");
+    const ParsedPolicy parsed = parse(std::string(good) + "994 tap br1 many\n");
     ASSERT_TRUE(parsed.problem);
     EXPECT_EQ(parsed.problem->line, 13U);
 }

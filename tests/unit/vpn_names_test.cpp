@@ -7,7 +7,7 @@
 namespace capsul {
 namespace {
 
-const Name lab = Name::parse("lab");
+const Name lab_vpn = Name::parse("lab");
 
 VpnGuest guest(const std::string& name, const std::string& ip, const std::string& ip6 = "") {
     VpnGuest result{Name::parse(name), {}, {}};
@@ -26,7 +26,7 @@ NamedHost host(const std::string& node, const std::string& ip, const std::vector
 
 /// Without the line that says what it is.
 std::string lines_for(const NamedHost& own, const std::vector<NamedHost>& others) {
-    const std::string text = vpn_hosts_file(lab, own, others);
+    const std::string text = vpn_hosts_file(lab_vpn, own, others);
     return text.substr(text.find('\n') + 1);
 }
 
@@ -35,7 +35,7 @@ TEST(VpnNames, AreAsGolden) {
                          {guest("web", "10.90.0.3", "fd90::ff:fe00:1"), guest("db", "10.90.0.4"),
                           guest("six", "", "fd90::ff:fe00:3"), guest("nameless", "")});
     own.ip6 = IpAddress::parse("fd90::a5a:1");
-    expect_golden("vpn-hosts", vpn_hosts_file(lab, own,
+    expect_golden("vpn-hosts", vpn_hosts_file(lab_vpn, own,
                                               {host("host_c", "10.90.8.1", {guest("cache", "10.90.8.3")}),
                                                host("host_b", "10.90.4.1", {guest("app", "10.90.4.3")})}));
 }

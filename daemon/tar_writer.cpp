@@ -31,9 +31,18 @@ TarWriter::TarWriter(const std::filesystem::path& target, TarOptions options)
     check(archive_write_open(writer_.get(), this, nullptr, &TarWriter::take, nullptr));
 }
 
+/// libarchive would fill up the member with zeros, however many it lacks.
+TarWriter::~TarWriter() {
+    is_given_up_ = true;
+    writer_.reset();
+}
+
 /// libarchive's callback, through which nothing may be thrown: check() does that.
 ssize_t TarWriter::take(archive* /*writer*/, void* self, const void* bytes, std::size_t size) noexcept {
     auto* const writer = static_cast<TarWriter*>(self);
+    if (writer->is_given_up_) {
+        return -1;
+    }
     try {
         writer->write({static_cast<const char*>(bytes), size});
         return static_cast<ssize_t>(size);

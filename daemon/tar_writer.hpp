@@ -32,6 +32,8 @@ class TarWriter {
     TarWriter(const std::filesystem::path& target, TarOptions options);
     TarWriter(const TarWriter&) = delete; // libarchive knows where it is
     TarWriter& operator=(const TarWriter&) = delete;
+    /// Without finish(), the file is left as it is.
+    ~TarWriter();
 
     /// A member, whose `size` bytes are then added.
     void begin(const std::string& name, std::uint64_t size);
@@ -55,6 +57,7 @@ class TarWriter {
     const TarOptions options_;
     UniqueFd fd_;
     std::optional<ZstdWriter> zstd_;
+    bool is_given_up_ = false;
     std::exception_ptr failure_;
     std::unique_ptr<archive, Free> writer_;
 };

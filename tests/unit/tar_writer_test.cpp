@@ -45,5 +45,18 @@ TEST_F(TarWriterFullDisk, IsSaid) {
     }
 }
 
+TEST(TarWriter, WhatIsGivenUpIsNotFilledUp) {
+    const test::TemporaryFolder folder;
+    for (const bool zstd : {false, true}) {
+        const auto file = folder / (zstd ? "packed" : "plain");
+        {
+            TarWriter tar(file, {.work = "writing", .zstd = zstd});
+            tar.begin("disk", std::uint64_t{4} << 30U);
+            tar.add("x");
+        }
+        EXPECT_LT(std::filesystem::file_size(file), 10'000U);
+    }
+}
+
 } // namespace
 } // namespace capsul

@@ -57,6 +57,7 @@ void write_backup(const fs::path& target, BackupManifest& manifest, const fs::pa
     TarWriter tar(target,
                   {.work = "writing the backup", .zstd = true, .mode = 0600, .time = manifest.created});
     tar.add_text(backup_manifest_file, backup_manifest_text(manifest));
+    tar.seal(); // who restores it believes the manifest before the rest is read
     for (const BackupMember& member : manifest.members) {
         tar.begin(member.name, member.size);
         for_each_piece(folder / member.name, [&](std::string_view piece) {

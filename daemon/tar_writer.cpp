@@ -5,7 +5,6 @@
 
 #include <archive.h>
 #include <archive_entry.h>
-#include <cerrno>
 #include <fcntl.h>
 
 namespace capsul {
@@ -25,19 +24,48 @@ TarWriter::TarWriter(const std::filesystem::path& target, TarOptions options)
     : options_(std::move(options)), fd_(open_file(target, O_WRONLY | O_CREAT | O_EXCL)),
       writer_(archive_write_new()) {
     check(archive_write_set_format_pax_restricted(writer_.get()));
-    // A warning says that libarchive would run a program for it.
-    if (options_.zstd && archive_write_add_filter_zstd(writer_.get()) != ARCHIVE_OK) {
-        throw Error(ErrorCode::not_capable, options_.work + ": libarchive cannot compress by zstd");
+    check(archive_write_set_bytes_per_block(writer_.get(), 0)); // nothing is held back from seal()
+    if (options_.zstd) {
+        zstd_.emplace(fd_.get(), options_.work);
     }
-    check(archive_write_open_fd(writer_.get(), fd_.get()));
+    check(archive_write_open(writer_.get(), this, nullptr, &TarWriter::take, nullptr));
+}
+
+/// libarchive would fill up the member with zeros, however many it lacks.
+TarWriter::~TarWriter() {
+    is_given_up_ = true;
+    writer_.reset();
+}
+
+/// libarchive's callback, through which nothing may be thrown: check() does that.
+ssize_t TarWriter::take(archive* /*writer*/, void* self, const void* bytes, std::size_t size) noexcept {
+    auto* const writer = static_cast<TarWriter*>(self);
+    if (writer->is_given_up_) {
+        return -1;
+    }
+    try {
+        writer->write({static_cast<const char*>(bytes), size});
+        return static_cast<ssize_t>(size);
+    } catch (...) {
+        writer->failure_ = std::current_exception();
+        return -1;
+    }
+}
+
+void TarWriter::write(std::string_view piece) {
+    if (zstd_) {
+        zstd_->write(piece);
+    } else {
+        write_all(fd_.get(), piece, options_.work);
+    }
 }
 
 void TarWriter::check(std::int64_t result) {
     if (result >= 0) {
         return;
     }
-    if (archive_errno(writer_.get()) == ENOSPC) {
-        throw_errno(ENOSPC, options_.work);
+    if (failure_) {
+        std::rethrow_exception(failure_);
     }
     const char* why = archive_error_string(writer_.get());
     throw Error(ErrorCode::internal, options_.work + ": " + (why == nullptr ? "failed" : why));
@@ -67,8 +95,18 @@ void TarWriter::add_file(const std::string& name, const std::filesystem::path& f
     for_each_piece(file, [this](std::string_view piece) { add(piece); });
 }
 
+void TarWriter::seal() {
+    check(archive_write_finish_entry(writer_.get()));
+    if (zstd_) {
+        zstd_->end_frame();
+    }
+}
+
 void TarWriter::finish() {
     check(archive_write_close(writer_.get()));
+    if (zstd_) {
+        zstd_->end_frame();
+    }
 }
 
 } // namespace capsul

@@ -6,8 +6,8 @@ packages_of() {
 	case $1 in
 	build)
 		echo g++ cmake ninja-build ccache pkg-config scdoc libboost1.81-dev nlohmann-json3-dev libcli11-dev \
-			libsystemd-dev libtomlplusplus-dev libfmt-dev libsmartcols-dev libarchive-dev libssl-dev libyaml-dev \
-			libnl-3-dev libseccomp-dev libcurl4-openssl-dev
+			libsystemd-dev libtomlplusplus-dev libfmt-dev libsmartcols-dev libarchive-dev libzstd-dev libssl-dev \
+			libyaml-dev libnl-3-dev libseccomp-dev libcurl4-openssl-dev
 		;;
 	run) echo qemu-system-x86 qemu-utils openssh-client nftables libcap2-bin dnsmasq-base tinc gpgv ca-certificates ;;
 	image) echo mmdebstrap e2fsprogs fdisk uidmap debian-archive-keyring ;;

@@ -22,6 +22,8 @@ ArchiveReader::ArchiveReader(const std::filesystem::path& file, Kind kind)
         archive_read_support_format_tar(reader_.get());
         if (kind == Kind::backup) {
             archive_read_support_filter_zstd(reader_.get());
+            // The end of the tar is not the end: zstd verifies its checksum there.
+            archive_read_set_option(reader_.get(), "tar", "read_concatenated_archives", "1");
         }
     } else {
         archive_read_support_format_raw(reader_.get());

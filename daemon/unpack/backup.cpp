@@ -89,6 +89,7 @@ void unpack_backup_manifest(const std::filesystem::path& file, const std::filesy
             text.write(piece);
         }
         text.finish();
+        static_cast<void>(reader.next()); // so that the checksum of what capsul has sealed is verified
     });
 }
 

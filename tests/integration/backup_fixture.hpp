@@ -86,13 +86,20 @@ class VmBackupTest : public VmDisksTest {
         return files;
     }
 
-    /// Nothing is left by a refusal, which tells this.
+    /// What is refused tells this.
     void expect_refused(const BackupRestore& call, ErrorCode code, const std::string& words) {
         const Error error = refusal([&] { run(call); });
         EXPECT_EQ(error.code(), code) << error.what();
         EXPECT_NE((std::string(error.what()) + error.hint()).find(words), std::string::npos)
             << error.what() << "\n"
             << error.hint();
+    }
+
+    /// Nothing is left by the refusal.
+    void refuse(const std::string& archive, ErrorCode code, const std::string& words) {
+        const auto before = kept();
+        expect_refused(sent(archive), code, words);
+        EXPECT_EQ(kept(), before);
     }
 
     test::TemporaryFolder other_folder_;

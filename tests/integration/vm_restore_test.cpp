@@ -82,12 +82,6 @@ class VmRestoreTest : public VmBackupTest {
         return all;
     }
 
-    void refuse(const std::string& archive, ErrorCode code, const std::string& words) {
-        const auto before = kept();
-        expect_refused(sent(archive), code, words);
-        EXPECT_EQ(kept(), before);
-    }
-
     std::map<std::string, std::string> seed_of(const Name& name) {
         return files_in_seed_iso(read_file(paths_.vm(name) / "seed.iso"));
     }
@@ -236,17 +230,6 @@ TEST_F(VmRestoreTest, ANetworkThatIsNotThereIsReplaced) {
     EXPECT_EQ(record(web_).nics.front().slot, 3) << "the guest finds it where it was";
     EXPECT_NE(record(web_).ssh_port, 0);
     EXPECT_EQ(decode<Vm>(run(VmStart{web_})).state, VmState::running);
-}
-
-TEST_F(VmRestoreTest, WhatIsDamagedIsRefused) {
-    make_web();
-    const std::string archive = fetched(back_up(web_));
-    change_host();
-    std::string changed = archive;
-    changed[archive.size() / 2] = static_cast<char>(changed[archive.size() / 2] ^ 1);
-    refuse(changed, ErrorCode::verification, "damaged");
-    refuse(archive.substr(0, archive.size() / 2), ErrorCode::verification, "damaged");
-    refuse(std::string(10'000, 'x'), ErrorCode::verification, "damaged");
 }
 
 TEST_F(VmRestoreTest, WhatIsNoBackupIsRefused) {

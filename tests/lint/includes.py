@@ -28,6 +28,7 @@ LIBRARIES = {
     "CLI/": ["cli/command.hpp", "cli/help.hpp"],
     "libsmartcols/": ["cli/table.cpp"],
     "archive": ["daemon/seed_iso.cpp", "daemon/tar_writer.cpp", "daemon/unpack/archive_reader.cpp"],
+    "zstd": ["daemon/zstd_writer.cpp"],
     "curl/": ["daemon/fetch/transfer.cpp"],
     "openssl/": ["daemon/digest.cpp", "lib/vpn_key.cpp", "lib/join_code.cpp", "lib/tls.cpp"],
     "seccomp.h": ["daemon/launcher/call_filter.cpp"],

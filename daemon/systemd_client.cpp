@@ -185,7 +185,8 @@ void SystemdClient::Connection::on_connected() {
 /// Learns what was missed: while there was no connection, or while a reload took all units away and brought
 /// them back.
 void SystemdClient::Connection::resynchronise() {
-    BusCall list = systemd_call::manager("ListUnitsByPatterns", systemd_call::arguments("asas", 0, 1, pattern_));
+    BusCall list =
+        systemd_call::manager("ListUnitsByPatterns", systemd_call::arguments("asas", 0, 1, pattern_));
     list.on_reply = [this](sd_bus_message* message) { compare(systemd_message::read_unit_list(message)); };
     list.on_failure = [](const Failure&) {};
     list.repeatable = false;
@@ -332,11 +333,11 @@ std::vector<UnitStatus> SystemdClient::list(const std::string& pattern) {
 
 ServiceStatus SystemdClient::status(const std::string& unit) {
     BusCall call{systemd_message::unit_path(unit),
-              systemd_call::properties_interface,
-              "GetAll",
-              systemd_call::arguments("s", std::string()),
-              {},
-              {}};
+                 systemd_call::properties_interface,
+                 "GetAll",
+                 systemd_call::arguments("s", std::string()),
+                 {},
+                 {}};
     return connection_->ask<ServiceStatus>(std::move(call), systemd_message::read_service_status);
 }
 

@@ -1,4 +1,5 @@
-// Letters and digits as names, addresses and numbers have them: of ASCII, whatever the locale (isalpha(3) follows it).
+// Letters and digits as names, addresses and numbers have them: of ASCII, whatever the locale (isalpha(3)
+// follows it).
 #pragma once
 
 namespace capsul {

@@ -311,8 +311,9 @@ CatalogueStep read_simplestreams(const ImageSource& source, const std::vector<Ar
                                  const CatalogueText& text) {
     const bool is_index = text.document.id.to_string() == index_id;
     if (text.text.size() > (is_index ? largest_streams_index : largest_products)) {
-        throw Error(ErrorCode::invalid, fmt::format("it has more than {}",
-                                                    human_size(is_index ? largest_streams_index : largest_products)));
+        throw Error(ErrorCode::invalid,
+                    fmt::format("it has more than {}",
+                                human_size(is_index ? largest_streams_index : largest_products)));
     }
     const std::string inside = without_signature(text.text);
     return is_index ? read_index(source, inside)

@@ -96,27 +96,34 @@ TEST(BackupManifest, HasExactlyTheFilesThatItsVmNeeds) {
     EXPECT_TRUE(says(manifest_refusal([](BackupManifest& m) { m.members.clear(); }), words));
     EXPECT_TRUE(says(manifest_refusal([](BackupManifest& m) { m.members.pop_back(); }), words));
     EXPECT_TRUE(says(manifest_refusal([](BackupManifest& m) { m.members.push_back(m.members[0]); }), words));
-    EXPECT_TRUE(says(manifest_refusal([](BackupManifest& m) { std::swap(m.members[0], m.members[1]); }), words));
-    EXPECT_TRUE(says(manifest_refusal([](BackupManifest& m) { m.members[0].name = "../disk.qcow2"; }), words));
+    EXPECT_TRUE(
+        says(manifest_refusal([](BackupManifest& m) { std::swap(m.members[0], m.members[1]); }), words));
+    EXPECT_TRUE(
+        says(manifest_refusal([](BackupManifest& m) { m.members[0].name = "../disk.qcow2"; }), words));
     EXPECT_TRUE(says(manifest_refusal([](BackupManifest& m) { m.members[1].name = "disk.qcow2"; }), words));
     EXPECT_TRUE(says(manifest_refusal([](BackupManifest& m) { m.vm.disks.clear(); }), words));
 }
 
 TEST(BackupManifest, HasMembersOfPossibleSizes) {
     EXPECT_TRUE(says(manifest_refusal([](BackupManifest& m) { m.members[0].size = 0; }), "0 bytes"));
-    EXPECT_TRUE(says(manifest_refusal([](BackupManifest& m) { m.members[0].size = ~std::uint64_t{0}; }), "bytes"));
+    EXPECT_TRUE(
+        says(manifest_refusal([](BackupManifest& m) { m.members[0].size = ~std::uint64_t{0}; }), "bytes"));
 }
 
 TEST(BackupManifest, BootsTheKernelThatItHolds) {
-    EXPECT_TRUE(says(manifest_refusal([](BackupManifest& m) { m.members[3].digest = digest_of('9'); }), "boots"));
-    EXPECT_TRUE(says(manifest_refusal([](BackupManifest& m) { m.members[4].digest = digest_of('9'); }), "boots"));
-    EXPECT_TRUE(says(manifest_refusal([](BackupManifest& m) { m.vm.boot->cmdline = "a\nb"; }), "command line"));
+    EXPECT_TRUE(
+        says(manifest_refusal([](BackupManifest& m) { m.members[3].digest = digest_of('9'); }), "boots"));
+    EXPECT_TRUE(
+        says(manifest_refusal([](BackupManifest& m) { m.members[4].digest = digest_of('9'); }), "boots"));
+    EXPECT_TRUE(
+        says(manifest_refusal([](BackupManifest& m) { m.vm.boot->cmdline = "a\nb"; }), "command line"));
 }
 
 TEST(BackupManifest, HasAVmThatCanBe) {
     EXPECT_TRUE(says(manifest_refusal([](BackupManifest& m) { m.vm.disks[0].slot = 8; }), "slot 8"));
     EXPECT_TRUE(says(manifest_refusal([](BackupManifest& m) { m.vm.disks[0].slot = -1; }), "slot -1"));
-    EXPECT_TRUE(says(manifest_refusal([](BackupManifest& m) { m.vm.disks.push_back(m.vm.disks[0]); }), "twice"));
+    EXPECT_TRUE(
+        says(manifest_refusal([](BackupManifest& m) { m.vm.disks.push_back(m.vm.disks[0]); }), "twice"));
     EXPECT_TRUE(says(manifest_refusal([](BackupManifest& m) {
                          m.vm.nics[0].slot = 3;
                          m.vm.nics.push_back(m.vm.nics[0]);
@@ -129,14 +136,16 @@ TEST(BackupManifest, HasAVmThatCanBe) {
                      }),
                      "user"));
     EXPECT_TRUE(says(manifest_refusal([](BackupManifest& m) { m.vm.labels["a b"] = "c"; }), "label"));
-    EXPECT_TRUE(says(manifest_refusal([](BackupManifest& m) { m.vm.restoring = m.vm.name; }), "does not hold"));
+    EXPECT_TRUE(
+        says(manifest_refusal([](BackupManifest& m) { m.vm.restoring = m.vm.name; }), "does not hold"));
     EXPECT_TRUE(says(manifest_refusal([](BackupManifest& m) { m.vm.format = 2; }), "newer"));
 }
 
 TEST(BackupManifest, HasTheFilesOfASeedAndNoOthers) {
     EXPECT_TRUE(says(manifest_refusal([](BackupManifest& m) { m.seed["../x"] = ""; }), "seed"));
     EXPECT_TRUE(
-        says(manifest_refusal([](BackupManifest& m) { m.seed["user-data"] = std::string(1U << 20U, 'x'); }), "seed"));
+        says(manifest_refusal([](BackupManifest& m) { m.seed["user-data"] = std::string(1U << 20U, 'x'); }),
+             "seed"));
 }
 
 TEST(BackupManifest, HasASeedThatDescribesItsVm) {

@@ -1,13 +1,13 @@
 #include "daemon/dhcp/frames.hpp"
 
+#include "tests/unit/dhcp_bytes.hpp"
+
 #include <algorithm>
 #include <gtest/gtest.h>
 #include <string>
 
 namespace capsul::dhcp {
 namespace {
-
-using Bytes = std::vector<std::uint8_t>;
 
 const Mac bridge_mac{0x02, 0, 0, 0, 0xff, 0x01};
 const Mac guest_mac{0x02, 0, 0, 0, 0, 0x0a};
@@ -17,17 +17,6 @@ Server dual_server() {
             Ip6{0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xfe, 0, 0xff, 1}};
 }
 
-Bytes hex(std::string text) {
-    std::erase(text, ' ');
-    Bytes bytes;
-    for (std::size_t i = 0; i < text.size(); i += 2) {
-        bytes.push_back(static_cast<std::uint8_t>(std::stoul(text.substr(i, 2), nullptr, 16)));
-    }
-    return bytes;
-}
-
-const std::string to_all = "ffffffffffff";
-const std::string guest = "02000000000a";
 const std::string bridge = "02000000ff01";
 // From 0.0.0.0 to 255.255.255.255, and a header of UDP with 4 bytes behind it.
 const std::string nobody_to_all4 = "0800 45000020 00000000 40110000 00000000 ffffffff";

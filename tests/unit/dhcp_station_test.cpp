@@ -1,12 +1,12 @@
 #include "daemon/dhcp/station.hpp"
 
+#include "tests/unit/dhcp_bytes.hpp"
+
 #include <gtest/gtest.h>
 #include <string>
 
 namespace capsul::dhcp {
 namespace {
-
-using Bytes = std::vector<std::uint8_t>;
 
 const Mac own_mac{0x02, 0, 0, 0, 0xff, 0x01};
 
@@ -18,18 +18,7 @@ Station resolver() {
              link_local_of(own_mac)}};
 }
 
-Bytes hex(std::string text) {
-    std::erase(text, ' ');
-    Bytes bytes;
-    for (std::size_t i = 0; i < text.size(); i += 2) {
-        bytes.push_back(static_cast<std::uint8_t>(std::stoul(text.substr(i, 2), nullptr, 16)));
-    }
-    return bytes;
-}
-
-const std::string guest = "02000000000a";
 const std::string own = "02000000ff01";
-const std::string to_all = "ffffffffffff";
 const std::string own4 = "0a5a0402";
 const std::string own6 = "fd90000000000000 000000000a5a0402";
 const std::string own_local = "fe80000000000000 000000fffe00ff01";

@@ -33,14 +33,15 @@ TEST(Parse, NamesThePlaceOfAMistake) {
     EXPECT_EQ(decode_refusal(R"({"name":"web"})"), "'image' is missing");
     EXPECT_EQ(decode_refusal(R"({"image":5})"), "image: must be a string, not number");
     EXPECT_EQ(decode_refusal(R"({"image":"i","start":"yes"})"), "start: must be true or false, not string");
-    EXPECT_TRUE(
-        decode_refusal(R"({"image":"i","publish":["80:80","x"]})").starts_with("publish[1]: cannot publish 'x'"));
+    EXPECT_TRUE(decode_refusal(R"({"image":"i","publish":["80:80","x"]})")
+                    .starts_with("publish[1]: cannot publish 'x'"));
     EXPECT_TRUE(decode_refusal(R"({"image":"i","cpus":0})").starts_with("cpus: 0 is not a number of CPUs"));
     EXPECT_TRUE(decode_refusal(R"({"image":"i","cpus":1.5})").starts_with("cpus: must be a whole number"));
     EXPECT_TRUE(decode_refusal(R"({"image":"i","cpus":1e999})").starts_with("not JSON"));
+    EXPECT_TRUE(decode_refusal(R"({"image":"i","cpus":9223372036854775808})")
+                    .starts_with("cpus: 9223372036854775808"));
     EXPECT_TRUE(
-        decode_refusal(R"({"image":"i","cpus":9223372036854775808})").starts_with("cpus: 9223372036854775808"));
-    EXPECT_TRUE(decode_refusal(R"({"image":"i","memory":"0"})").starts_with("memory: '0' is not a valid size"));
+        decode_refusal(R"({"image":"i","memory":"0"})").starts_with("memory: '0' is not a valid size"));
     EXPECT_EQ(decode_refusal(R"({"image":"i","user_data":"a\u0000b"})"), "user_data: must not hold a NUL");
     EXPECT_EQ(decode_refusal("[]"), "must be an object, not array");
 }

@@ -115,8 +115,7 @@ step_tsan() {
 }
 
 step_tidy() {
-	cmake --preset dev >/dev/null || return
-	tests/lint/tidy.py
+	cmake --preset tidy >/dev/null && tests/lint/tidy.py
 }
 
 # --user or --system, and the units. Their programs need not be there to see whether every line is understood.

@@ -76,7 +76,9 @@ def test_a_host_without_the_image_goes_on_from_that_moment(capsul, elsewhere, ba
 
 def test_a_damaged_archive_leaves_nothing(elsewhere, backup):
     before = elsewhere.traces()
-    elsewhere.run(f"cp {ARCHIVE} bad.tar.zst && printf X | dd of=bad.tar.zst bs=1 seek=$(($(stat -c %s {ARCHIVE}) / 2)) conv=notrunc status=none")
+    middle = int(elsewhere.run(f"stat -c %s {ARCHIVE}").stdout) // 2
+    elsewhere.run(f"cp {ARCHIVE} bad.tar.zst && tail -c +{middle + 1} {ARCHIVE} | head -c 1 | tr '\\0-\\377' '\\1-\\377\\0' |"
+                  f" dd of=bad.tar.zst bs=1 seek={middle} conv=notrunc status=none && ! cmp -s {ARCHIVE} bad.tar.zst")
     refused = elsewhere.ctl("vm", "restore", "bad.tar.zst", "--as", "bad", check=False, timeout=BOOT)
     assert refused.returncode == 10, refused.stderr
     assert elsewhere.traces() == before

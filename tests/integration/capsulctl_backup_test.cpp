@@ -38,11 +38,15 @@ class CapsulctlBackup : public testing::Test {
                                     }};
         });
         daemon.router.add<UploadFile>([this](const UploadFile&) {
-            return UploadResponse{.write = [this](std::string_view piece) { received.append(piece); },
+            return UploadResponse{.write =
+                                      [this](std::string_view piece) {
+                                          const std::lock_guard lock(mutex_);
+                                          received_.append(piece);
+                                      },
                                   .finish =
                                       [this] {
                                           return encode(
-                                              Upload{Uuid::make(), received.size(),
+                                              Upload{Uuid::make(), received().size(),
                                                      Digest::parse("sha256:" + std::string(64, 'a'))});
                                       }};
         });
@@ -70,6 +74,10 @@ class CapsulctlBackup : public testing::Test {
         const std::lock_guard lock(mutex_);
         return backed_up_.back();
     }
+    std::string received() {
+        const std::lock_guard lock(mutex_);
+        return received_;
+    }
     BackupRestore restored() {
         const std::lock_guard lock(mutex_);
         return restored_.back();
@@ -77,11 +85,11 @@ class CapsulctlBackup : public testing::Test {
 
     MadeUpDaemon daemon;
     std::string content = "an archive" + std::string(100'000, 'x');
-    std::string received;
     Consistency consistency = Consistency::frozen;
 
   private:
     std::mutex mutex_;
+    std::string received_;
     std::vector<VmBackup> backed_up_;
     std::vector<BackupRestore> restored_;
 };
@@ -146,7 +154,7 @@ TEST_F(CapsulctlBackup, IsSentAndRestoredAsAskedFor) {
         run_capsulctl(daemon, {"vm", "restore", file("web.tar.zst"), "--as", "web2", "--network",
                                "lan=office", "--network", "pub=user", "--publish", "8081:80", "--start"});
     EXPECT_EQ(outcome.code, 0) << outcome.err;
-    EXPECT_TRUE(received == content);
+    EXPECT_TRUE(received() == content);
     const BackupRestore call = restored();
     EXPECT_EQ(call.as, Name::parse("web2"));
     ASSERT_EQ(call.networks.size(), 2U);
@@ -166,7 +174,7 @@ TEST_F(CapsulctlBackup, IsTakenFromStandardInputToo) {
     ASSERT_TRUE(running.type(content));
     running.end_of_input();
     EXPECT_EQ(running.wait(), 0) << running.err;
-    EXPECT_TRUE(received == content);
+    EXPECT_TRUE(received() == content);
     const Json said = parse_json(running.out);
     EXPECT_EQ(said["vm"]["name"], Json("web"));
     EXPECT_EQ(said["image"], Json("debian-12"));
@@ -188,7 +196,7 @@ TEST_F(CapsulctlBackup, MistakesAreFoundBeforeAnythingIsSent) {
         EXPECT_EQ(run_capsulctl(daemon, words).code, 2) << words[1] << " " << words.back();
     }
     EXPECT_EQ(daemon.calls, 0);
-    EXPECT_EQ(received, "");
+    EXPECT_EQ(received(), "");
     EXPECT_EQ(files(), 0U);
 }
 

@@ -1,11 +1,13 @@
 #!/usr/bin/python3
-"""clang-tidy over lib, daemon and cli, by the flags of build/dev; a file that passed is not looked at again until it, a
-header of the project, the checks or its flags change."""
+"""clang-tidy over lib, daemon and cli, by the flags of build/tidy, in which up to eight files are one unit; a unit that passed
+is not looked at again until a file of it, a header of the project, the checks or its flags change. With names of files: the
+units that they are in."""
 
 import concurrent.futures
 import hashlib
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -47,40 +49,44 @@ def flags_of(entry):
     return [word for word in words if word not in FOREIGN_FLAGS]
 
 
-def check(entry, common):
+def sources_of(entry):
+    """The project's files that are compiled as one, of which a unit is nothing but a list."""
     file = Path(entry["file"])
+    if not file.is_relative_to(ROOT / "build"):
+        return [file]
+    return [Path(name) for name in re.findall(r'^#include "(.*)"$', file.read_text(), re.M)]
+
+
+def check(entry, common):
+    sources = sources_of(entry)
+    names = [str(source.relative_to(ROOT)) for source in sources]
     flags = flags_of(entry)
-    checks = [f"--checks={COROUTINES[1]}"] if str(file.relative_to(ROOT)) == COROUTINES[0] else []
-    stamp = CACHE / digest(common, str(file.relative_to(ROOT)), file.read_bytes(),
+    checks = [f"--checks={COROUTINES[1]}"] if COROUTINES[0] in names else []
+    stamp = CACHE / digest(common, *names, *(source.read_bytes() for source in sources),
                            " ".join(checks + flags).replace(str(ROOT), ""))
     if stamp.exists():
         stamp.touch()
-        return file, True, ""
-    done = subprocess.run([TIDY, "--quiet", *checks, str(file), "--", *flags], cwd=entry["directory"],
+        return names, True, ""
+    done = subprocess.run([TIDY, "--quiet", *checks, entry["file"], "--", *flags], cwd=entry["directory"],
                           text=True, capture_output=True)
     if done.returncode == 0:
         stamp.touch()
-    return file, done.returncode == 0, done.stdout + (done.stderr if done.returncode else "")
-
-
-def wanted(entry, only):
-    file = Path(entry["file"])
-    mine = file.is_relative_to(ROOT) and file.relative_to(ROOT).parts[0] in ("lib", "daemon", "cli")
-    return mine and (not only or str(file.relative_to(ROOT)) in only)
+    return names, done.returncode == 0, done.stdout + (done.stderr if done.returncode else "")
 
 
 def main():
     CACHE.mkdir(parents=True, exist_ok=True)
-    database = json.loads((ROOT / "build/dev/compile_commands.json").read_text())
-    entries = [entry for entry in database if wanted(entry, sys.argv[1:])]
+    entries = json.loads((ROOT / "build/tidy/compile_commands.json").read_text())
+    if only := {(ROOT / name).resolve() for name in sys.argv[1:]}:
+        entries = [entry for entry in entries if only.intersection(sources_of(entry))]
     common = what_all_depend_on()
     failed = 0
     with concurrent.futures.ThreadPoolExecutor(JOBS) as pool:
-        for file, passed, text in pool.map(lambda entry: check(entry, common), entries):
+        for names, passed, text in pool.map(lambda entry: check(entry, common), entries):
             if not passed:
                 failed += 1
-                print(f"{file.relative_to(ROOT)}:\n{text}", flush=True)
-    print(f"{len(entries)} files, {failed} with findings")
+                print(f"{', '.join(names)}:\n{text}", flush=True)
+    print(f"{len(entries)} units, {failed} with findings")
     return 1 if failed else 0
 
 

@@ -142,20 +142,20 @@ step_units() {
 	return $status
 }
 
+fuzz_one() {
+	local fuzzer=$1 log=$1.log
+	if "$fuzzer" -runs=1000000 -max_total_time="${CAPSUL_FUZZ_SECONDS:-15}" -print_funcs=0 -verbosity=0 \
+		-print_final_stats=1 -artifact_prefix=build/fuzz/ >"$log" 2>&1; then
+		sed -n "s/^stat::number_of_executed_units: */${fuzzer##*/}, inputs: /p" "$log"
+	else
+		cat "$log"
+		return 1
+	fi
+}
+export -f fuzz_one
+
 step_fuzz() {
-	build fuzz || return
-	local fuzzer log status=0
-	for fuzzer in build/fuzz/tests/fuzz/*_fuzz; do
-		log=$fuzzer.log
-		if "$fuzzer" -runs=1000000 -max_total_time="${CAPSUL_FUZZ_SECONDS:-15}" -print_funcs=0 -verbosity=0 \
-			-print_final_stats=1 -artifact_prefix=build/fuzz/ >"$log" 2>&1; then
-			sed -n "s/^stat::number_of_executed_units: */${fuzzer##*/}, inputs: /p" "$log"
-		else
-			cat "$log"
-			status=1
-		fi
-	done
-	return $status
+	build fuzz && find build/fuzz/tests/fuzz -name '*_fuzz' | sort | xargs -P 2 -I '{}' bash -c 'fuzz_one {}'
 }
 
 step_release() {

@@ -113,7 +113,18 @@ def test_less_than_what_is_wanted_is_refused(capsul, publisher):
     assert publisher.answers("lab-1.qcow2") == [] or capsul.ctl("image", "show", "lab", check=False).returncode == 3
 
 
-def test_an_update_moves_the_alias_and_leaves_vms_alone(capsul, publisher):
+@pytest.fixture
+def others_stay(capsul):
+    """Images of other tests: prune takes what nobody uses or has pinned."""
+    others = [image["name"] for image in capsul.json("image", "list")]
+    for image in others:
+        capsul.ctl("image", "pin", image)
+    yield
+    for image in others:
+        capsul.ctl("image", "unpin", image)
+
+
+def test_an_update_moves_the_alias_and_leaves_vms_alone(capsul, publisher, others_stay):
     old = publisher.publish("lab", "1")
     capsul.ctl("image", "pull", "lab")
     capsul.ctl("vm", "create", "stays", "--image", "lab", "--no-start", "--no-ssh-key")

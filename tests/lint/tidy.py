@@ -19,7 +19,8 @@ CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "caps
 TIDY = shutil.which("clang-tidy-19") or sys.exit("clang-tidy-19 is missing: tests/install-deps.sh")
 JOBS = min(2, os.cpu_count() or 1)  # each takes up to a gigabyte
 # g++ knows these, clang does not.
-FOREIGN_FLAGS = {"-Wuseless-cast", "-Wduplicated-cond", "-Wlogical-op", "-Wno-maybe-uninitialized", "-Wno-tsan"}
+FOREIGN_FLAGS = {"-Wuseless-cast", "-Wduplicated-cond", "-Wlogical-op", "-Wno-maybe-uninitialized", "-Wno-tsan",
+                 "-Wno-subobject-linkage"}
 
 # The analyzer takes what g++ makes of a coroutine's frame for uninitialized.
 COROUTINES = ("daemon/server.cpp", "-clang-analyzer-core.*")

@@ -12,7 +12,7 @@ usage() {
 	cat <<-USAGE
 		usage: tests/run.sh [--quick] [--only STEP]...
 
-		Without options everything: about an hour on two cores the first time.
+		Without options everything: somewhat over an hour on two cores the first time.
 		  --quick       the lints, and one build with its unit and integration tests
 		  --only STEP   just this, may be repeated
 		Steps: ${all_steps[*]} (and dev, of --quick)
@@ -169,9 +169,9 @@ step_e2e() {
 	[ -x build/stage/usr/bin/capsulctl ] || step_release || return
 	local as_root=
 	[ "$(id -u)" -eq 0 ] || as_root="sudo --preserve-env=CAPSUL_TEST_IMAGES"
-	# Two files at a time: a guest has one CPU, and most tests wait for it. Both need the image, which is made once, here.
+	# Three files at a time: a guest has one CPU, and most tests wait. All need the image, which is made once, here.
 	$as_root examples/build-debian-image.sh "${CAPSUL_TEST_IMAGES:-/var/tmp/capsul-test-images}" &&
-		$as_root /usr/bin/python3 -B -m pytest -p no:cacheprovider -q -n 2 --dist loadfile --durations=8 tests/e2e
+		$as_root /usr/bin/python3 -B -m pytest -p no:cacheprovider -q -n 3 --dist loadfile --durations=8 tests/e2e
 }
 
 # ------------------------------------------------------------------------------------------------------------- the whole

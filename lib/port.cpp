@@ -10,7 +10,7 @@
 namespace capsul {
 namespace {
 
-[[noreturn]] void refuse(std::string_view text, const char* why) {
+[[noreturn]] void refuse_port(std::string_view text, const char* why) {
     throw Error(ErrorCode::invalid, fmt::format("cannot publish '{}': {}", text.substr(0, 64), why),
                 "write HOSTPORT:GUESTPORT or ADDRESS:HOSTPORT:GUESTPORT, with /udp for UDP");
 }
@@ -19,7 +19,7 @@ std::uint16_t parse_port(std::string_view text, std::string_view whole) {
     std::uint16_t port = 0;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), port);
     if (error != std::errc{} || end != text.data() + text.size() || port == 0) {
-        refuse(whole, "a port is a number from 1 to 65535");
+        refuse_port(whole, "a port is a number from 1 to 65535");
     }
     return port;
 }
@@ -32,10 +32,10 @@ std::string parse_address(std::string_view text, std::string_view whole) {
     const int family = bracketed ? AF_INET6 : AF_INET;
     if (::inet_pton(family, address.c_str(), binary.data()) != 1 ||
         ::inet_ntop(family, binary.data(), canonical.data(), canonical.size()) == nullptr) {
-        refuse(whole, "the address is neither IPv4 nor IPv6 in brackets");
+        refuse_port(whole, "the address is neither IPv4 nor IPv6 in brackets");
     }
     if (const std::string_view text6 = canonical.data(); text6.starts_with("::ffff:")) {
-        refuse(whole, "an IPv4 address is written as such");
+        refuse_port(whole, "an IPv4 address is written as such");
     }
     return canonical.data();
 }
@@ -52,14 +52,14 @@ PublishedPort PublishedPort::parse(std::string_view text) {
     if (const auto slash = rest.find('/'); slash != std::string_view::npos) {
         const std::string_view protocol = rest.substr(slash + 1);
         if (protocol != "tcp" && protocol != "udp") {
-            refuse(text, "the protocol is neither tcp nor udp");
+            refuse_port(text, "the protocol is neither tcp nor udp");
         }
         port.udp_ = protocol == "udp";
         rest = rest.substr(0, slash);
     }
     const auto guest = rest.rfind(':');
     if (guest == std::string_view::npos) {
-        refuse(text, "there is no guest port");
+        refuse_port(text, "there is no guest port");
     }
     port.guest_port_ = parse_port(rest.substr(guest + 1), text);
     rest = rest.substr(0, guest);

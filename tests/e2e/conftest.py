@@ -34,14 +34,15 @@ STAGE = Path(os.environ.get("CAPSUL_TEST_STAGE", REPOSITORY / "build/stage"))
 STAGE_IN_HOST = Path("/srv/capsul-stage")
 EXAMPLES_IN_HOST = Path("/srv/capsul-examples")
 
-# The longest file goes first: begun last, the other worker would have nothing to do beside it.
-LONGEST = "test_vpn.py"
+# These go first, the longest before the others: begun last, the other workers would have nothing to do beside them.
+LONGEST = ("main_job", "networks", "image_build", "publish", "image_publish", "vpn", "image_kills", "backup")
 
 BOOT = 900  # seconds, of several emulated guests at once on a busy machine
 
 
 def pytest_collection_modifyitems(items):
-    items.sort(key=lambda item: item.path.name != LONGEST)
+    order = {f"test_{name}.py": place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path.name, len(order)))
 
 
 @dataclass(frozen=True)

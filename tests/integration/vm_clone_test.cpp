@@ -14,7 +14,7 @@ class VmCloneTest : public VmDisksTest {
         call.ssh_keys = {SshKey::parse("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ me")};
         call.user_data = "#cloud-config\npackages: [nginx]\n";
         call.init_script = "#!/bin/sh\ntrue\n";
-        call.publish = {PublishedPort::parse("28180:80")};
+        call.publish = {own_publish(11)};
         call.labels = {{"tier", "test"}};
         run(call);
     }
@@ -35,7 +35,7 @@ TEST_F(VmCloneTest, IsAnotherMachineWithTheSameDisks) {
     run(VmSnapshotCreate{web_, Name::parse("one")});
     const auto result = decode<Cloned>(run(to_copy(true)));
     EXPECT_EQ(result.vm.state, VmState::running);
-    EXPECT_EQ(result.left_out, std::vector<PublishedPort>{PublishedPort::parse("28180:80")});
+    EXPECT_EQ(result.left_out, std::vector<PublishedPort>{own_publish(11)});
     const VmRecord source = record(web_);
     const VmRecord copy = record(copy_);
     EXPECT_NE(copy.uuid, source.uuid);
@@ -69,9 +69,9 @@ TEST_F(VmCloneTest, ItsGuestIsTheSameToNobodyButItsUser) {
 
 TEST_F(VmCloneTest, PublishesWhatItIsGiven) {
     VmClone call = to_copy();
-    call.publish = {PublishedPort::parse("28181:80")};
+    call.publish = {own_publish(12)};
     EXPECT_EQ(decode<Cloned>(run(call)).vm.spec->publish, call.publish);
-    VmClone clash{web_, Name::parse("other"), {PublishedPort::parse("28181:80")}, false};
+    VmClone clash{web_, Name::parse("other"), {own_publish(12)}, false};
     const auto before = files_of_vms();
     EXPECT_EQ(refusal([&] { run(clash); }).code(), ErrorCode::in_use);
     EXPECT_EQ(files_of_vms(), before);

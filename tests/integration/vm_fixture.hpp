@@ -56,6 +56,11 @@ inline Config config_of_this_process() {
     return config;
 }
 
+/// To port 80 of a guest, from one of those for tests: 11 to 15.
+inline PublishedPort own_publish(int which, const std::string& address = "") {
+    return PublishedPort::parse(address + std::to_string(test::own_port(which)) + ":80");
+}
+
 /// All of capsuld but its socket.
 struct Daemon {
     explicit Daemon(const Paths& where)

@@ -18,7 +18,7 @@ class VmRestoreTest : public VmBackupTest {
         call.start = false;
         call.ssh_keys = {SshKey::parse("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ me")};
         call.user_data = "#cloud-config\npackages: [nginx]\n";
-        call.publish = {PublishedPort::parse("28380:80")};
+        call.publish = {own_publish(11)};
         call.labels = {{"tier", "test"}};
         run(call);
         run(VmDiskAdd{web_, Bytes::parse("8M"), DiskName::parse("data")});
@@ -145,7 +145,7 @@ TEST_F(VmRestoreTest, BesideTheOtherItIsAnotherMachine) {
     const FromBackup result = restore(call);
     EXPECT_EQ(result.vm.state, VmState::running);
     EXPECT_FALSE(result.image) << "it is here";
-    EXPECT_EQ(result.left_out, std::vector<PublishedPort>{PublishedPort::parse("28380:80")});
+    EXPECT_EQ(result.left_out, std::vector<PublishedPort>{own_publish(11)});
     const VmRecord source = record(web_);
     const VmRecord copy = record(copy_);
     EXPECT_NE(copy.uuid, source.uuid);
@@ -186,13 +186,13 @@ TEST_F(VmRestoreTest, APortThatIsTakenIsLeftOut) {
     run(VmDelete{web_});
     VmCreate other = wanted("other");
     other.start = false;
-    other.publish = {PublishedPort::parse("28380:80")};
+    other.publish = {own_publish(11)};
     run(other);
     EXPECT_EQ(restore(sent(archive)).left_out, other.publish);
     EXPECT_TRUE(record(web_).publish.empty());
     run(VmDelete{web_});
     BackupRestore call = sent(archive);
-    call.publish = {PublishedPort::parse("28381:80")};
+    call.publish = {own_publish(12)};
     EXPECT_TRUE(restore(call).left_out.empty());
     EXPECT_EQ(record(web_).publish, call.publish);
 }
@@ -207,7 +207,7 @@ TEST_F(VmRestoreTest, APortThatItsNewNetworkDoesNotCarryIsLeftOut) {
     run(VmDelete{web_});
     call.networks = {{Name::parse("lan"), Name::parse("user")}};
     EXPECT_EQ(restore(call).left_out, std::vector<PublishedPort>{port});
-    EXPECT_EQ(record(web_).publish, std::vector<PublishedPort>{PublishedPort::parse("28380:80")});
+    EXPECT_EQ(record(web_).publish, std::vector<PublishedPort>{own_publish(11)});
 }
 
 TEST_F(VmRestoreTest, ANetworkThatIsNotThereIsReplaced) {

@@ -202,12 +202,12 @@ TEST_F(VmServiceTest, AUnitOfSomebodyElsesIsNotTakenOver) {
 
 TEST_F(VmServiceTest, RefusesAPortThatAnotherVmOrProgramHas) {
     VmCreate first = wanted("first");
-    first.publish = {PublishedPort::parse("28080:80")};
+    first.publish = {own_publish(11)};
     first.start = false;
     run(first);
     const auto before = files_of_vms();
     VmCreate second = wanted("second");
-    second.publish = {PublishedPort::parse("0.0.0.0:28080:80")};
+    second.publish = {own_publish(11, "0.0.0.0:")};
     EXPECT_EQ(refusal([&] { run(second); }).code(), ErrorCode::in_use);
     const UniqueFd taken(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
     sockaddr_in address{};

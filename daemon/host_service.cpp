@@ -31,8 +31,8 @@ Finding fail(const char* check, std::string message, std::string hint) {
     return {check, Severity::failure, std::move(message), std::move(hint)};
 }
 
-/// The first line of a small file; empty when it cannot be read.
-std::string kernel_setting(const fs::path& file) {
+/// The first line of a file of /proc or /sys; empty when it cannot be read.
+std::string kernel_says(const fs::path& file) {
     try {
         const std::string text = read_file(file);
         return text.substr(0, text.find('\n'));
@@ -109,16 +109,16 @@ Finding check_space(const Paths& paths) {
 }
 
 Finding check_user_namespaces() {
-    const bool off = kernel_setting("/proc/sys/kernel/unprivileged_userns_clone") == "0" ||
-                     kernel_setting("/proc/sys/user/max_user_namespaces") == "0";
+    const bool off = kernel_says("/proc/sys/kernel/unprivileged_userns_clone") == "0" ||
+                     kernel_says("/proc/sys/user/max_user_namespaces") == "0";
     return off ? fail("userns", "user namespaces are off, and the sandbox of every VM needs them",
                       "sudo sysctl -w kernel.unprivileged_userns_clone=1 user.max_user_namespaces=10000")
                : good("userns", "user namespaces are on: VMs are sandboxed");
 }
 
 Finding check_controllers() {
-    const std::string own = kernel_setting("/proc/self/cgroup");
-    const std::string controllers = kernel_setting(
+    const std::string own = kernel_says("/proc/self/cgroup");
+    const std::string controllers = kernel_says(
         "/sys/fs/cgroup" + own.substr(std::min(own.size(), own.rfind(':') + 1)) + "/../cgroup.controllers");
     const bool limits =
         controllers.find("memory") != std::string::npos && controllers.find("pids") != std::string::npos;

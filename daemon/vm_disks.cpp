@@ -18,7 +18,7 @@ using namespace std::chrono_literals;
 // A guest's kernel takes a second or so, an emulated one on a busy machine longer; one without an operating
 // system never lets go.
 constexpr auto removal_limit = 60s;
-constexpr auto grow_interval = 200ms;
+constexpr auto disk_removal_interval = 200ms;
 
 /// Where a data disk is while its record does not have it yet, or no longer. After a crash the record says
 /// which: it is moved into place, or removed.
@@ -203,7 +203,7 @@ void VmDisks::let_go(const Name& name, const DiskName& disk, const Progress& pro
                 ErrorCode::timeout, about(name, "the guest does not let go of the disk; it stays"),
                 "unmount it there and try again when its operating system is up, or stop the VM first");
         }
-        std::this_thread::sleep_for(grow_interval);
+        std::this_thread::sleep_for(disk_removal_interval);
     }
     disks.close(disk);
 }

@@ -21,7 +21,7 @@ using namespace std::chrono_literals;
 // A guest's kernel takes a second or so, an emulated one on a busy machine longer; one without an operating
 // system never lets go.
 constexpr auto removal_limit = 60s;
-constexpr auto unplug_interval = 200ms;
+constexpr auto nic_removal_interval = 200ms;
 
 /// The same options as in qemu.conf, typed as QMP wants them.
 Json as_arguments(const QemuOptions& options) {
@@ -204,7 +204,7 @@ void VmPlug::await_removal(const Name& name, const Nic& nic, const Progress& pro
             throw Error(ErrorCode::timeout, about(name, "the guest does not let go of the NIC"),
                         "try again when its operating system is up, or stop the VM first");
         }
-        std::this_thread::sleep_for(unplug_interval);
+        std::this_thread::sleep_for(nic_removal_interval);
     }
 }
 

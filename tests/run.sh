@@ -24,7 +24,7 @@ usage() {
 		  asan, tsan  the same under sanitizers, of which asan also has all the assertions of dev
 		  units       systemd-analyze verify of the units that capsul writes
 		  fuzz        each fuzzer with a million inputs, or for CAPSUL_FUZZ_SECONDS (default: 15)
-		  tidy        clang-tidy, files that passed are remembered in ~/.cache/capsul-checks
+		  tidy        clang-tidy, what passed is remembered in ~/.cache/capsul-checks
 		  release     build, install into build/stage, systemd-analyze verify of what is installed
 		  e2e         real hosts, real guests (needs root): build/stage in tests/e2e
 		E2E tests alone, after a release step: /usr/bin/python3 -m pytest tests/e2e -k NAME

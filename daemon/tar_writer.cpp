@@ -31,7 +31,8 @@ TarWriter::TarWriter(const std::filesystem::path& target, TarOptions options)
     check(archive_write_open(writer_.get(), this, nullptr, &TarWriter::take, nullptr));
 }
 
-/// libarchive would fill up the member with zeros, however many it lacks.
+/// libarchive would fill up the member with zeros, however many it lacks; archive_write_fail(3) prevents
+/// that, and leaks.
 TarWriter::~TarWriter() {
     is_given_up_ = true;
     writer_.reset();

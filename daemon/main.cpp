@@ -166,6 +166,7 @@ void serve(const Paths& paths, const Config& config, const Signals& signals) {
     HostService machine(paths, systemd, networks);
     const WorkEnds work_ends(operations);
 
+    UserUnits(paths).sweep();
     images.sweep();
     fetcher.sweep();
     builder.sweep();

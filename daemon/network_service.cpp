@@ -7,6 +7,7 @@
 #include "daemon/network_plan.hpp"
 #include "daemon/network_unit.hpp"
 #include "daemon/peer_unit.hpp"
+#include "lib/fd.hpp"
 
 #include <algorithm>
 #include <exception>
@@ -54,6 +55,13 @@ TakenAddresses taken_with_nics(Store& store, const NetworkRecord& network) {
     return taken;
 }
 
+/// Not where capsul-peer writes, which runs while capsuld does not.
+void remove_half_written_files(const fs::path& network) {
+    for (const char* const folder : {"", "dhcp", "dns", "invite", "peer", "peers", "tinc", "tinc/hosts"}) {
+        remove_half_written(network / folder);
+    }
+}
+
 } // namespace
 
 NetworkService::NetworkService(const Paths& paths, const VpnConfig& config, const fs::path& programs,
@@ -69,7 +77,12 @@ void NetworkService::sweep() {
     for (const auto& entry : fs::directory_iterator(paths_.networks(), failure)) {
         try {
             const Name name = Name::parse(entry.path().filename().string());
-            if (entry.is_directory() && !fs::exists(entry.path() / "network.toml")) {
+            if (!entry.is_directory()) {
+                continue;
+            }
+            if (fs::exists(entry.path() / "network.toml")) {
+                remove_half_written_files(entry.path());
+            } else {
                 power_.bring_down(name);
                 power_.erase(name);
             }

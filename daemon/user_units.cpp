@@ -112,6 +112,12 @@ void UserUnits::remove(const std::string& unit) const {
     }
 }
 
+void UserUnits::sweep() const {
+    remove_half_written(folder_, [](std::string_view unit) {
+        return unit.starts_with("capsul-") && (unit.ends_with(".service") || unit.ends_with(".socket"));
+    });
+}
+
 void UserUnits::take_down(SystemdClient& systemd, const std::string& unit,
                           std::chrono::milliseconds limit) const {
     if (fs::exists(fs::symlink_status(file(unit)))) {

@@ -60,6 +60,8 @@ class UserUnits {
     /// With its drop-ins and its link. Durable before it returns, since a unit left behind would start at
     /// boot. Costs next to nothing when there is none.
     void remove(const std::string& unit) const;
+    /// Removes what a crash has left of capsul's units that were being written.
+    void sweep() const;
     /// SystemdClient::take_down, for a unit that often is not there: then without asking systemd.
     void take_down(SystemdClient& systemd, const std::string& unit, std::chrono::milliseconds limit) const;
 

@@ -112,15 +112,25 @@ const BackupMember& member_called(const BackupManifest& manifest, const char* na
     return *std::ranges::find(manifest.members, name, &BackupMember::name);
 }
 
-/// What it is called on this host, where another image may have the name.
+/// What it is called on this host. Never what a source or a user calls an image: a name in an archive is
+/// what somebody else wished it to be taken for.
 Name new_image_name(Store& store, const BackupManifest& manifest) {
-    const Name& name = manifest.image;
+    constexpr std::string_view prefix = "restored-";
+    constexpr std::size_t longest = 54; // with a digest after it
+    std::string text = manifest.image.to_string();
+    if (!text.starts_with(prefix)) {
+        text.insert(0, prefix);
+    }
+    text.resize(std::min(text.size(), longest));
+    while (text.back() == '-') {
+        text.pop_back();
+    }
+    const Name name = Name::parse(text);
     if (!store.images.exists(name) && !store.aliases.exists(name)) {
         return name;
     }
-    constexpr std::size_t longest_stem = 54;
-    return Name::parse(fmt::format("{}-{}", name.to_string().substr(0, longest_stem),
-                                   member_called(manifest, backup_image_file).digest.hex().substr(0, 8)));
+    return Name::parse(
+        fmt::format("{}-{}", text, member_called(manifest, backup_image_file).digest.hex().substr(0, 8)));
 }
 
 /// Where the VM was given a new identity, what it is made from may be another machine's disk: so are those

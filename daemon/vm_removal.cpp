@@ -63,21 +63,6 @@ std::optional<Name> vm_of_any_unit(std::string_view unit) {
     return std::nullopt;
 }
 
-/// Of a file as replace_file names it while it has not finished, .NAME.XXXXXX: NAME; else nothing.
-std::string_view half_written(std::string_view file) {
-    constexpr std::size_t random_part = 7;
-    if (file.size() <= random_part || !file.starts_with('.') || file[file.size() - random_part] != '.') {
-        return {};
-    }
-    return file.substr(1, file.size() - random_part - 1);
-}
-
-/// Of a network too.
-bool is_half_written_unit(const std::string& file) {
-    const std::string_view unit = half_written(file);
-    return vm_of_any_unit(unit) || network_of_unit(unit) || name_in_unit(unit, "capsul-dhcp-");
-}
-
 /// As capsul wrote it, or where there is none, a link to it.
 bool is_ours(const VmHost& host, const std::string& unit) {
     const fs::path file = host.units().file(unit);
@@ -102,22 +87,6 @@ void try_to(Work work) {
         work();
     } catch (const std::exception&) {
         // It is not ours, or cannot be removed now: it stays until the next start.
-    }
-}
-
-void remove_half_written_files(const fs::path& folder) {
-    for (const auto& entry : entries_of(folder)) {
-        if (!half_written(entry.path().filename().string()).empty()) {
-            try_to([&] { remove_whole(entry.path()); });
-        }
-    }
-}
-
-void remove_half_written_units(const VmHost& host) {
-    for (const auto& entry : entries_of(host.paths.units)) {
-        if (is_half_written_unit(entry.path().filename().string())) {
-            try_to([&] { remove_whole(entry.path()); });
-        }
     }
 }
 
@@ -171,10 +140,9 @@ void remove_leftovers(const VmHost& host, const std::set<Name>& running) {
         if (is_leftover_folder(entry)) {
             try_to([&] { remove_folder(host, entry.path()); });
         } else if (entry.symlink_status(unknown).type() == fs::file_type::directory) {
-            remove_half_written_files(entry.path());
+            remove_half_written(entry.path());
         }
     }
-    remove_half_written_units(host);
     remove_units_without_folder(host, running);
 }
 

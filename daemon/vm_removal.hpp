@@ -12,7 +12,7 @@ namespace capsul {
 void remove_vm_files(const VmHost& host, const Name& name);
 
 /// Removes what a crash has left: VM folders without a record, units of capsul's without a folder (but of
-/// none that is `running`), and half-written files and units. What cannot be judged or removed stays, and
+/// none that is `running`), and half-written files. What cannot be judged or removed stays, and
 /// stops nothing.
 void remove_leftovers(const VmHost& host, const std::set<Name>& running);
 

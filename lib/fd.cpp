@@ -8,7 +8,9 @@
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <system_error>
 #include <unistd.h>
+#include <vector>
 
 namespace capsul {
 
@@ -77,6 +79,15 @@ void sync_fd(int fd, const std::string& what) {
     }
 }
 
+/// What replace_file would have renamed this to; empty for what has another form.
+std::string_view name_of_temporary(std::string_view file) {
+    constexpr std::size_t random_part = 7;
+    if (file.size() <= random_part || !file.starts_with('.') || file[file.size() - random_part] != '.') {
+        return {};
+    }
+    return file.substr(1, file.size() - random_part - 1);
+}
+
 /// Removes a temporary file unless it was renamed into place.
 class TemporaryName {
   public:
@@ -113,6 +124,27 @@ void replace_file(const std::filesystem::path& path, std::string_view content, u
     }
     cleanup.keep();
     sync_folder(path.parent_path());
+}
+
+void remove_half_written(const std::filesystem::path& folder,
+                         const std::function<bool(std::string_view name)>& ours) {
+    std::vector<std::filesystem::path> left;
+    std::error_code failure;
+    for (std::filesystem::directory_iterator entry(folder, failure), end; entry != end;
+         entry.increment(failure)) {
+        const std::string file = entry->path().filename();
+        const std::string_view name = name_of_temporary(file);
+        if (!name.empty() && ours(name)) {
+            left.push_back(entry->path());
+        }
+    }
+    for (const std::filesystem::path& file : left) {
+        ::unlink(file.c_str());
+    }
+}
+
+void remove_half_written(const std::filesystem::path& folder) {
+    remove_half_written(folder, [](std::string_view) { return true; });
 }
 
 void sync_folder(const std::filesystem::path& folder) {

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <sys/un.h>
@@ -47,6 +48,12 @@ void write_all(int fd, std::string_view data, const std::string& what);
 /// Replaces `path` so that after a crash at any point it holds the old or the new content, whole: temporary
 /// file beside it, fsync, rename, fsync of the folder.
 void replace_file(const std::filesystem::path& path, std::string_view content, unsigned mode = 0600);
+
+/// Removes from `folder`, not from those in it, what a `replace_file` that was killed has left of files whose
+/// names are `ours`. For where nobody else may be writing. What cannot be read or removed stays.
+void remove_half_written(const std::filesystem::path& folder,
+                         const std::function<bool(std::string_view name)>& ours);
+void remove_half_written(const std::filesystem::path& folder);
 
 /// Makes names created, renamed or removed in `folder` survive a power cut.
 void sync_folder(const std::filesystem::path& folder);

@@ -256,12 +256,18 @@ TEST_F(NetworkPowerTest, ALinkThatLeadsElsewhereIsNotCapsuls) {
     EXPECT_EQ(fs::read_symlink(link), "/etc/passwd");
 }
 
-TEST_F(NetworkPowerTest, AHalfWrittenUnitOfANetworkIsSwept) {
-    for (const char* const file : {".capsul-net-lan.service.Ab3dEf", ".capsul-dhcp-lan.service.Ab3dEf"}) {
-        replace_file(paths_.units / file, "[Unit]");
-        daemon_->vms.recover();
-        EXPECT_FALSE(fs::exists(paths_.units / file));
+TEST_F(NetworkPowerTest, HalfWrittenFilesOfANetworkAreSwept) {
+    const fs::path network = paths_.network(lan_.name);
+    make_folders(network / "peer/inbox");
+    const fs::path of_capsul_peer = network / "peer/inbox/.host_b.json.Ab3dEf";
+    replace_file(of_capsul_peer, "half");
+    for (const char* const file : {".network.toml.Ab3dEf", "peer/.bundle.json.Ab3dEf"}) {
+        replace_file(network / file, "half");
+        daemon_->networks.sweep();
+        EXPECT_FALSE(fs::exists(network / file)) << file;
     }
+    EXPECT_TRUE(fs::exists(of_capsul_peer)) << "it may be at work";
+    EXPECT_TRUE(daemon_->store.networks.exists(lan_.name));
 }
 
 } // namespace

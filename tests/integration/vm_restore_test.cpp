@@ -103,7 +103,7 @@ TEST_F(VmRestoreTest, OnAnotherHostItIsTheVeryMachineAgain) {
     change_host();
     const FromBackup result = restore(sent(archive));
     EXPECT_EQ(result.vm.state, VmState::stopped);
-    EXPECT_EQ(result.image, Name::parse("blank"));
+    EXPECT_EQ(result.image, Name::parse("restored-blank")) << "a name that is nobody else's";
     EXPECT_TRUE(result.left_out.empty());
     const VmRecord after = record(web_);
     EXPECT_EQ(after.uuid, before.uuid);
@@ -117,7 +117,7 @@ TEST_F(VmRestoreTest, OnAnotherHostItIsTheVeryMachineAgain) {
     EXPECT_TRUE(has_byte(web_, "root", 7, "1M")) << "of the base";
     EXPECT_TRUE(has_byte(web_, "data", 1, "0"));
     EXPECT_EQ(snapshots_in({"root", "root", file_of(web_, "root")}), std::set<std::string>{});
-    const auto image = daemon_->images.show(Name::parse("blank"));
+    const auto image = daemon_->images.show(Name::parse("restored-blank"));
     EXPECT_EQ(image.digest, after.image_digest);
     EXPECT_EQ(image.vms, std::vector<Name>{web_});
     EXPECT_EQ(decode<Vm>(run(VmStart{web_})).state, VmState::running);
@@ -308,20 +308,20 @@ TEST_F(VmRestoreTest, AnImageOfAnotherMachinesDiskStaysOne) {
     const std::string archive = put_together();
     change_host();
     restore(sent(archive));
-    const auto published = daemon_->store.images.load(Name::parse("blank")).published;
+    const auto published = daemon_->store.images.load(Name::parse("restored-blank")).published;
     ASSERT_TRUE(published);
     EXPECT_TRUE(published->reset);
     run(VmDelete{web_});
-    run(ImageRemove{Name::parse("blank")});
+    run(ImageRemove{Name::parse("restored-blank")});
     restore(sent(ordinary));
-    EXPECT_FALSE(daemon_->store.images.load(Name::parse("blank")).published);
+    EXPECT_FALSE(daemon_->store.images.load(Name::parse("restored-blank")).published);
 }
 
 TEST_F(VmRestoreTest, AnImageWhoseNameIsTakenGetsAnother) {
     take_apart();
     change_host();
     ImageRecord other;
-    other.name = Name::parse("blank");
+    other.name = Name::parse("restored-blank");
     other.digest = Digest::parse("sha256:" + std::string(64, 'b'));
     other.size = Bytes::parse("64M");
     other.imported = Timestamp::now();
@@ -329,7 +329,27 @@ TEST_F(VmRestoreTest, AnImageWhoseNameIsTakenGetsAnother) {
     daemon_->store.images.save(other);
     const auto image = restore(sent(put_together())).image;
     ASSERT_TRUE(image);
-    EXPECT_TRUE(image->to_string().starts_with("blank-")) << image->to_string();
+    EXPECT_TRUE(image->to_string().starts_with("restored-blank-")) << image->to_string();
+}
+
+TEST_F(VmRestoreTest, AnImagesNameStaysOneHoweverLongAndHoweverOftenItIsRestored) {
+    take_apart();
+    const std::pair<std::string, std::string> names[] = {
+        {"restored-blank", "restored-blank"},
+        {"restored-" + std::string(53, '-') + "x", "restored"},
+        {std::string(44, 'x') + "-" + std::string(18, 'y'), "restored-" + std::string(44, 'x')},
+        {std::string(63, 'x'), "restored-" + std::string(45, 'x')}};
+    std::vector<std::string> archives;
+    for (const auto& [saved, restored] : names) {
+        manifest_.image = Name::parse(saved);
+        archives.push_back(put_together());
+    }
+    change_host();
+    for (std::size_t i = 0; i < std::size(names); ++i) {
+        EXPECT_EQ(restore(sent(archives[i])).image, Name::parse(names[i].second));
+        run(VmDelete{web_});
+        run(ImageRemove{Name::parse(names[i].second)});
+    }
 }
 
 TEST_F(VmRestoreTest, AFailureHalfWayLeavesNothing) {

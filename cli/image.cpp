@@ -111,9 +111,12 @@ void import(Session& session, const ImportFlags& flags) {
     try {
         const Image image = import_image(session, flags, subject);
         print_made<Image>(session.out(), session.output_options(), image, image_columns());
+    } catch (const NoDaemon&) {
+        session.progress().clear();
+        throw;
     } catch (const Error& error) {
         session.progress().clear();
-        throw error.code() == ErrorCode::unreachable ? error : named(subject, error);
+        throw named(subject, error);
     }
 }
 

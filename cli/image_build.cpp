@@ -96,7 +96,7 @@ void add_image_build(CLI::App& parent, Session& session) {
     add_text(command, "--release", flags->release, "bookworm|trixie",
              "Which of its releases (default: bookworm)");
     add_texts(command, "--include", flags->include, "PACKAGE[,PACKAGE]...",
-              "Packages beside what a guest needs; may be repeated");
+              "Packages beside what a guest needs");
     add_text(command, "--arch", flags->architecture, "ARCH",
              "The architecture; only the host's own can be built (default)");
     add_text(command, "--size", flags->size, "SIZE",

@@ -43,7 +43,7 @@ void add_image_publish(CLI::App& parent, Session& session) {
     CLI::App& command =
         add_command(parent, "publish", "Make an image of a stopped VM's disk, for others like it",
                     "capsulctl stop golden && capsulctl image publish golden web-base\n"
-                    "capsulctl create web1 --image web-base    # another machine, with what golden had");
+                    "capsulctl vm create web1 --image web-base    # another machine, with what golden had");
     auto flags = std::make_shared<PublishFlags>();
     command.add_option("VM", flags->vm, "The VM; it stays as it is")->required()->type_name("VM");
     command.add_option("NAME", flags->image, "What to call the image")->required()->type_name("NEW");

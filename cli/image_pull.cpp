@@ -13,20 +13,20 @@ namespace capsul::cli {
 namespace {
 
 constexpr std::array<Column<CatalogueEntry>, 8> columns{{
-    {"NAME", [](const CatalogueEntry& entry) { return entry.name.to_string(); }},
-    {"VERSION", [](const CatalogueEntry& entry) { return entry.version.to_string(); }},
-    {"VERIFIED BY", [](const CatalogueEntry& entry) { return std::string(to_string(entry.verification)); }},
-    {"SIZE", [](const CatalogueEntry& entry) { return entry.size ? human_size(*entry.size) : std::string(); },
+    {"name", [](const CatalogueEntry& entry) { return entry.name.to_string(); }},
+    {"version", [](const CatalogueEntry& entry) { return entry.version.to_string(); }},
+    {"verified", [](const CatalogueEntry& entry) { return std::string(to_string(entry.verification)); }},
+    {"size", [](const CatalogueEntry& entry) { return entry.size ? human_size(*entry.size) : std::string(); },
      Shown::filled, true, nullptr,
      [](const CatalogueEntry& entry) { return entry.size ? std::to_string(*entry.size) : std::string(); }},
-    {"SOURCE", [](const CatalogueEntry& entry) { return entry.source.to_string(); }},
-    {"TITLE", [](const CatalogueEntry& entry) { return entry.title; }},
-    {"ALIASES",
+    {"source", [](const CatalogueEntry& entry) { return entry.source.to_string(); }},
+    {"title", [](const CatalogueEntry& entry) { return entry.title; }},
+    {"aliases",
      [](const CatalogueEntry& entry) {
          return joined(entry.aliases, [](const Name& name) { return name.to_string(); });
      },
      Shown::wide},
-    {"URL", [](const CatalogueEntry& entry) { return entry.url.to_string(); }, Shown::wide},
+    {"url", [](const CatalogueEntry& entry) { return entry.url.to_string(); }, Shown::wide},
 }};
 
 void tell_problems(Session& session, const Catalogue& catalogue) {
@@ -145,7 +145,7 @@ void add_image_pull(CLI::App& parent, Session& session) {
     CLI::App& command = add_command(
         parent, "pull", "Download an image, by its name in the catalogue or from a URL",
         "capsulctl image pull debian-12\n"
-        "capsulctl image pull ubuntu-24-04 --as base --verify signature\n"
+        "capsulctl image pull ubuntu-24-04 --as base\n"
         "capsulctl image pull https://example.org/lab.qcow2.xz --sha512 \"$(cut -d' ' -f1 SHA512)\"");
     auto flags = std::make_shared<PullFlags>();
     command.add_option("IMAGE", flags->image, "A name that `image search` shows, or a URL")

@@ -79,10 +79,9 @@ Network create_or_show(Session& session, const NetworkCreate& call, bool if_not_
         Network network = session.run(call, subject);
         session.note(subject + (call.start ? ": created and running" : ": created"));
         return network;
+    } catch (const NoDaemon&) {
+        throw;
     } catch (const Error& error) {
-        if (error.code() == ErrorCode::unreachable) {
-            throw;
-        }
         if (error.code() != ErrorCode::exists || !if_not_exists) {
             throw named(subject, error);
         }

@@ -174,6 +174,9 @@ Json Session::follow_json(const Operation& begun, const std::string& subject) {
         Json result = client().follow(begun, tell);
         progress().clear();
         return result;
+    } catch (const NoDaemon& error) {
+        progress().clear();
+        throw NoDaemon(named(subject, error).what(), error.hint());
     } catch (const Error& error) {
         progress().clear();
         throw named(subject, error);

@@ -92,8 +92,10 @@ template <class Work>
 decltype(auto) about(const std::string& subject, const Work& work) {
     try {
         return work();
+    } catch (const NoDaemon&) {
+        throw;
     } catch (const Error& error) {
-        throw error.code() == ErrorCode::unreachable ? error : named(subject, error);
+        throw named(subject, error);
     }
 }
 

@@ -6,8 +6,8 @@
 namespace capsul::cli {
 
 void Tally::failure(const std::string& subject, const Error& error) {
-    if (error.code() == ErrorCode::unreachable) {
-        throw error;
+    if (const auto* gone = dynamic_cast<const NoDaemon*>(&error)) {
+        throw NoDaemon(*gone);
     }
     session_.report(named(subject, error));
     failures_.insert(capsul::exit_code(error.code()));

@@ -18,8 +18,7 @@ class Tally {
     explicit Tally(Session& session) : session_(session) {}
 
     void success() { ++succeeded_; }
-    /// Reports it with `subject` named. `unreachable` is thrown on instead: without a daemon no other target
-    /// fares better.
+    /// Reports it with `subject` named. NoDaemon is thrown on instead: no other target would fare better.
     void failure(const std::string& subject, const Error& error);
     /// 0, or the code that all failures share when none succeeded, or that of `partial`.
     [[nodiscard]] int exit_code() const;

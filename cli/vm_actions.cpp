@@ -14,10 +14,9 @@ namespace {
 std::optional<VmState> state_before(Session& session, const Name& name) {
     try {
         return session.client().call(VmShow{name}).state;
-    } catch (const Error& error) {
-        if (error.code() == ErrorCode::unreachable) {
-            throw;
-        }
+    } catch (const NoDaemon&) {
+        throw;
+    } catch (const Error&) {
         return std::nullopt;
     }
 }

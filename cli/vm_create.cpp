@@ -130,10 +130,9 @@ Vm create_or_show(Session& session, const VmCreate& call, bool if_not_exists) {
         session.note(
             fmt::format("vm {}: {}", vm.name.to_string(), call.start ? "created and running" : "created"));
         return vm;
+    } catch (const NoDaemon&) {
+        throw;
     } catch (const Error& error) {
-        if (error.code() == ErrorCode::unreachable) {
-            throw;
-        }
         if (error.code() != ErrorCode::exists || !if_not_exists || !call.name) {
             throw named(subject, error);
         }

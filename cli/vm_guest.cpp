@@ -187,8 +187,10 @@ void ssh(Session& session, const SshFlags& flags) {
         std::vector<std::string> words = ssh_command(flags, target, known_hosts);
         words.insert(words.end(), command.begin(), command.end());
         become(words);
+    } catch (const NoDaemon&) {
+        throw;
     } catch (const Error& error) {
-        throw error.code() == ErrorCode::unreachable ? error : named("vm " + flags.name, error);
+        throw named("vm " + flags.name, error);
     }
 }
 

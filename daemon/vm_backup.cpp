@@ -43,7 +43,7 @@ void wake(const VmHost& host, const Name& name) {
         throw Error(error.code(),
                     about(name, fmt::format("is paused since a write failed while it was backed up: {}",
                                             error.what())),
-                    "`capsulctl resume " + name.to_string() + "` gets it going; no backup was made");
+                    "`capsulctl vm resume " + name.to_string() + "` gets it going; no backup was made");
     }
 }
 

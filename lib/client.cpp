@@ -112,8 +112,7 @@ UniqueFd connect_daemon(const std::filesystem::path& socket) {
         if (error.code() != ErrorCode::unreachable) {
             throw;
         }
-        throw Error(ErrorCode::unreachable, std::string("capsuld does not answer: ") + error.what(),
-                    start_hint(socket));
+        throw NoDaemon(std::string("capsuld does not answer: ") + error.what(), start_hint(socket));
     }
 }
 
@@ -219,8 +218,8 @@ void Client::Connection::fail(const error_code& error) {
                          error == asio::error::eof || error == asio::error::connection_reset ||
                          error == asio::error::broken_pipe;
     if (cut_off) {
-        throw Error(ErrorCode::unreachable, "capsuld closed the connection before its answer was complete",
-                    "`journalctl --user -u capsuld` may tell why");
+        throw NoDaemon("capsuld closed the connection before its answer was complete",
+                       "`journalctl --user -u capsuld` may tell why");
     }
     throw Error(ErrorCode::internal,
                 fmt::format("{}: what answers there is not capsuld ({})", path_.string(), error.message()),
@@ -243,10 +242,9 @@ void Client::Connection::await_answer() {
     } while (ready < 0 && errno == EINTR);
     if (ready == 0) {
         close();
-        throw Error(ErrorCode::unreachable,
-                    fmt::format("capsuld does not answer: nothing came in {} s",
-                                std::chrono::duration<double>(patience_).count()),
-                    "systemctl --user restart capsuld    # running VMs do not notice");
+        throw NoDaemon(fmt::format("capsuld does not answer: nothing came in {} s",
+                                   std::chrono::duration<double>(patience_).count()),
+                       "systemctl --user restart capsuld    # running VMs do not notice");
     }
 }
 
@@ -488,14 +486,12 @@ Json Client::follow(const Operation& started, const OnProgress& on_progress) {
             }
             return pending.size() <= answer_limit;
         });
-    } catch (const Error& error) {
-        if (error.code() != ErrorCode::unreachable) {
-            throw;
-        } // told below
+    } catch (const NoDaemon&) {
+        // Told below.
     }
     if (!now.finished()) {
-        throw Error(
-            ErrorCode::unreachable, "capsuld went away before the work was done",
+        throw NoDaemon(
+            "capsuld went away before the work was done",
             "the work may be done or not: `capsulctl vm show`, `image show` or `network show` tells what "
             "there is now");
     }

@@ -1,6 +1,7 @@
 // The daemon's API from the caller's side. One connection, used from one thread.
 #pragma once
 
+#include "lib/error.hpp"
 #include "lib/fd.hpp"
 #include "lib/operation.hpp"
 #include "lib/route.hpp"
@@ -25,6 +26,14 @@ template <class T>
     }
 }
 
+/// There is no daemon, or it has gone (`unreachable`): no other call fares better. Not what an operation says
+/// that found another host `unreachable`.
+class NoDaemon : public Error {
+  public:
+    NoDaemon(const std::string& message, std::string hint)
+        : Error(ErrorCode::unreachable, message, std::move(hint)) {}
+};
+
 class Client {
   public:
     /// Told of each change of an operation that call() waits for.
@@ -34,8 +43,8 @@ class Client {
     /// Takes a piece of a stream; returning false ends it.
     using Sink = std::function<bool(std::string_view)>;
 
-    /// Does not connect yet. Every call below throws what the daemon answers as an Error, and `unreachable`
-    /// when there is no daemon (with a hint how to start one) or its answer does not begin for as long as
+    /// Does not connect yet. Every call below throws what the daemon answers as an Error, and NoDaemon
+    /// when there is none (with a hint how to start one) or its answer does not begin for as long as
     /// `patience`.
     explicit Client(std::filesystem::path socket,
                     std::chrono::milliseconds patience = std::chrono::minutes(1));

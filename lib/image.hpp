@@ -134,7 +134,7 @@ struct UploadFile {
     }
 };
 
-/// Makes an image from uploads: qcow2 is recognised by its magic (and checked), everything else is raw.
+/// Makes an image from uploads: what kind of file it is, its content tells.
 struct ImageImport {
     Name name;
     Uuid disk;

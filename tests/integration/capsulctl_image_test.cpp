@@ -4,6 +4,7 @@
 #include "lib/fd.hpp"
 #include "lib/image.hpp"
 #include "lib/image_publish.hpp"
+#include "lib/image_pull.hpp"
 
 #include <algorithm>
 #include <csignal>
@@ -200,6 +201,33 @@ TEST_F(CapsulctlImage, LeavesNothingWhenItIsInterrupted) {
         go_on.notify_all();
         silent.stop();
     }
+}
+
+TEST(CapsulctlImageUpdate, OneSilentSourceKeepsNoOtherAliasBack) {
+    MadeUpDaemon daemon;
+    daemon.add_work<ImageUpdate>([](const ImageUpdate& call) {
+        if (call.name == Name::parse("silent")) {
+            throw Error(ErrorCode::unreachable, "source lab: does not answer");
+        }
+        return ImageUpdated{call.name, Name::parse("old"), image_of({Name::parse("new")})};
+    });
+    daemon.serve();
+    const Outcome outcome = run_capsulctl(daemon, {"image", "update", "silent", "other", "-q"});
+    EXPECT_EQ(outcome.code, 9) << outcome.err;
+    EXPECT_EQ(outcome.out, "new\n");
+    EXPECT_THAT(outcome.err, HasSubstr("silent: source lab: does not answer"));
+    EXPECT_EQ(run_capsulctl(daemon, {"image", "update", "silent"}).code, 6);
+    daemon.stop();
+}
+
+TEST(CapsulctlImageSearch, HasColumnsAsAnyTable) {
+    MadeUpDaemon daemon;
+    daemon.add_done<ImageSearch>({});
+    daemon.serve();
+    const Outcome outcome = run_capsulctl(daemon, {"image", "search", "-o", "csv"});
+    EXPECT_EQ(outcome.out, "name,version,verified,size,source,title,aliases,url\n");
+    EXPECT_EQ(outcome.code, 3) << "nothing was found";
+    daemon.stop();
 }
 
 } // namespace

@@ -253,7 +253,9 @@ TEST(Tally, GivesTheCodeThatTellsMost) {
 TEST(Tally, GivesUpWithoutDaemon) {
     Session session;
     Tally tally(session);
-    EXPECT_THROW(tally.failure("vm x", Error(ErrorCode::unreachable, "gone")), Error);
+    EXPECT_THROW(tally.failure("vm x", NoDaemon("gone", "")), NoDaemon);
+    EXPECT_NO_THROW(tally.failure("image x", Error(ErrorCode::unreachable, "its source is silent")));
+    EXPECT_EQ(tally.exit_code(), 6);
 }
 
 TEST(Named, PutsTheSubjectBeforeAMessageOnce) {

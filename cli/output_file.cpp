@@ -38,6 +38,14 @@ mode_t usual_permissions() {
     return 0666 & ~mask;
 }
 
+/// Where that can be done: not in every file system, nor in a folder that may be written to only.
+void sync_names_in(const fs::path& folder) {
+    const UniqueFd fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)); // NOLINT(*-vararg)
+    if (fd && ::fsync(fd.get()) != 0 && errno != EINVAL) {
+        throw_errno(errno, folder.string());
+    }
+}
+
 } // namespace
 
 void refuse_special(const fs::path& file) {
@@ -97,6 +105,7 @@ void OutputFile::finish() {
     }
     move_into_place();
     fd_.reset();
+    sync_names_in(file_.has_parent_path() ? file_.parent_path() : ".");
 }
 
 void OutputFile::move_into_place() {

@@ -51,7 +51,9 @@ void create(Session& session, const SnapshotFlags& flags) {
         const Snapshot made = session.run(call, subject);
         session.note(
             fmt::format("{}: snapshot {} made{}", subject, made.name.to_string(),
-                        made.frozen ? "" : ", as after a power cut: the guest's agent was not there"));
+                        made.frozen ? ""
+                                    : "; crash-consistent: the guest's file systems were not put to rest, as "
+                                      "qemu-guest-agent does when it runs in it"));
         print_made<Snapshot>(session.out(), session.output_options(), made, snapshot_table);
     });
 }

@@ -17,7 +17,8 @@ using OnCopied = std::function<void(std::uint64_t)>;
 
 /// Makes `to`, which must not be there, a copy of the regular file `from`: sharing its blocks where the file
 /// system can, else without what is a hole there. Durable. Throws Error: in_use when somebody writes `from`
-/// meanwhile, no_space and such; what is written by then stays.
+/// meanwhile, no_space before the reserve of the file system is touched, and such; what is written by then
+/// stays.
 void copy_file_sparsely(const std::filesystem::path& from, const std::filesystem::path& to,
                         const OnCopied& on_copied);
 

@@ -2,6 +2,7 @@
 
 #include "daemon/digest.hpp"
 #include "daemon/known_catalogue.hpp"
+#include "lib/catalogue_search.hpp"
 
 #include <algorithm>
 #include <fmt/format.h>
@@ -11,8 +12,7 @@ namespace {
 
 bool is_silent(const Catalogue& catalogue, const Name& source) {
     return std::ranges::any_of(catalogue.problems, [&](const SourceProblem& problem) {
-        return problem.source == source && !problem.code.empty() &&
-               problem.code != to_string(ErrorCode::not_found);
+        return problem.source == source && is_silence(problem);
     });
 }
 
@@ -46,19 +46,67 @@ bool is_fresh(const Catalogue& catalogue, std::chrono::seconds age) {
     return old >= std::chrono::seconds(0) && old < age;
 }
 
+/// What has kept a source from answering; what is merely noted, as that a keyring is missing, only where
+/// there is nothing else.
+const SourceProblem& worst(const std::vector<SourceProblem>& problems) {
+    const auto found =
+        std::ranges::find_if(problems, [](const SourceProblem& problem) { return !problem.code.empty(); });
+    return found == problems.end() ? problems.front() : *found;
+}
+
 [[noreturn]] void throw_nothing_known(const Catalogue& catalogue) {
     if (catalogue.problems.empty()) {
         throw Error(ErrorCode::not_found, "no source of images is enabled",
                     "see [[image.source]] in capsuld.toml(5)");
     }
-    const SourceProblem& first = catalogue.problems.front();
+    const SourceProblem& problem = worst(catalogue.problems);
     throw Error(
-        first.code.empty() ? ErrorCode::verification : error_code_from(first.code),
-        fmt::format("no source has told of an image; {}: {}", first.source.to_string(), first.message),
-        first.hint.value_or(""));
+        problem.code.empty() ? ErrorCode::verification : error_code_from(problem.code),
+        fmt::format("no source has told of an image; {}: {}", problem.source.to_string(), problem.message),
+        problem.hint.value_or(""));
+}
+
+bool is_missing(const Catalogue& catalogue, const std::string& word) {
+    try {
+        static_cast<void>(find_entry(catalogue, word, host_architecture()));
+        return false;
+    } catch (const Error& error) {
+        return error.code() == ErrorCode::not_found;
+    }
+}
+
+/// Whether a source that was silent may have it.
+bool is_hidden(const Catalogue& catalogue, const std::string& word) {
+    return std::ranges::any_of(catalogue.problems, is_silence) && is_missing(catalogue, word);
+}
+
+/// The same entry, or, where it is not there, which source has kept silent.
+const CatalogueEntry& find_or_explain(const Catalogue& catalogue, const std::string& word) {
+    try {
+        return find_entry(catalogue, word, host_architecture());
+    } catch (const Error& error) {
+        const auto silence = std::ranges::find_if(catalogue.problems, is_silence);
+        if (error.code() != ErrorCode::not_found || silence == catalogue.problems.end()) {
+            throw;
+        }
+        throw Error(error_code_from(silence->code),
+                    fmt::format("{}; source {} did not answer: {}", error.what(), silence->source.to_string(),
+                                silence->message),
+                    silence->hint.value_or(""));
+    }
 }
 
 } // namespace
+
+bool is_silence(const SourceProblem& problem) {
+    return !problem.code.empty() && problem.code != to_string(ErrorCode::not_found);
+}
+
+/// What is known, and whether the sources were asked for it just now.
+struct ImageCatalogue::Asked {
+    Catalogue catalogue;
+    bool is_new = false;
+};
 
 std::vector<ImageSource> ImageCatalogue::sources() const {
     return image_sources(config_, [](const std::string& path) {
@@ -68,6 +116,18 @@ std::vector<ImageSource> ImageCatalogue::sources() const {
 }
 
 Catalogue ImageCatalogue::get(std::chrono::seconds age, Progress& progress) const {
+    return ask(age, progress).catalogue;
+}
+
+FoundEntry ImageCatalogue::find(const std::string& word, Progress& progress) const {
+    Asked asked = ask(fresh, progress);
+    if (!asked.is_new && is_hidden(asked.catalogue, word)) {
+        asked = ask(std::chrono::seconds(0), progress);
+    }
+    return {find_or_explain(asked.catalogue, word), asked.is_new};
+}
+
+ImageCatalogue::Asked ImageCatalogue::ask(std::chrono::seconds age, Progress& progress) const {
     const std::lock_guard lock(mutex_);
     CatalogueRequest request{sources(), {host_architecture()}, {}, {}};
     request.patience.tries = 2; // somebody waits, and what was known last is there
@@ -76,7 +136,7 @@ Catalogue ImageCatalogue::get(std::chrono::seconds age, Progress& progress) cons
         known = {asked, {}};
     }
     if (is_fresh(known.catalogue, age)) {
-        return known.catalogue;
+        return {std::move(known.catalogue), false};
     }
     progress.message("asking the sources of images");
     Catalogue now = fetcher_.catalogue(request, progress);
@@ -89,7 +149,7 @@ Catalogue ImageCatalogue::get(std::chrono::seconds age, Progress& progress) cons
     keep_silent_sources(now, known.catalogue);
     known.catalogue = now;
     keep_catalogue(paths_, known);
-    return now;
+    return {std::move(now), true};
 }
 
 std::optional<KeyringPath> ImageCatalogue::keyring(const Name& source) const {

@@ -10,6 +10,16 @@
 
 namespace capsul {
 
+/// Whether a source could not be asked for something. What is gone (not_found) is an answer too, such as a
+/// release that was withdrawn: of that nothing stands any more.
+[[nodiscard]] bool is_silence(const SourceProblem& problem);
+
+/// An entry, and whether the sources were asked for it just now.
+struct FoundEntry {
+    CatalogueEntry entry;
+    bool is_new = false;
+};
+
 /// Thread-safe.
 class ImageCatalogue {
   public:
@@ -22,10 +32,16 @@ class ImageCatalogue {
     /// than `age`. Of a source that does not answer what it offered last is in it, with a problem. Throws
     /// Error when nothing is known, and none answers.
     [[nodiscard]] Catalogue get(std::chrono::seconds age, Progress& progress) const;
+    /// The entry that `word` names, as find_entry() takes it. Where it is not in what is known, and a source
+    /// was silent, all are asked again, once. Throws Error: not_found, or where a source is silent still,
+    /// why.
+    [[nodiscard]] FoundEntry find(const std::string& word, Progress& progress) const;
     /// The keyring of a source's signatures, if it has one that is there.
     [[nodiscard]] std::optional<KeyringPath> keyring(const Name& source) const;
 
   private:
+    struct Asked;
+    [[nodiscard]] Asked ask(std::chrono::seconds age, Progress& progress) const;
     [[nodiscard]] std::vector<ImageSource> sources() const;
 
     const Paths& paths_;

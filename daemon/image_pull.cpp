@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <fmt/format.h>
+#include <tuple>
 
 namespace capsul {
 namespace {
@@ -57,6 +58,16 @@ void require_some(const CatalogueEntry& entry) {
                                 entry.name.to_string()),
                     "--verify none takes it all the same");
     }
+}
+
+/// What is enough for an entry. Throws Error when its source does not have as much.
+Verification least_for(const CatalogueEntry& entry, std::optional<Verification> wanted) {
+    if (!wanted) {
+        require_some(entry);
+    }
+    const Verification least = wanted.value_or(Verification::checksum);
+    require(least, entry.verification, entry.name.to_string());
+    return least;
 }
 
 /// The image that a file of a URL becomes, when nobody says: its name without what tells the format.
@@ -119,10 +130,35 @@ ImageRecord updatable(Store& store, const Name& alias) {
     return image;
 }
 
-/// Whether an image's digest, which is that of the file as it was served, is what the entry says.
-bool is_content_of(const CatalogueEntry& entry, const Digest& digest) {
-    return !entry.checksum || entry.checksum->algorithm() != Checksum::Algorithm::sha256 ||
-           entry.checksum->hex() == digest.hex();
+/// Whether the file that an image was made of had that checksum as it was served. Nothing where that is not
+/// known: older records tell of its SHA-256 only.
+std::optional<bool> is_made_of(const ImageRecord& image, const Checksum& checksum) {
+    if (checksum.algorithm() == Checksum::Algorithm::sha256) {
+        return image.digest.hex() == checksum.hex();
+    }
+    return image.origin && image.origin->sha512 ? std::optional(image.origin->sha512 == checksum.hex())
+                                                : std::nullopt;
+}
+
+/// Whether nothing speaks against it that the image is what the entry says.
+bool is_content_of(const CatalogueEntry& entry, const ImageRecord& image) {
+    return !entry.checksum || is_made_of(image, *entry.checksum).value_or(true);
+}
+
+/// Throws Error (exists) when an image of that name is of another file: before that is downloaded in vain.
+void require_no_other(Store& store, const Name& name, const std::optional<Checksum>& checksum) {
+    const auto stored = store.images.find(name);
+    if (checksum && stored && stored->record && is_made_of(*stored->record, *checksum) == false) {
+        throw has_other_content(name);
+    }
+}
+
+/// Whether both are downloaded from the same place, and have to be the same file.
+bool is_same_file(const CatalogueEntry& a, const CatalogueEntry& b) {
+    const auto what = [](const CatalogueEntry& entry) {
+        return std::tie(entry.url, entry.version, entry.size, entry.checksum);
+    };
+    return what(a) == what(b);
 }
 
 /// Whether the file would be refused the next time too.
@@ -133,7 +169,7 @@ bool is_about_content(ErrorCode code) {
 /// Throws Error when the source could not be asked.
 void require_answer(const Catalogue& catalogue, const Name& source) {
     for (const SourceProblem& problem : catalogue.problems) {
-        if (problem.source == source && !problem.code.empty()) {
+        if (problem.source == source && is_silence(problem)) {
             throw Error(error_code_from(problem.code),
                         fmt::format("source {}: {}", source.to_string(), problem.message),
                         problem.hint.value_or(""));
@@ -161,12 +197,8 @@ Operation ImagePullService::pull(const ImagePull& call) {
             [this, call](Progress& progress) { return encode(pull_url(call, progress)); });
     }
     check_entry_pull(call);
-    return operations_.submit(
-        "image.pull", call.image, queue_of(call.image), [this, call](Progress& progress) {
-            const Catalogue catalogue = catalogue_.get(ImageCatalogue::fresh, progress);
-            const CatalogueEntry& entry = find_entry(catalogue, call.image, host_architecture());
-            return encode(pull_entry(entry, call.as.value_or(entry.name), call.verification, progress));
-        });
+    return operations_.submit("image.pull", call.image, queue_of(call.image),
+                              [this, call](Progress& progress) { return encode(run_pull(call, progress)); });
 }
 
 Operation ImagePullService::update(const ImageUpdate& call) {
@@ -197,13 +229,42 @@ DiskRequest ImagePullService::request_for(const CatalogueEntry& entry) const {
     return request;
 }
 
+Image ImagePullService::run_pull(const ImagePull& call, Progress& progress) {
+    const FoundEntry found = catalogue_.find(call.image, progress);
+    static_cast<void>(least_for(found.entry, call.verification)); // is told at once, and not asked about
+    const auto pull = [&](const CatalogueEntry& entry) {
+        return pull_entry(entry, call.as.value_or(entry.name), call.verification, progress);
+    };
+    try {
+        return pull(found.entry);
+    } catch (const Error& error) {
+        if (found.is_new || error.code() != ErrorCode::verification) {
+            throw;
+        }
+        // Publishers put a new file in the place of an old one: what is known may be of that.
+        const auto now = replacement(found.entry, call.image, progress);
+        if (!now) {
+            throw;
+        }
+        return pull(*now);
+    }
+}
+
+std::optional<CatalogueEntry> ImagePullService::replacement(const CatalogueEntry& before,
+                                                            const std::string& word,
+                                                            Progress& progress) const {
+    try {
+        const Catalogue catalogue = catalogue_.get(std::chrono::seconds(0), progress);
+        const CatalogueEntry& now = find_entry(catalogue, word, host_architecture());
+        return is_same_file(now, before) ? std::nullopt : std::optional(now);
+    } catch (const Error&) {
+        return std::nullopt; // what is told is why `before` was refused
+    }
+}
+
 Image ImagePullService::pull_entry(const CatalogueEntry& entry, const Name& alias,
                                    std::optional<Verification> wanted, Progress& progress) {
-    if (!wanted) {
-        require_some(entry);
-    }
-    const Verification least = wanted.value_or(Verification::checksum);
-    require(least, entry.verification, entry.name.to_string());
+    const Verification least = least_for(entry, wanted);
     const Name name = dated_name(entry);
     images_.require_free(name, alias);
     const Name fetch = fetch_id(entry.url, entry.checksum);
@@ -211,6 +272,7 @@ Image ImagePullService::pull_entry(const CatalogueEntry& entry, const Name& alia
     if (has(name, entry, least)) {
         return images_.point(alias, name);
     }
+    require_no_other(store_, name, entry.checksum);
     const FetchedFile file = fetcher_.disk(fetch, request_for(entry), progress);
     require(least, verified(entry, file), entry.name.to_string());
     ImageOrigin origin{entry.url.without_query().to_string(), entry.source, entry.version,
@@ -226,7 +288,7 @@ bool ImagePullService::has(const Name& name, const CatalogueEntry& entry, Verifi
         const ImageRecord record = images_.usable(name);
         return record.origin && record.origin->source == entry.source &&
                record.origin->version == entry.version && record.origin->verified >= least &&
-               is_content_of(entry, record.digest);
+               is_content_of(entry, record);
     } catch (const Error&) {
         return false; // broken: what is downloaded mends it
     }
@@ -234,11 +296,11 @@ bool ImagePullService::has(const Name& name, const CatalogueEntry& entry, Verifi
 
 /// Whether the image is there whose file has that checksum.
 bool ImagePullService::has(const Name& name, const std::optional<Checksum>& checksum) {
-    if (!checksum || checksum->algorithm() != Checksum::Algorithm::sha256 || !store_.images.exists(name)) {
+    if (!checksum || !store_.images.exists(name)) {
         return false;
     }
     try {
-        return images_.usable(name).digest.hex() == checksum->hex();
+        return is_made_of(images_.usable(name), *checksum).value_or(false);
     } catch (const Error&) {
         return false; // broken: what is downloaded mends it
     }
@@ -253,6 +315,7 @@ Image ImagePullService::pull_url(const ImagePull& call, Progress& progress) {
     if (has(name, call.checksum)) {
         return images_.show(name);
     }
+    require_no_other(store_, name, call.checksum);
     DiskRequest request;
     request.url = url;
     request.max_size = config_.max_size;
@@ -270,6 +333,7 @@ Image ImagePullService::make(const Name& fetch, const FetchedFile& file, const N
         fetcher_.folder(fetch) / "disk.claimed"; // the other name stays until it is an image
     fs::remove(disk);
     fs::create_hard_link(fetcher_.folder(fetch) / fetched_disk_file, disk);
+    origin.sha512 = file.sha512;
     try {
         Image image = images_.make({.name = name,
                                     .disk = {TemporaryFile(disk), Digest::parse("sha256:" + file.sha256)},
@@ -283,7 +347,7 @@ Image ImagePullService::make(const Name& fetch, const FetchedFile& file, const N
         fetcher_.forget(fetch);
         return image;
     } catch (const Error& error) {
-        if (is_about_content(error.code())) {
+        if (is_about_content(error.code()) || error.code() == ErrorCode::exists) { // it cannot be kept
             fetcher_.forget(fetch);
         }
         throw;

@@ -24,6 +24,11 @@ class ImagePullService {
     Operation update(const ImageUpdate& call);
 
   private:
+    Image run_pull(const ImagePull& call, Progress& progress);
+    /// What the sources have now in the place of an entry that was right once; nothing when that is the same,
+    /// or cannot be told.
+    [[nodiscard]] std::optional<CatalogueEntry>
+    replacement(const CatalogueEntry& before, const std::string& word, Progress& progress) const;
     Image pull_entry(const CatalogueEntry& entry, const Name& alias, std::optional<Verification> wanted,
                      Progress& progress);
     Image pull_url(const ImagePull& call, Progress& progress);

@@ -67,6 +67,10 @@ void require_unwanted(const Image& image) {
 
 } // namespace
 
+Error has_other_content(const Name& name) {
+    return exists_already(name, "exists already, with other content");
+}
+
 /// Gone with whatever happens to the import.
 struct ImageService::Uploads {
     Uploads(const fs::path& folder, const ImageImport& call)
@@ -245,7 +249,7 @@ bool ImageService::is_imported(const ImageRecord& wanted) {
     const bool same = stored->record && content_of(stored->record->digest, stored->record->boot) ==
                                             content_of(wanted.digest, wanted.boot);
     if (!same) {
-        throw exists_already(wanted.name, "exists already, with other content");
+        throw has_other_content(wanted.name);
     }
     return missing_file(paths_.images(), *stored->record).empty();
 }

@@ -36,6 +36,9 @@ struct NewImage {
     std::optional<Name> alias;                ///< that is to point at it
 };
 
+/// The error (exists) about the name of an image that is made of something else.
+[[nodiscard]] Error has_other_content(const Name& name);
+
 /// Thread-safe.
 class ImageService {
   public:

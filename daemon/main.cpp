@@ -104,8 +104,8 @@ void try_to(const char* what, const std::function<void()>& work) {
 
 /// Every half minute, until told to stop: serial logs are kept short, and what nobody has fetched or read
 /// goes.
-void tidy_up(const VmGuest& guest, const ImageService& images, const Fetcher& fetcher,
-             const ImageBuilder& builder, const std::stop_token& stop) {
+void tidy_up(VmGuest& guest, const ImageService& images, const Fetcher& fetcher, const ImageBuilder& builder,
+             const std::stop_token& stop) {
     std::mutex mutex;
     std::condition_variable_any never;
     std::unique_lock lock(mutex);
@@ -114,6 +114,7 @@ void tidy_up(const VmGuest& guest, const ImageService& images, const Fetcher& fe
         if (stop.stop_requested()) {
             return;
         }
+        try_to("guests at rest", [&] { guest.thaw_left(); });
         try_to("serial logs", [&] { guest.trim_serial_logs(); });
         try_to("images", [&] { images.expire(); });
         try_to("downloads", [&] { fetcher.expire(); });
@@ -175,6 +176,7 @@ void serve(const Paths& paths, const Config& config, const Signals& signals) {
     disks.recover();
     snapshots.recover();
     backups.recover();
+    guest.thaw_left();
     networks.follow_records();
     const Router router = make_router(
         {host, view, power, guest, vms, disks, snapshots, backups, machine, pulls, builds, publishing});

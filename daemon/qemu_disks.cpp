@@ -43,6 +43,16 @@ void explained(const Work& work) {
     }
 }
 
+/// For what is tidied up after a failure, which is the one to be told.
+template <class Work>
+void quietly(const Work& work) {
+    try {
+        work();
+    } catch (const std::exception&) {
+        // What is left is found by whoever looks at QEMU's nodes.
+    }
+}
+
 } // namespace
 
 void QemuDisks::grow(const GuestDisk& disk, Bytes size) const {
@@ -85,6 +95,15 @@ bool QemuDisks::has_device(const DiskName& disk) const {
     return has_object(device_id(disk));
 }
 
+bool QemuDisks::has_node(const DiskName& disk) const {
+    return has_name(monitor_->execute("query-named-block-nodes", {{"flat", true}}), "node-name",
+                    disk_id(disk));
+}
+
+bool QemuDisks::has_part_of(const DiskName& disk) const {
+    return has_device(disk) || has_node(disk);
+}
+
 /// As in qemu.conf. The set of descriptors is needed only until the node has one of its own.
 void QemuDisks::add_node(const DataDisk& disk, const fs::path& file) const {
     const UniqueFd opened = open_file(file, O_RDWR | O_NOFOLLOW);
@@ -96,24 +115,24 @@ void QemuDisks::add_node(const DataDisk& disk, const fs::path& file) const {
               {"detect-zeroes", "unmap"}};
     node["file"] = {{"driver", "file"}, {"filename", given}, {"locking", "on"}, {"aio", "threads"}};
     try {
-        monitor_->execute("blockdev-add", node);
+        monitor_->execute("blockdev-add", node, work_limit);
     } catch (...) {
-        monitor_->take_file(given);
+        quietly([&] { monitor_->take_file(given); });
         throw;
     }
     monitor_->take_file(given);
 }
 
 void QemuDisks::plug(const DataDisk& disk, const fs::path& file) const {
-    add_node(disk, file);
     Json device{{"id", device_id(disk.name)}};
     for (const auto& [key, value] : disk_device_options(disk)) {
         device[key] = value;
     }
     try {
-        monitor_->execute("device_add", device);
+        add_node(disk, file);
+        monitor_->execute("device_add", device, work_limit);
     } catch (...) {
-        close(disk.name);
+        quietly([&] { close(disk.name); });
         throw;
     }
 }
@@ -132,8 +151,7 @@ void QemuDisks::ask_for(const DiskName& disk) const {
 
 /// A drive, which QEMU was started with, goes with its device; a block node stays.
 void QemuDisks::close(const DiskName& disk) const {
-    const Json nodes = monitor_->execute("query-named-block-nodes", {{"flat", true}});
-    if (has_name(nodes, "node-name", disk_id(disk))) {
+    if (has_node(disk)) {
         monitor_->execute("blockdev-del", {{"node-name", disk_id(disk)}});
     }
 }

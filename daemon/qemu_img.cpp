@@ -1,5 +1,6 @@
 #include "daemon/qemu_img.hpp"
 
+#include "daemon/upload_file.hpp"
 #include "lib/error.hpp"
 
 #include <algorithm>
@@ -148,9 +149,14 @@ void QemuImg::convert(const DiskFile& source, const std::string& to_format,
             on_percent(*percent);
         }
     };
-    const ProcessResult result = tool_.run(run, tell, cancelled_);
+    const std::string work = "converting to " + to_format;
+    constexpr std::uint64_t between_two_looks = 64 * mib;
+    const auto is_to_end = [&] {
+        check_free_space(target.parent_path(), std::min(size, between_two_looks), work);
+        return cancelled_ && cancelled_();
+    };
+    const ProcessResult result = tool_.run(run, tell, is_to_end);
     if (result.status != 0) {
-        const std::string work = "converting to " + to_format;
         refuse_full_disk(work, result, target.parent_path());
         throw Error(ErrorCode::internal, work + ": " + complaint(program, result));
     }

@@ -47,6 +47,25 @@ std::optional<Name> name_of(std::string_view entry, std::string_view suffix) {
     }
 }
 
+/// The link because of which no record is seen there, such as to a disk that is not mounted; empty when there
+/// is none.
+fs::path hiding_link(const fs::path& file, std::string_view suffix) {
+    std::error_code unknown;
+    for (const fs::path& path : {suffix.front() == '/' ? file.parent_path() : file, file}) {
+        if (fs::is_symlink(fs::symlink_status(path, unknown))) {
+            return path;
+        }
+    }
+    return {};
+}
+
+std::string reason_of(const fs::path& hiding_link) {
+    std::error_code unknown;
+    return fmt::format("{}: is a link {}: {}", hiding_link.string(),
+                       fs::exists(hiding_link, unknown) ? "to where no record is" : "that leads nowhere",
+                       fs::read_symlink(hiding_link, unknown).string());
+}
+
 bool same_time(const timespec& a, const timespec& b) {
     return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
 }
@@ -78,11 +97,13 @@ std::optional<Stored<Record>> Records<Record>::read(const Name& name) {
     if (::stat(file(name).c_str(), &status) != 0) {
         const int number = errno;
         cache_.erase(name);
-        if (number == ENOENT || number == ENOTDIR) {
-            return std::nullopt;
+        if (number != ENOENT && number != ENOTDIR) {
+            return Stored<Record>{name, nullptr,
+                                  file(name).string() + ": " + std::generic_category().message(number)};
         }
-        return Stored<Record>{name, nullptr,
-                              file(name).string() + ": " + std::generic_category().message(number)};
+        const fs::path link = hiding_link(file(name), suffix_);
+        return link.empty() ? std::optional<Stored<Record>>()
+                            : Stored<Record>{name, nullptr, reason_of(link)};
     }
     Cached& cached = cache_[name];
     const bool fresh = cached.inode == status.st_ino && cached.size == status.st_size &&
@@ -116,7 +137,8 @@ std::vector<Stored<Record>> Records<Record>::list() {
 template <class Record>
 bool Records<Record>::exists(const Name& name) const {
     std::error_code unknown; // what cannot be looked at is there, and broken
-    return fs::status(file(name), unknown).type() != fs::file_type::not_found;
+    return fs::status(file(name), unknown).type() != fs::file_type::not_found ||
+           !hiding_link(file(name), suffix_).empty();
 }
 
 template <class Record>
@@ -143,8 +165,13 @@ Record Records<Record>::load(const Name& name) {
 template <class Record>
 void Records<Record>::save(const Record& record) {
     const fs::path target = file(record.name);
+    const std::string text = json_to_toml(encode(record), "capsul " + titled<Record>(record.name));
+    if (text.size() > longest_toml) {
+        throw Error(ErrorCode::too_large, fmt::format("{}: its record would be longer than {} bytes",
+                                                      titled<Record>(record.name), longest_toml));
+    }
     make_folders(target.parent_path());
-    replace_file(target, json_to_toml(encode(record), "capsul " + titled<Record>(record.name)));
+    replace_file(target, text);
 }
 
 template <class Record>

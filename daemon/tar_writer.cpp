@@ -22,7 +22,7 @@ void TarWriter::Free::operator()(archive* writer) const noexcept {
 
 TarWriter::TarWriter(const std::filesystem::path& target, TarOptions options)
     : options_(std::move(options)), fd_(open_file(target, O_WRONLY | O_CREAT | O_EXCL)),
-      writer_(archive_write_new()) {
+      space_(fd_.get(), options_.work, space_reserve), writer_(archive_write_new()) {
     check(archive_write_set_format_pax_restricted(writer_.get()));
     check(archive_write_set_bytes_per_block(writer_.get(), 0)); // nothing is held back from seal()
     if (options_.zstd) {
@@ -54,6 +54,7 @@ ssize_t TarWriter::take(archive* /*writer*/, void* self, const void* bytes, std:
 }
 
 void TarWriter::write(std::string_view piece) {
+    space_.before(piece.size()); // more than it takes, where it is compressed
     if (zstd_) {
         zstd_->write(piece);
     } else {

@@ -4,6 +4,7 @@
 #include "daemon/zstd_writer.hpp"
 #include "lib/fd.hpp"
 #include "lib/size.hpp"
+#include "lib/space.hpp"
 
 #include <cstdint>
 #include <exception>
@@ -56,6 +57,7 @@ class TarWriter {
 
     const TarOptions options_;
     UniqueFd fd_;
+    SpaceWatch space_;
     std::optional<ZstdWriter> zstd_;
     bool is_given_up_ = false;
     std::exception_ptr failure_;

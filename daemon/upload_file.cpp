@@ -1,6 +1,7 @@
 #include "daemon/upload_file.hpp"
 
 #include "lib/error.hpp"
+#include "lib/space.hpp"
 
 #include <algorithm>
 #include <cctype>
@@ -14,9 +15,6 @@ namespace capsul {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr std::uint64_t space_reserve = std::uint64_t{16}
-                                        << 20U; ///< left for records, logs and the guest's disks
 
 [[noreturn]] void throw_no_space(const fs::path& folder, const std::string& what) {
     throw Error(ErrorCode::no_space, what + ": no space left on the disk of " + folder.string(),
@@ -75,7 +73,7 @@ IncomingFile::IncomingFile(const fs::path& folder, const UploadFile& expected, B
     }
     check_free_space(folder_, 0, "receiving a file");
     fd_ = open_file(file_.path(), O_WRONLY | O_CREAT | O_EXCL, 0600);
-    writer_.emplace(fd_.get(), "receiving a file");
+    writer_.emplace(fd_.get(), "receiving a file", space_reserve);
 }
 
 void IncomingFile::write(std::string_view piece) {

@@ -18,6 +18,8 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr auto look_again = 200ms;
+/// Bytes that QEMU may write meanwhile.
+constexpr std::uint64_t between_two_looks = std::uint64_t{64} << 20U;
 
 /// There while QEMU copies: a crash leaves it, and so it is known whose guest may stand still.
 fs::path mark_of(const VmHost& host, const Name& name) {
@@ -292,6 +294,7 @@ void VmBackups::await(const VmRecord& vm, const QemuBackup& copies, Progress& pr
             return;
         }
         require_going_on(vm, progress);
+        check_free_space(host_.paths.downloads(), between_two_looks, about(vm.name, "the backup"));
         std::this_thread::sleep_for(look_again);
     }
 }

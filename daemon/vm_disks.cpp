@@ -59,6 +59,21 @@ DataDisk disk_called(const VmRecord& vm, const DiskName& name) {
     return *found;
 }
 
+/// Throws Error (wrong_state) unless a QEMU that runs can be given the disk.
+void require_place(const QemuDisks& qemu, const Name& vm, const DataDisk& disk) {
+    if (!qemu.has_port(disk)) {
+        throw Error(ErrorCode::wrong_state,
+                    about(vm, "was started by an older capsul, without a place for the disk"),
+                    "stop it first, or restart it: `capsulctl restart " + vm.to_string() + "`");
+    }
+    if (qemu.has_part_of(disk.name)) {
+        throw Error(
+            ErrorCode::wrong_state,
+            about(vm, fmt::format("QEMU has a disk {} that its record does not name", disk.name.to_string())),
+            "choose another name, or restart it: `capsulctl restart " + vm.to_string() + "`");
+    }
+}
+
 /// What a QEMU that runs may have, if that is not what the record says.
 std::optional<Bytes> most_memory(const VmRecord& before, const VmRecord& vm) {
     return vm.memory == before.memory ? before.memory_before
@@ -150,10 +165,8 @@ DiskChange VmDisks::add(const VmDiskAdd& call, Progress& progress) const {
     require_no_restore(before);
     const DataDisk disk = planned(before, call);
     const bool runs = power_.is_running(call.name);
-    if (runs && !qemu(call.name).has_port(disk)) {
-        throw Error(ErrorCode::wrong_state,
-                    about(call.name, "was started by an older capsul, without a place for the disk"),
-                    "stop it first, or restart it: `capsulctl restart " + call.name.to_string() + "`");
+    if (runs) {
+        require_place(qemu(call.name), call.name, disk);
     }
     VmRecord vm = before;
     vm.disks.push_back(disk);
@@ -180,16 +193,22 @@ void VmDisks::bring_in(const VmRecord& vm, const DataDisk& disk, bool runs) cons
     }
 }
 
-/// What an `add` that threw has done. Nothing has been written to the disk.
+/// What an `add` that threw has done. Nothing has been written to the disk, unless QEMU has it after all,
+/// which may do late what it was told: then, or while it does not say, the disk stays.
 void VmDisks::take_back(const VmRecord& before, const DataDisk& disk) const {
     const fs::path file = host_.files(before).data_disk(disk.name);
     try {
+        const bool is_in_place = fs::exists(fs::symlink_status(file)); // before that, QEMU is not told of it
+        if (is_in_place && power_.is_running(before.name) && qemu(before.name).has_part_of(disk.name)) {
+            return;
+        }
         host_.store.vms.save(before);
         remove_whole(loose_file(file));
         remove_whole(file);
         power_.refresh_files(before);
     } catch (const std::exception&) {
-        // The record is saved first: the next start of the VM, or `disk add`, meets what is left.
+        // QEMU does not answer, and all stays; or the record is saved, and the next start of the VM, or
+        // `disk add`, meets what is left.
     }
 }
 

@@ -293,6 +293,9 @@ std::optional<Bytes> VmGuest::first_disk_size(const Name& name, const Progress& 
 /// Without an agent, or with one that cannot, the disks are as after a power cut, which file systems are made
 /// for.
 Frozen VmGuest::freeze(const Name& name, const Progress& progress) {
+    if (!thaw(name, 5s)) { // its agent would refuse to be asked again, as one does that cannot
+        throw stands_still(name, "nothing was done");
+    }
     try {
         agents_.talk(name, 2s, progress, [](AgentClient&) { return true; });
     } catch (const Error&) {
@@ -342,6 +345,20 @@ bool VmGuest::thaw(const Name& name, std::chrono::milliseconds patience) {
             }
             std::this_thread::sleep_for(look_again);
         }
+    }
+}
+
+void VmGuest::thaw_left() {
+    for (const auto& stored : host_.store.vms.list()) {
+        if (!fs::exists(fs::symlink_status(frozen_mark(host_, stored.name)))) {
+            continue;
+        }
+        submit_action(host_, "vm.thaw", stored.name, [this, name = stored.name](Progress&) {
+            if (!thaw(name, 5s)) {
+                throw stands_still(name, "capsuld goes on trying");
+            }
+            return Json::object();
+        });
     }
 }
 

@@ -40,11 +40,15 @@ class VmGuest {
     [[nodiscard]] SshTarget ssh(const Name& name, const Progress& progress);
     /// How large its first disk is to the guest; nothing when its agent does not tell.
     [[nodiscard]] std::optional<Bytes> first_disk_size(const Name& name, const Progress& progress);
-    /// Puts the guest's file systems to rest. Unless the answer is `no`, the caller calls `thaw`.
+    /// Puts the guest's file systems to rest. Unless the answer is `no`, the caller calls `thaw`. Throws
+    /// Error (timeout) where they stand still since an earlier time.
     [[nodiscard]] Frozen freeze(const Name& name, const Progress& progress);
     /// Lets them go on; not to be kept from it by the end of the daemon. False when the agent does not do it
     /// within `patience`.
     bool thaw(const Name& name, std::chrono::milliseconds patience = std::chrono::seconds(30));
+    /// Has the guests go on that something has left at rest, each in its VM's turn: for the start, and now
+    /// and then, since an agent may be silent for as long as its guest is busy.
+    void thaw_left();
     [[nodiscard]] StreamResponse logs(const VmLogs& call) const;
     [[nodiscard]] TunnelResponse console(const Name& name);
 

@@ -3,6 +3,7 @@
 #include "daemon/unit_file.hpp"
 #include "lib/fd.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <system_error>
@@ -46,6 +47,12 @@ bool is_leftover_folder(const fs::directory_entry& entry) {
     std::error_code unknown;
     const bool is_folder = entry.symlink_status(unknown).type() == fs::file_type::directory;
     return is_folder && is_missing(entry.path() / "vm.toml");
+}
+
+/// Whether it is of a VM that runs, and has lost its record meanwhile, by hand say: QEMU has its disks open.
+bool is_in_use(const fs::path& folder, const std::set<Name>& running) {
+    return std::ranges::any_of(running,
+                               [&](const Name& name) { return folder.filename() == name.to_string(); });
 }
 
 /// The VM that one of capsul's units is of.
@@ -138,7 +145,11 @@ void remove_leftovers(const VmHost& host, const std::set<Name>& running) {
     }
     for (const auto& entry : entries_of(host.paths.vms())) {
         if (is_leftover_folder(entry)) {
-            try_to([&] { remove_folder(host, entry.path()); });
+            try_to([&] {
+                if (!is_in_use(entry.path(), running)) {
+                    remove_folder(host, entry.path());
+                }
+            });
         } else if (entry.symlink_status(unknown).type() == fs::file_type::directory) {
             remove_half_written(entry.path());
         }

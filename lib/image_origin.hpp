@@ -29,12 +29,15 @@ struct ImageOrigin {
     Verification verified = Verification::none;
     std::optional<Name> entry = {};             ///< what the source calls it
     std::optional<std::string> built_from = {}; ///< packages of which it was built: "debian bookworm"
+    /// Of the file as it was served, in lower-case hexadecimal; its SHA-256 is the image's digest.
+    std::optional<std::string> sha512 = {};
 
     static constexpr auto fields() {
         return field_list(
             required("url", &ImageOrigin::url), optional("source", &ImageOrigin::source),
             required("version", &ImageOrigin::version), required("verified", &ImageOrigin::verified),
-            optional("entry", &ImageOrigin::entry), optional("built_from", &ImageOrigin::built_from));
+            optional("entry", &ImageOrigin::entry), optional("built_from", &ImageOrigin::built_from),
+            optional("sha512", &ImageOrigin::sha512));
     }
 };
 

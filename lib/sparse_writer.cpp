@@ -24,6 +24,7 @@ void SparseWriter::write(std::string_view piece) {
         const std::string_view block = piece.substr(0, block_size);
         size_ += block.size();
         if (!is_all_zero(block)) {
+            space_.before(block.size());
             write_all(fd_, block, what_);
         } else if (::lseek(fd_, static_cast<off_t>(size_), SEEK_SET) < 0) {
             throw_errno(errno, what_);

@@ -138,7 +138,7 @@ std::string json_to_toml(const Json& json, std::string_view comment) {
 namespace detail {
 
 std::string read_toml_file(const std::filesystem::path& path) {
-    return read_file(path);
+    return read_file(path, longest_toml);
 }
 
 void rethrow_at_place(const DecodeError& error, std::string_view text, const std::filesystem::path& path) {

@@ -19,7 +19,10 @@ namespace capsul {
 /// JSON as TOML text, keys in order; null members are left out. A leading `comment` becomes "# …" lines.
 [[nodiscard]] std::string json_to_toml(const Json& json, std::string_view comment = {});
 
-/// Reads a record. Throws Error naming the file, and the line where the mistake is.
+/// Bytes of a file that load_toml() takes.
+inline constexpr std::size_t longest_toml = std::size_t{1} << 20U;
+
+/// Reads a record. Throws Error naming the file, and the line where the mistake is; too_large.
 template <class T>
 [[nodiscard]] T load_toml(const std::filesystem::path& path);
 

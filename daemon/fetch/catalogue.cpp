@@ -6,7 +6,11 @@
 #include "lib/fd.hpp"
 #include "lib/json.hpp"
 
+#include <algorithm>
 #include <map>
+#include <set>
+#include <string>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -47,6 +51,13 @@ CatalogueStep problem(const Wanted& wanted, const FetchError& error) {
     return step;
 }
 
+/// Whether everything that is wanted is known by now: what could not be got may have led to more.
+bool is_whole(const Catalogue& catalogue) {
+    return std::ranges::all_of(catalogue.problems, [](const SourceProblem& problem) {
+        return problem.code.empty() || problem.code == to_string(ErrorCode::not_found);
+    });
+}
+
 /// Sources, document by document.
 class Reading {
   public:
@@ -68,6 +79,9 @@ class Reading {
             }
             round = std::move(next);
         }
+        if (is_whole(catalogue)) {
+            remove_unwanted();
+        }
         catalogue.fetched = Timestamp::now();
         return catalogue;
     }
@@ -84,7 +98,9 @@ class Reading {
     std::map<Name, DocumentOutcome> get(const std::vector<Wanted>& round) {
         std::map<Name, DocumentRequest> requests;
         for (const Wanted& wanted : round) {
-            requests.try_emplace(id_of(wanted.document), request_for(wanted.document));
+            const Name id = id_of(wanted.document);
+            requests.try_emplace(id, request_for(wanted.document));
+            wanted_.insert(id.to_string());
         }
         DocumentsRequest all{{}, request_.proxy, request_.patience};
         for (auto& [id, request] : requests) {
@@ -108,8 +124,22 @@ class Reading {
             {wanted.document, read_file(file, wanted.document.max_bytes), outcome.file->last_modified});
     }
 
+    /// Documents that were wanted once: of older versions, and of sources that are no longer configured.
+    void remove_unwanted() const {
+        for (const char* where : {served_documents_folder, fetched_documents_folder}) {
+            std::error_code none;
+            for (const auto& entry : fs::directory_iterator(folder_ / where, none)) {
+                const std::string file = entry.path().filename().string();
+                if (!wanted_.contains(file.substr(0, file.find('.')))) { // "ID.json", "ID.sig" …
+                    fs::remove(entry.path(), none);
+                }
+            }
+        }
+    }
+
     const fs::path& folder_;
     const CatalogueRequest& request_;
+    std::set<std::string> wanted_; ///< ids of documents, of all rounds
 };
 
 } // namespace

@@ -146,11 +146,12 @@ class DiskFetch {
     FetchedFile file_;
 };
 
-/// Of a run whose disk was not used, or that ended before it could tell of it.
+/// Of a run whose disk was not used, or that ended before it could tell of it. A disk with another name is
+/// that of an image, which VMs may run on: it stays as it is, and is no longer ours.
 void take_back_disk(const fs::path& folder) {
     const fs::path part = folder / "data.part";
     const fs::path disk = folder / fetched_disk_file;
-    if (fs::exists(disk) && !fs::exists(part)) {
+    if (fs::exists(disk) && fs::hard_link_count(disk) == 1 && !fs::exists(part)) {
         fs::permissions(disk, fs::perms::owner_read | fs::perms::owner_write);
         fs::rename(disk, part);
     }

@@ -31,7 +31,8 @@ constexpr Bytes largest(std::uint64_t{64} << 20U);
 class DocumentFetch {
   public:
     DocumentFetch(const fs::path& folder, const DocumentRequest& request, const SmallFetch& how)
-        : request_(request), how_(how), folder_(folder), served_(folder / "served" / request.id.to_string()),
+        : request_(request), how_(how), folder_(folder),
+          served_(folder / served_documents_folder / request.id.to_string()),
           text_(folder / fetched_documents_folder / request.id.to_string()) {}
 
     /// Throws nothing: what is wrong is told by the outcome.
@@ -145,7 +146,7 @@ void check_request(const DocumentsRequest& request) {
 std::vector<DocumentOutcome> fetch_documents(const fs::path& folder, const DocumentsRequest& request) {
     check_request(request);
     make_folders(folder / fetched_documents_folder);
-    make_folders(folder / "served");
+    make_folders(folder / served_documents_folder);
     Progress progress(folder);
     SmallFetch how{transfer_limits(request.proxy, request.patience), request.patience, progress};
     how.limits.longest = longest;

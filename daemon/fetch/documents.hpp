@@ -10,6 +10,9 @@
 
 namespace capsul::fetch {
 
+/// Each document as its server sends it, and its signature, with what is known of them: ID, ID.json, ID.sig …
+inline constexpr const char* served_documents_folder = "served";
+
 struct DocumentRequest {
     Name id;
     Url url;

@@ -73,7 +73,7 @@ void Download::begin(const Head& head) {
 void Download::begin_whole(const Head& head) {
     if (head.length) {
         check_length(*head.length);
-        space_.check(*head.length);
+        space_.check(*head.length - std::min(part_.size(), *head.length)); // what is here makes room for it
     }
     part_.begin_again(remote_file(request_.url, head));
 }

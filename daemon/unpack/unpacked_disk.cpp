@@ -9,7 +9,7 @@
 namespace capsul::unpack {
 
 UnpackedDisk::UnpackedDisk(const std::filesystem::path& path, std::uint64_t most)
-    : fd_(open_file(path, O_WRONLY)), writer_(fd_.get(), "unpacking the disk"), most_(most) {}
+    : fd_(open_file(path, O_WRONLY)), writer_(fd_.get(), "unpacking the disk", space_reserve), most_(most) {}
 
 void UnpackedDisk::write(std::string_view piece) {
     if (piece.size() > most_ - writer_.size()) {

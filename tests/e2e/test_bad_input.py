@@ -443,3 +443,15 @@ def test_a_full_disk_while_creating_leaves_nothing(capsul, small_disk):
     assert done.returncode == 125 and "space" in done.stderr, done.stderr
     assert capsul.traces() == before
     assert capsul.json("vm", "list") == []
+
+
+def test_a_copy_takes_no_space_that_others_need(capsul, small_disk):
+    """Guests stand still when there is none: before that whoever asks for a copy is told."""
+    capsul.ctl("image", "import", "tiny", "tiny.qcow2")
+    capsul.ctl(*CREATE, "--no-start")
+    capsul.run(f"head -c $(($(df --output=avail -B1 {small_disk} | tail -n 1) - 12000000)) /dev/zero >{small_disk}/filler")
+    before = capsul.traces()
+    done = capsul.ctl("vm", "clone", CREATE[2], "copy", check=False)
+    assert done.returncode == 125 and "space" in done.stderr, done.stderr
+    assert capsul.traces() == before
+    capsul.ctl("vm", "delete", CREATE[2], "--yes")

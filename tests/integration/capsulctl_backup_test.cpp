@@ -146,6 +146,19 @@ TEST_F(CapsulctlBackup, ReplacesAFileOnlyWhenTold) {
     EXPECT_TRUE(read_file(file("web.tar.zst")) == content);
 }
 
+TEST_F(CapsulctlBackup, IsWrittenWhereItIsRun) {
+    daemon.serve();
+    const std::filesystem::path before = std::filesystem::current_path();
+    std::filesystem::current_path(out());
+    const Outcome made = run_capsulctl(daemon, {"vm", "backup", "web", "web.tar.zst"});
+    const Outcome replaced = run_capsulctl(daemon, {"vm", "backup", "web", "web.tar.zst", "--force"});
+    std::filesystem::current_path(before);
+    EXPECT_EQ(made.code, 0) << made.err;
+    EXPECT_EQ(replaced.code, 0) << replaced.err;
+    EXPECT_TRUE(read_file(file("web.tar.zst")) == content);
+    EXPECT_EQ(files(), 1U);
+}
+
 TEST_F(CapsulctlBackup, IsSentAndRestoredAsAskedFor) {
     consistency = Consistency::crash;
     daemon.serve();

@@ -188,6 +188,22 @@ TEST_F(FetchDisk, FinishesWhatWasWholeWithoutAsking) {
     EXPECT_EQ(server_.log(1).size(), 1U);
 }
 
+// As when capsuld was killed before it could forget the download of an image.
+TEST_F(FetchDisk, DoesNotTouchADiskThatIsAnImages) {
+    const std::string content = random_bytes(mib);
+    server_.put("disk.raw", content);
+    EXPECT_EQ(fetch(request("disk.raw")), 0);
+    const fs::path image = temporary_ / "image";
+    fs::create_hard_link(folder_ / fetched_disk_file, image);
+    fs::permissions(image, fs::perms::owner_read);
+    EXPECT_EQ(fetch(request("disk.raw")), 0);
+    expect_disk(content);
+    EXPECT_EQ(result().file.value().fetched, content.size());
+    EXPECT_EQ(fs::hard_link_count(image), 1U);
+    EXPECT_EQ(fs::status(image).permissions(), fs::perms::owner_read);
+    EXPECT_TRUE(read_all(image) == content);
+}
+
 TEST_F(FetchDisk, GoesOnWhenAServerStalls) {
     const std::string content = random_bytes(mib);
     server_.put("disk.raw", content);
@@ -270,6 +286,18 @@ TEST_F(FetchDisk, DoesNotFillTheDisk) {
     wanted.url = server_.url("disk.raw?endless=1"); // known only while it is written
     EXPECT_EQ(fetch(wanted), 125);
     EXPECT_LE(sent(2), 32 * mib);
+}
+
+TEST_F(FetchDisk, NeedsNoRoomBesideThePartThatGoes) {
+    constexpr std::uint64_t announced = 256 * mib; // next to nothing of it is sent, or takes room
+    server_.put("disk.raw", random_bytes(1000));
+    DiskRequest wanted = request("disk.raw?ranges=no&length=" + std::to_string(announced));
+    wanted.max_size = Bytes(announced);
+    wanted.patience.tries = 1;
+    EXPECT_EQ(fetch(wanted), 6);
+    fs::resize_file(folder_ / "data.part", announced - 1);
+    wanted.keep_free = fs::space(folder_).available - announced / 4 * 3;
+    EXPECT_EQ(fetch(wanted), 6) << error();
 }
 
 TEST_F(FetchDisk, TakesAFileOfThisHost) {

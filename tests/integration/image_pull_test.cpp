@@ -1,5 +1,6 @@
 // Pulls: a real capsul-fetch, a server of this test, and the service that makes images of what was
 // downloaded.
+#include "daemon/digest.hpp"
 #include "daemon/image_pull.hpp"
 #include "daemon/known_catalogue.hpp"
 #include "tests/integration/fetch_fixture.hpp"
@@ -10,6 +11,21 @@ namespace capsul {
 namespace {
 
 const std::vector<std::string> built_in{"debian", "ubuntu", "fedora", "alpine", "rocky", "opensuse", "arch"};
+
+std::string sha512_of(const std::string& content) {
+    Hash hash(Hash::Kind::sha512);
+    hash.add(content);
+    return hash.finish();
+}
+
+/// Of a folder that has the image's checksums in NAME.sums.
+FolderImage folder_image(const std::string& name) {
+    FolderImage image;
+    image.name = Name::parse(name);
+    image.file = FilePattern::parse(name + "-{version}.qcow2");
+    image.sums = SumsPath::parse(name + ".sums");
+    return image;
+}
 
 class ImagePullTest : public ImageServiceTest {
   protected:
@@ -39,7 +55,11 @@ class ImagePullTest : public ImageServiceTest {
         pull_.emplace(config_, *store_, *operations_, *service_, *catalogue_, *fetcher_);
     }
 
-    [[nodiscard]] ImageSourceConfig& lab() { return config_.source.back(); }
+    [[nodiscard]] ImageSourceConfig& lab() { return config_.source.at(built_in.size()); }
+    void add_other_source(const Url& index) {
+        config_.source.push_back({Name::parse("other"), true, SourceKind::index, index, {}, {}, {}});
+        start_anew();
+    }
 
     /// Has `name` in the index, and its file on the server; gives back the file's content.
     std::string publish(const std::string& version, const std::string& query = "") {
@@ -47,14 +67,15 @@ class ImagePullTest : public ImageServiceTest {
         const std::string content =
             slurp(make_filled_disk(file, mib + std::hash<std::string>{}(version) % mib));
         server_->put(file, content);
-        put_index({{"name", "lab"},
-                   {"version", version},
-                   {"architecture", std::string(to_string(host_architecture()))},
-                   {"url", file + query},
-                   {"sha256", test::sha256_of(content)}});
+        put_index(version, file + query, content);
         return content;
     }
-    void put_index(const Json& image) {
+    void put_index(const std::string& version, const std::string& url, const std::string& content) {
+        const Json image{{"name", "lab"},
+                         {"version", version},
+                         {"architecture", std::string(to_string(host_architecture()))},
+                         {"url", url},
+                         {"sha256", test::sha256_of(content)}};
         index_ = dump_json({{"format", 1}, {"images", Json::array({image})}});
         server_->put("index.json", index_);
     }
@@ -152,6 +173,47 @@ TEST_F(ImagePullTest, TellsOfATakenNameBeforeItDownloads) {
     EXPECT_EQ(sent("1"), 0U);
 }
 
+TEST_F(ImagePullTest, TellsOfANameWithOtherContentBeforeItDownloads) {
+    const std::string content = publish("1");
+    import("lab-1", slurp(make_filled_disk("other.qcow2", mib / 2)));
+    ImagePull call;
+    call.image = server_->url("lab-1.qcow2").to_string();
+    call.checksum = Checksum::of_hex(test::sha256_of(content));
+    const Error refused = refusal([&] { result_of(pull_->pull(call)); });
+    EXPECT_EQ(refused.code(), ErrorCode::exists);
+    EXPECT_STREQ(refused.what(), "image lab-1: exists already, with other content");
+    EXPECT_NE(refused.hint().find("image rm lab-1"), std::string::npos) << refused.hint();
+    EXPECT_EQ(refusal([&] { pull("lab"); }).code(), ErrorCode::exists);
+    EXPECT_EQ(sent("1"), 0U);
+}
+
+TEST_F(ImagePullTest, KeepsNothingOfADownloadWhoseNameIsTaken) {
+    publish("1");
+    import("lab-1", slurp(make_filled_disk("other.qcow2", mib / 2)));
+    ImagePull call;
+    call.image = server_->url("lab-1.qcow2").to_string();
+    call.unverified = true; // so that nobody knows beforehand
+    EXPECT_EQ(refusal([&] { result_of(pull_->pull(call)); }).code(), ErrorCode::exists);
+    EXPECT_TRUE(fs::is_empty(paths_.fetches()));
+}
+
+TEST_F(ImagePullTest, KnowsWhatIsHereByItsSha512Too) {
+    const std::string content = publish("1");
+    ImagePull call;
+    call.image = server_->url("lab-1.qcow2").to_string();
+    call.checksum = Checksum::of_hex(sha512_of(content));
+    const Name name = result_of(pull_->pull(call)).name;
+    ImageRecord older = store_->images.load(name);
+    older.origin->sha512.reset();
+    store_->images.save(older);
+    EXPECT_EQ(result_of(pull_->pull(call)).name, name);
+    EXPECT_EQ(sent("1"), 2 * content.size()) << "an older record does not tell";
+    server_.reset();
+    EXPECT_EQ(result_of(pull_->pull(call)).name, name);
+    call.checksum = Checksum::of_hex(std::string(128, 'a'));
+    EXPECT_EQ(refusal([&] { result_of(pull_->pull(call)); }).code(), ErrorCode::exists);
+}
+
 TEST_F(ImagePullTest, GoesOnWithWhatWasDownloadedWhenTheImportWasCutOff) {
     const std::string content = publish("1");
     const fs::path in_the_way = paths_.images() / ("sha256-" + test::sha256_of(content) + ".qcow2");
@@ -198,6 +260,75 @@ TEST_F(ImagePullTest, AnUpdateSaysSoToWhenAnotherSourceAnswers) {
     config_.source.push_back(source);
     start_anew();
     EXPECT_EQ(refusal([&] { update(); }).code(), ErrorCode::unreachable);
+}
+
+TEST_F(ImagePullTest, AWithdrawnImageDoesNotKeepAnotherFromItsUpdate) {
+    lab().kind = SourceKind::folder;
+    lab().url = server_->url("");
+    lab().image = {folder_image("lab"), folder_image("withdrawn")};
+    start_anew();
+    const auto put_sums = [&](const std::string& version) {
+        server_->put("lab.sums", test::sha256_of(publish(version)) + "  lab-" + version + ".qcow2\n");
+    };
+    put_sums("1");
+    pull("lab");
+    put_sums("2");
+    EXPECT_EQ(update().image.name, Name::parse("lab-2"));
+    fs::remove(base_ / "served/lab.sums");
+    const Error refused = refusal([&] { update(); });
+    EXPECT_EQ(refused.code(), ErrorCode::not_found);
+    EXPECT_NE(std::string(refused.what()).find("no longer has lab"), std::string::npos) << refused.what();
+}
+
+TEST_F(ImagePullTest, SaysThatNoSourceAnswersBeforeItSaysThatAKeyringIsMissing) {
+    lab().keyring = KeyringPath::parse("/nowhere/lab.gpg");
+    add_other_source(Url::parse("http://127.0.0.1:1/index.json"));
+    EXPECT_EQ(refusal([&] { search(); }).code(), ErrorCode::unreachable);
+}
+
+TEST_F(ImagePullTest, AsksAgainForWhatASilentSourceMayHave) {
+    publish("1");
+    std::string other = index_;
+    other.replace(other.find("\"lab\""), 5, "\"rare\"");
+    server_->put("other.json", other);
+    add_other_source(server_->url("other.json?status=503&statuses=2")); // as often as it is tried at once
+    EXPECT_EQ(search().entries.size(), 1U);
+    EXPECT_EQ(pull("rare").name, Name::parse("rare-1"));
+}
+
+TEST_F(ImagePullTest, AsksOnceAndSaysWhichSourceIsSilent) {
+    publish("1");
+    add_other_source(server_->url("other.json?status=503"));
+    const Error refused = refusal([&] { pull("rare"); });
+    EXPECT_EQ(refused.code(), ErrorCode::unreachable);
+    EXPECT_NE(std::string(refused.what()).find("no image 'rare'; source other did not answer: "),
+              std::string::npos)
+        << refused.what();
+    EXPECT_EQ(server_->log(3).size(), 3U) << "the one source once, and the other in two tries";
+    EXPECT_EQ(refusal([&] { pull("rare"); }).code(), ErrorCode::unreachable);
+    EXPECT_EQ(server_->log(6).size(), 6U) << "the same again";
+    EXPECT_EQ(pull("lab").name, Name::parse("lab-1"));
+    EXPECT_EQ(server_->log(7).size(), 7U) << "of what is there, the file only";
+}
+
+TEST_F(ImagePullTest, AsksAgainWhenAFileIsNoLongerTheOneThatWasListed) {
+    publish("1");
+    search();
+    const std::string content = slurp(make_filled_disk("newer.qcow2", mib / 2));
+    server_->put("lab-1.qcow2", content);
+    put_index("2", "lab-1.qcow2", content);
+    const Image image = pull("lab");
+    EXPECT_EQ(image.name, Name::parse("lab-2"));
+    EXPECT_EQ(image.digest->hex(), test::sha256_of(content));
+}
+
+TEST_F(ImagePullTest, RefusesAWrongFileWhetherItsSourceAnswersOrNot) {
+    publish("1");
+    search();
+    server_->put("lab-1.qcow2", "damaged");
+    EXPECT_EQ(refusal([&] { pull("lab"); }).code(), ErrorCode::verification);
+    fs::remove(base_ / "served/index.json");
+    EXPECT_EQ(refusal([&] { pull("lab"); }).code(), ErrorCode::verification);
 }
 
 TEST_F(ImagePullTest, TakesNothingOfSourcesThatAreNoLongerConfigured) {

@@ -233,6 +233,35 @@ TEST_F(VmBackupRunningTest, AGuestThatCannotGoOnIsTriedAgainAtTheNextStart) {
     expect_nothing_left();
 }
 
+/// Also where nothing but the guest itself tells of it.
+TEST_F(VmBackupRunningTest, AGuestThatWasLeftAtRestGoesOnWhenItsAgentAnswers) {
+    make("web");
+    const fs::path mark = paths_.vm_runtime(web_) / "frozen";
+    replace_file(mark, "");
+    daemon_->guest.thaw_left();
+    run(VmPause{web_}); // queues behind that
+    EXPECT_TRUE(fs::exists(mark)) << "its agent is silent";
+    run(VmResume{web_});
+    Agent agent(socket_of(web_, "agent.sock"));
+    daemon_->guest.thaw_left();
+    run(VmPause{web_});
+    EXPECT_FALSE(fs::exists(mark));
+    EXPECT_EQ(agent.told(), Words{"guest-fsfreeze-thaw"});
+}
+
+/// qemu-ga answers while it is frozen to nothing but thaw, as one does that cannot freeze.
+TEST_F(VmBackupRunningTest, AGuestThatStandsStillIsNotTakenForOneThatCannot) {
+    make("web");
+    const fs::path mark = paths_.vm_runtime(web_) / "frozen";
+    replace_file(mark, "");
+    EXPECT_EQ(refusal([&] { back_up(web_); }).code(), ErrorCode::timeout);
+    EXPECT_TRUE(fs::exists(mark));
+    Agent agent(socket_of(web_, "agent.sock"));
+    EXPECT_EQ(back_up(web_).consistency, Consistency::frozen);
+    EXPECT_EQ(agent.told().front(), "guest-fsfreeze-thaw");
+    EXPECT_FALSE(fs::exists(mark));
+}
+
 /// It is not in the way of what is done to the VM while the archive is written, but not before.
 TEST_F(VmBackupRunningTest, WaitsForItsTurn) {
     make("web");

@@ -11,6 +11,9 @@ using test::agent_script;
 using test::answer;
 using test::FakePeer;
 using test::Peer;
+using test::read_command;
+
+constexpr const char* first_port = "bay0";
 
 VmResize disk_to(const Name& vm, const std::string& size) {
     VmResize call;
@@ -187,11 +190,64 @@ TEST_F(VmDisksTest, ADiskThatCannotBePluggedInLeavesNothing) {
     make("web");
     const auto before = files_of_vms();
     const auto monitor = daemon_->monitors.connection(web_, 5s);
-    monitor->execute("blockdev-add", {{"driver", "null-co"}, {"node-name", "disk-data"}});
-    EXPECT_THROW(run(disk_called(web_, "data")), Error);
+    for (int i = 0; i < 32; ++i) { // as many as a bus has places
+        monitor->execute(
+            "device_add",
+            {{"driver", "virtio-rng-pci"}, {"id", fmt::format("other{}", i)}, {"bus", first_port}});
+    }
+    const Error error = refusal([&] { run(disk_called(web_, "data")); });
+    EXPECT_NE(std::string(error.what()).find("device_add"), std::string::npos) << error.what();
     EXPECT_EQ(files_of_vms(), before);
     EXPECT_TRUE(record(web_).disks.empty());
     EXPECT_EQ(read_file(paths_.vm(web_) / "qemu.conf").find("disk-data"), std::string::npos);
+    EXPECT_EQ(dump_json(monitor->execute("query-named-block-nodes")).find("disk-data"), std::string::npos);
+}
+
+/// In QEMU's place: says that a disk cannot be plugged in, and has it all the same.
+void say_no_and_plug_in(Peer& peer) {
+    peer.send("{\"QMP\": {}}\n");
+    bool has_disk = false;
+    for (Json command = read_command(peer); command.is_object(); command = read_command(peer)) {
+        const auto called = command["execute"].get<std::string>();
+        Json value = Json::object();
+        if (called == "query-status") {
+            value["running"] = true;
+        } else if (called == "add-fd") {
+            value["fdset-id"] = 1;
+        } else if (called == "qom-list") {
+            value =
+                Json::array({{{"name", first_port}}, {{"name", has_disk ? "disk-data-device" : "other"}}});
+        } else if (called == "query-named-block-nodes") {
+            value = Json::array({{{"node-name", has_disk ? "disk-data" : "other"}}});
+        }
+        const bool refuses = called == "device_add" || called == "blockdev-del";
+        has_disk = has_disk || called == "device_add";
+        Json reply{{"id", command["id"]}};
+        reply[refuses ? "error" : "return"] = refuses ? Json{{"desc", "no " + called}} : value;
+        peer.send(reply.dump() + "\n");
+    }
+}
+
+TEST_F(VmDisksTest, ADiskThatQemuHasAfterAllStays) {
+    make("web");
+    daemon_.reset();
+    const FakePeer qemu(socket_of(web_, "qmp.sock"), say_no_and_plug_in);
+    daemon_ = std::make_unique<Daemon>(paths_);
+    const Error error = refusal([&] { run(disk_called(web_, "data")); });
+    EXPECT_NE(std::string(error.what()).find("no device_add"), std::string::npos) << error.what();
+    EXPECT_TRUE(fs::exists(file_of(web_, "data"))) << "the guest writes to a file that has no name";
+    EXPECT_EQ(record(web_).disks.size(), 1U);
+    EXPECT_NE(read_file(paths_.vm(web_) / "qemu.conf").find("disk-data"), std::string::npos);
+}
+
+TEST_F(VmDisksTest, ADiskThatQemuHasAndItsRecordHasNotIsNotMadeAnew) {
+    make("web");
+    const auto before = files_of_vms();
+    const auto monitor = daemon_->monitors.connection(web_, 5s);
+    monitor->execute("blockdev-add", {{"driver", "null-co"}, {"node-name", "disk-data"}});
+    EXPECT_EQ(refusal([&] { run(disk_called(web_, "data")); }).code(), ErrorCode::wrong_state);
+    EXPECT_EQ(files_of_vms(), before);
+    EXPECT_TRUE(record(web_).disks.empty());
     monitor->execute("blockdev-del", {{"node-name", "disk-data"}});
     run(disk_called(web_, "data"));
     write(web_, "data", 1);

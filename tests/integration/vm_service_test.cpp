@@ -370,6 +370,22 @@ TEST_F(VmServiceTest, RecoveryRemovesWhatACrashLeft) {
     EXPECT_EQ(files_of_vms(), before);
 }
 
+TEST_F(VmServiceTest, RecoveryTakesNothingFromAVmThatRunsWithoutItsRecord) {
+    const auto vm = decode<Vm>(run(wanted("web")));
+    const fs::path record = paths_.vm(vm.name) / "vm.toml";
+    const fs::path aside = folder_.path() / "vm.toml";
+    fs::rename(record, aside);
+    const auto before = files_of_vms();
+    daemon_.reset();
+    daemon_ = std::make_unique<Daemon>(paths_);
+    daemon_->vms.recover();
+    EXPECT_EQ(files_of_vms(), before);
+    fs::rename(aside, record);
+    EXPECT_EQ(decode<Vm>(ask(VmShow{vm.name})).pid, vm.pid);
+    run(VmDelete{vm.name});
+    EXPECT_EQ(files_of_vms(), std::set<std::string>{});
+}
+
 TEST_F(VmServiceTest, RecoveryPassesOverWhatItCannotLookInto) {
     for (const char* name : {"locked", "lost+found", "half-made"}) {
         make_folders(paths_.vms() / name);

@@ -49,6 +49,15 @@ class StoreTest : public testing::Test {
         const auto stored = store.vms.find(Name::parse(name));
         return stored ? stored->broken : "not there";
     }
+    static Error save_refusal(Store& store, const VmRecord& record) {
+        try {
+            store.vms.save(record);
+        } catch (const Error& error) {
+            return error;
+        }
+        ADD_FAILURE() << "was saved";
+        return {ErrorCode::internal, ""};
+    }
 
     test::TemporaryFolder folder_;
     Paths paths_;
@@ -150,6 +159,65 @@ TEST_F(StoreTest, CallsBrokenWhatItCannotTrust) {
     }
     EXPECT_EQ(store.vms.list().size(), why.size() + 1) << "one broken record hides others";
     EXPECT_EQ(encode(store.vms.load(Name::parse("good"))), encode(vm("good")));
+}
+
+TEST_F(StoreTest, SavesNothingThatItCouldNotRead) {
+    Store store(paths_);
+    VmRecord web = vm("web");
+    store.vms.save(web);
+    web.labels["env"] += std::string(longest_toml - text("web").size(), 'x');
+    store.vms.save(web);
+    ASSERT_EQ(text("web").size(), longest_toml);
+    EXPECT_EQ(encode(store.vms.load(web.name)), encode(web));
+
+    const std::string before = text("web");
+    web.labels["env"] += 'x';
+    EXPECT_EQ(save_refusal(store, web).code(), ErrorCode::too_large);
+    EXPECT_TRUE(text("web") == before);
+    web.name = Name::parse("another");
+    EXPECT_NE(std::string(save_refusal(store, web).what()).find("vm another"), std::string::npos);
+    EXPECT_FALSE(fs::exists(paths_.vms() / "another"));
+}
+
+TEST_F(StoreTest, ARecordBehindALinkThatLeadsNowhereIsThereAndBroken) {
+    Store store(paths_);
+    const fs::path disk = folder_.path() / "disk";
+    const fs::path away = folder_.path() / "away";
+    const Name moved = Name::parse("moved");
+    store.vms.save(vm("moved"));
+    store.vms.save(vm("linked"));
+    fs::create_directory(disk);
+    fs::rename(paths_.vms() / "moved", disk / "moved");
+    fs::create_directory_symlink(disk / "moved", paths_.vms() / "moved");
+    fs::rename(file("linked"), disk / "linked.toml");
+    fs::create_symlink(disk / "linked.toml", file("linked"));
+    EXPECT_EQ(encode(store.vms.load(moved)), encode(vm("moved")));
+
+    fs::rename(disk, away);
+    for (const char* name : {"moved", "linked"}) {
+        const std::string words = "is a link that leads nowhere: " + (disk / name).string();
+        EXPECT_NE(broken(store, name).find(words), std::string::npos) << broken(store, name);
+        EXPECT_TRUE(store.vms.exists(Name::parse(name)));
+    }
+    EXPECT_EQ(store.vms.list().size(), 2U);
+    fs::create_directories(disk / "moved"); // where it would be mounted
+    EXPECT_NE(broken(store, "moved").find("to where no record is"), std::string::npos);
+    fs::remove_all(disk);
+    fs::rename(away, disk);
+    EXPECT_EQ(encode(store.vms.load(moved)), encode(vm("moved")));
+}
+
+TEST_F(StoreTest, OfAnImageOnlyItsFileMayBeALink) {
+    Store store(paths_);
+    const Name debian = Name::parse("debian");
+    fs::create_directories(paths_.images());
+    fs::create_symlink("nowhere", paths_.images() / "debian");
+    EXPECT_FALSE(store.images.find(debian));
+    EXPECT_FALSE(store.images.exists(debian));
+    fs::create_symlink("nowhere", paths_.images() / "debian.toml");
+    EXPECT_TRUE(store.images.exists(debian));
+    ASSERT_EQ(store.images.list().size(), 1U);
+    EXPECT_NE(store.images.list().front().broken.find("leads nowhere"), std::string::npos);
 }
 
 TEST_F(StoreTest, LoadsNothingBroken) {

@@ -54,7 +54,6 @@ ssize_t TarWriter::take(archive* /*writer*/, void* self, const void* bytes, std:
 }
 
 void TarWriter::write(std::string_view piece) {
-    space_.before(piece.size()); // more than it takes, where it is compressed
     if (zstd_) {
         zstd_->write(piece);
     } else {
@@ -74,6 +73,8 @@ void TarWriter::check(std::int64_t result) {
 }
 
 void TarWriter::begin(const std::string& name, std::uint64_t size) {
+    constexpr std::uint64_t most_of_header = 8192;
+    space_.before(most_of_header);
     const std::unique_ptr<archive_entry, FreeEntry> entry(archive_entry_new());
     archive_entry_set_pathname(entry.get(), name.c_str());
     archive_entry_set_filetype(entry.get(), AE_IFREG);
@@ -84,6 +85,7 @@ void TarWriter::begin(const std::string& name, std::uint64_t size) {
 }
 
 void TarWriter::add(std::string_view piece) {
+    space_.before(piece.size()); // more than it takes, where it is compressed
     check(archive_write_data(writer_.get(), piece.data(), piece.size()));
 }
 

@@ -212,7 +212,7 @@ TEST(CapsulctlImageUpdate, OneSilentSourceKeepsNoOtherAliasBack) {
         return ImageUpdated{call.name, Name::parse("old"), image_of({Name::parse("new")})};
     });
     daemon.serve();
-    const Outcome outcome = run_capsulctl(daemon, {"image", "update", "silent", "other", "-q"});
+    const Outcome outcome = run_capsulctl(daemon, {"image", "update", "silent", "other", "-o", "name"});
     EXPECT_EQ(outcome.code, 9) << outcome.err;
     EXPECT_EQ(outcome.out, "new\n");
     EXPECT_THAT(outcome.err, HasSubstr("silent: source lab: does not answer"));

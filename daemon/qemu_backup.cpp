@@ -50,7 +50,7 @@ void QemuBackup::add_target(const GuestDisk& disk, const fs::path& file) const {
     Json node{{"node-name", copy_id(disk)}, {"driver", "qcow2"}, {"backing", nullptr}, {"discard", "unmap"}};
     node["file"] = {{"driver", "file"}, {"filename", given}, {"locking", "on"}, {"aio", "threads"}};
     try {
-        monitor_->execute("blockdev-add", node);
+        monitor_->execute("blockdev-add", node, work_limit);
     } catch (...) {
         monitor_->take_file(given);
         throw;

@@ -76,8 +76,8 @@ void expire_uploads(const std::filesystem::path& folder, std::chrono::seconds ag
 /// Removes every file: for the start, when nobody receives or imports.
 void clear_uploads(const std::filesystem::path& folder);
 
-/// Throws Error (no_space) when fewer than `bytes` (and `space_reserve`) are free where `folder` is. `work` says
-/// for what.
+/// Throws Error (no_space) when fewer than `bytes` (and `space_reserve`) are free where `folder` is. `work`
+/// says for what.
 void check_free_space(const std::filesystem::path& folder, std::uint64_t bytes, const std::string& work);
 
 } // namespace capsul

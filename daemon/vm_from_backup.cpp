@@ -125,7 +125,7 @@ Name new_image_name(Store& store, const BackupManifest& manifest) {
     while (text.back() == '-') {
         text.pop_back();
     }
-    const Name name = Name::parse(text);
+    Name name = Name::parse(text);
     if (!store.images.exists(name) && !store.aliases.exists(name)) {
         return name;
     }

@@ -93,14 +93,13 @@ class SandboxedTool::Unit {
     Unit(const Unit&) = delete;
     Unit& operator=(const Unit&) = delete;
     ~Unit() {
-        std::error_code ignored;
-        fs::remove(places_.out, ignored);
-        fs::remove(places_.err, ignored);
+        remove_pipes();
         try {
             if (!ended_) { // it may not even have begun, of which its state tells nothing
                 tool_.systemd_.stop(name_, patience);
             }
             tool_.systemd_.take_down(name_, patience);
+            remove_pipes(); // one that was only now begun has made them anew
             tool_.units_.remove(name_);
         } catch (const Error&) {
             // The next start sweeps it.
@@ -118,6 +117,12 @@ class SandboxedTool::Unit {
     [[nodiscard]] const ToolPlaces& places() const noexcept { return places_; }
 
   private:
+    void remove_pipes() const {
+        std::error_code ignored;
+        fs::remove(places_.out, ignored);
+        fs::remove(places_.err, ignored);
+    }
+
     const SandboxedTool& tool_;
     const Uuid id_ = Uuid::make();
     const std::string name_;

@@ -38,17 +38,10 @@ off_t seek(int fd, off_t from, int whence, off_t end, const fs::path& file) {
     return found < 0 ? end : found;
 }
 
-/// Where nothing can be shared. What others need to go on is left to them.
-void require_space(int fd, std::uint64_t bytes, const fs::path& file) {
-    const std::uint64_t available = free_space(fd, file.string());
-    if (available < space_reserve || available - space_reserve < bytes) {
-        throw_errno(ENOSPC, file.string());
-    }
-}
-
 void copy_range(int from, int to, off_t begin, off_t end, const fs::path& target, const OnCopied& on_copied) {
+    SpaceWatch space(to, target.string(), space_reserve);
     while (begin < end) {
-        require_space(to, static_cast<std::uint64_t>(std::min(piece, end - begin)), target);
+        space.before(static_cast<std::uint64_t>(std::min(piece, end - begin)));
         off_t in = begin;
         off_t out = begin;
         const ssize_t copied =
@@ -93,7 +86,8 @@ void copy_file_sparsely(const fs::path& from, const fs::path& to, const OnCopied
     if (::ioctl(target.get(), FICLONE, source.get()) == 0) {
         on_copied(static_cast<std::uint64_t>(status.st_blocks) * 512);
     } else {
-        require_space(target.get(), static_cast<std::uint64_t>(status.st_blocks) * 512, to);
+        SpaceWatch(target.get(), to.string(), space_reserve)
+            .before(static_cast<std::uint64_t>(status.st_blocks) * 512);
         if (::ftruncate(target.get(), status.st_size) != 0) {
             throw_errno(errno, to.string());
         }

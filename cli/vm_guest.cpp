@@ -180,18 +180,14 @@ std::vector<std::string> ssh_command(const SshFlags& flags, const SshTarget& tar
 void ssh(Session& session, const SshFlags& flags) {
     const Name name = Name::parse(flags.name);
     const std::vector<std::string> command = command_words(session, flags.command);
-    try {
+    about("vm " + flags.name, [&] {
         const SshTarget target = session.client().call(VmSsh{name});
         check_user(flags.user.empty() ? target.user : flags.user);
         const fs::path known_hosts = write_known_hosts(target, flags.name);
         std::vector<std::string> words = ssh_command(flags, target, known_hosts);
         words.insert(words.end(), command.begin(), command.end());
         become(words);
-    } catch (const NoDaemon&) {
-        throw;
-    } catch (const Error& error) {
-        throw named("vm " + flags.name, error);
-    }
+    });
 }
 
 } // namespace

@@ -98,10 +98,6 @@ const CatalogueEntry& find_or_explain(const Catalogue& catalogue, const std::str
 
 } // namespace
 
-bool is_silence(const SourceProblem& problem) {
-    return !problem.code.empty() && problem.code != to_string(ErrorCode::not_found);
-}
-
 /// What is known, and whether the sources were asked for it just now.
 struct ImageCatalogue::Asked {
     Catalogue catalogue;

@@ -10,10 +10,6 @@
 
 namespace capsul {
 
-/// Whether a source could not be asked for something. What is gone (not_found) is an answer too, such as a
-/// release that was withdrawn: of that nothing stands any more.
-[[nodiscard]] bool is_silence(const SourceProblem& problem);
-
 /// An entry, and whether the sources were asked for it just now.
 struct FoundEntry {
     CatalogueEntry entry;

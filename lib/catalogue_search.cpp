@@ -115,6 +115,10 @@ std::vector<std::string> suggestions(const Catalogue& catalogue, const Name& nam
 
 } // namespace
 
+bool is_silence(const SourceProblem& problem) {
+    return !problem.code.empty() && problem.code != to_string(ErrorCode::not_found);
+}
+
 std::vector<CatalogueEntry> search(const Catalogue& catalogue, std::string_view word) {
     const std::set<std::string> forms = forms_of(word);
     std::vector<CatalogueEntry> found;

@@ -5,6 +5,10 @@
 
 namespace capsul {
 
+/// Whether a source could not be asked for something. What is gone (not_found) is an answer too, such as a
+/// release that was withdrawn: of that nothing stands any more.
+[[nodiscard]] bool is_silence(const SourceProblem& problem);
+
 /// The entries that have `word` somewhere in their name, aliases, title or source, whatever the case; all for
 /// an empty one. By name, architecture and source.
 [[nodiscard]] std::vector<CatalogueEntry> search(const Catalogue& catalogue, std::string_view word);

@@ -3,6 +3,7 @@
 #include "daemon/catalogue/reader.hpp"
 #include "daemon/digest.hpp"
 #include "daemon/fetch/documents.hpp"
+#include "lib/catalogue_search.hpp"
 #include "lib/fd.hpp"
 #include "lib/json.hpp"
 
@@ -53,9 +54,7 @@ CatalogueStep problem(const Wanted& wanted, const FetchError& error) {
 
 /// Whether everything that is wanted is known by now: what could not be got may have led to more.
 bool is_whole(const Catalogue& catalogue) {
-    return std::ranges::all_of(catalogue.problems, [](const SourceProblem& problem) {
-        return problem.code.empty() || problem.code == to_string(ErrorCode::not_found);
-    });
+    return std::ranges::none_of(catalogue.problems, is_silence);
 }
 
 /// Sources, document by document.

@@ -14,12 +14,35 @@ struct PublishFlags {
     std::string image;
 };
 
-/// What is in the image that should not be, and what is not that might be missed.
-void tell(Session& session, const std::string& subject, const std::string& vm, const ImagePublished& result) {
-    session.note(fmt::format("{}: made of the disk of {}", subject, vm));
+/// Who removes what made the VM a machine of its own, and why not somebody better.
+void tell_identity(Session& session, const std::string& subject, const std::string& vm,
+                   const ImagePublished& result) {
+    if (result.image.published && result.image.published->cleaned) {
+        session.note(subject +
+                     ": cleaned by virt-sysprep: no machine-id, ssh host keys, cloud-init state, logs and "
+                     "leases are in it");
+        return;
+    }
+    if (result.not_cleaned) {
+        session.note(
+            fmt::format("{}: virt-sysprep could not clean it: {} (`libguestfs-test-tool` on the host tells "
+                        "whether libguestfs works there)",
+                        subject, *result.not_cleaned));
+    }
     session.note(subject + ": cleaned at the first boot of each VM made from it, by the guest's cloud-init: "
                            "new machine-id and ssh host keys, old logs and leases removed");
     session.note(fmt::format("{}: a guest without cloud-init would keep the identity of {}", subject, vm));
+    if (!result.not_cleaned) {
+        session.note(
+            subject +
+            ": with virt-sysprep on this host (package guestfs-tools) the image itself would be cleaned");
+    }
+}
+
+/// What is in the image that should not be, and what is not that might be missed.
+void tell(Session& session, const std::string& subject, const std::string& vm, const ImagePublished& result) {
+    session.note(fmt::format("{}: made of the disk of {}", subject, vm));
+    tell_identity(session, subject, vm, result);
     if (!result.left_out.empty()) {
         session.note(
             fmt::format("{}: only the first disk is in it, not {}", subject,

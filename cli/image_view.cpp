@@ -85,14 +85,19 @@ std::string origin_text(const ImageOrigin& origin) {
     return origin.built_from ? "built here from " + *origin.built_from + ", " + origin.url : origin.url;
 }
 
+std::string identity_text(const PublishedFrom& published) {
+    if (published.cleaned) {
+        return "none, it was removed by virt-sysprep: each VM made from it makes its own";
+    }
+    return published.reset ? "each VM made from it gets its own at its first boot, by cloud-init"
+                           : "each VM made from it has that of VM " + published.vm.to_string();
+}
+
 void add_origin(std::vector<Line>& lines, const Image& image) {
     if (image.published) {
         lines.push_back({"Origin", "the disk of VM " + image.published->vm.to_string() + ", made from " +
                                        image.published->image.to_string()});
-        lines.push_back(
-            {"Identity", image.published->reset
-                             ? "each VM made from it gets its own at its first boot, by cloud-init"
-                             : "each VM made from it has that of VM " + image.published->vm.to_string()});
+        lines.push_back({"Identity", identity_text(*image.published)});
         return;
     }
     if (!image.origin) {

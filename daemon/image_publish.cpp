@@ -88,35 +88,45 @@ std::vector<DiskName> names_of(const std::vector<DataDisk>& disks) {
 
 } // namespace
 
+/// Of a VM's disk.
+struct ImagePublishService::Copy {
+    TemporaryFile file;
+    bool cleaned = false;
+    std::optional<std::string> not_cleaned{};
+};
+
 ImagePublished ImagePublishService::publish(const ImagePublish& call, Progress& progress) const {
     const VmRecord vm = host_.store.vms.load(call.name);
     require_no_restore(vm);
     require_stopped(power_, call.name);
     host_.images.require_unused(call.image); // now rather than after the minutes that copying takes
-    Image image = host_.images.make(image_of(vm, call.image, progress), progress);
+    make_folders(host_.paths.uploads());
+    Copy copy = flatten(vm, new_file(host_.paths.uploads()), progress);
+    const auto not_cleaned = copy.not_cleaned;
+    Image image = host_.images.make(image_of(vm, call.image, std::move(copy), progress), progress);
     host_.events.add("image.published", call.image.to_string(), {{"vm", call.name.to_string()}});
-    return {std::move(image), names_of(vm.disks)};
+    return {std::move(image), names_of(vm.disks), not_cleaned};
 }
 
-NewImage ImagePublishService::image_of(const VmRecord& vm, const Name& name, Progress& progress) const {
-    const fs::path folder = host_.paths.uploads();
-    make_folders(folder);
-    ClaimedFile disk = flatten(vm, new_file(folder), progress);
-    BootFiles boot = boot_files(host_.images, vm, folder);
+NewImage ImagePublishService::image_of(const VmRecord& vm, const Name& name, Copy copy,
+                                       Progress& progress) const {
+    progress.message("computing its digest");
+    const Digest digest = digest_of(copy.file.path(), progress);
+    BootFiles boot = boot_files(host_.images, vm, host_.paths.uploads());
     return {.name = name,
-            .disk = std::move(disk),
+            .disk = ClaimedFile{std::move(copy.file), digest},
             .kernel = std::move(boot.kernel),
             .initrd = std::move(boot.initrd),
             .cmdline = vm.boot ? vm.boot->cmdline : "",
             .origin = {},
-            .published = PublishedFrom{vm.name, vm.image, true},
+            .published = PublishedFrom{vm.name, vm.image, !copy.cleaned, copy.cleaned},
             .alias = {}};
 }
 
 /// The disk with what it is laid over in one file. A guest that had broken out of its QEMU could have written
 /// anything into it: so only a program in a sandbox opens it, and what becomes of it is checked.
-ClaimedFile ImagePublishService::flatten(const VmRecord& vm, const fs::path& target,
-                                         Progress& progress) const {
+ImagePublishService::Copy ImagePublishService::flatten(const VmRecord& vm, const fs::path& target,
+                                                       Progress& progress) const {
     const VmFiles files = host_.files(vm);
     require_own_base(vm.name, files);
     const Bytes size = size_of_disk(files.disk());
@@ -125,14 +135,41 @@ ClaimedFile ImagePublishService::flatten(const VmRecord& vm, const fs::path& tar
     const DiskFile source{ImageFormat::qcow2, files.disk(), files.base};
     progress.message("looking at what is on its disk");
     check_free_space(target.parent_path(), qemu_img.size_as_qcow2(source), "publishing the disk");
-    progress.message("copying its disk");
-    TemporaryFile whole(target);
-    qemu_img.convert(source, "qcow2", {}, whole.path(), size.count(),
-                     [&progress](int percent) { progress.percent(percent); });
-    check_converted_disk(whole.path(), size);
-    progress.message("computing its digest");
-    const Digest digest = digest_of(whole.path(), progress);
-    return {std::move(whole), digest};
+    Copy copy{TemporaryFile(target)};
+    const auto make = [&] {
+        progress.message("copying its disk");
+        qemu_img.convert(source, "qcow2", {}, target, size.count(),
+                         [&progress](int percent) { progress.percent(percent); });
+        check_converted_disk(target, size);
+    };
+    make();
+    clean(copy, size, make, progress);
+    return copy;
+}
+
+/// Where that fails, the copy is as it was, and first boots do it.
+void ImagePublishService::clean(Copy& copy, Bytes size, const std::function<void()>& copy_again,
+                                Progress& progress) const {
+    if (!cleaner_.is_installed()) {
+        return;
+    }
+    progress.message("removing from the copy what makes it this VM's");
+    const fs::path& file = copy.file.path();
+    const auto copied = fs::last_write_time(file);
+    try {
+        cleaner_.clean(file, size, host_.accelerator(), [&progress] { return progress.cancelled(); });
+        check_converted_disk(file, size);
+        copy.cleaned = true;
+    } catch (const Error& error) {
+        if (error.code() == ErrorCode::unreachable) { // capsuld is stopping
+            throw;
+        }
+        copy.not_cleaned = error.what();
+    }
+    if (!copy.cleaned && fs::last_write_time(file) != copied) {
+        fs::remove(file);
+        copy_again();
+    }
 }
 
 } // namespace capsul

@@ -162,7 +162,8 @@ void serve(const Paths& paths, const Config& config, const Signals& signals) {
     VmService vms(host, view, power);
     VmDisks disks(host, view, power, guest);
     VmSnapshots snapshots(host, power, guest);
-    ImagePublishService publishing(host, power, tool);
+    const DiskCleaner cleaner(paths, tool);
+    ImagePublishService publishing(host, power, tool, cleaner);
     VmBackups backups(host, power, guest);
     HostService machine(paths, systemd, networks);
     const WorkEnds work_ends(operations);

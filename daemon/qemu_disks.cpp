@@ -11,7 +11,7 @@ namespace {
 using namespace std::chrono_literals;
 
 /// QEMU writes tables meanwhile, and the guest's disk stands still.
-constexpr auto work_limit = 2min;
+constexpr auto disk_limit = 2min;
 
 std::string device_id(const DiskName& disk) {
     return disk_id(disk) + "-device";
@@ -57,7 +57,7 @@ void quietly(const Work& work) {
 
 void QemuDisks::grow(const GuestDisk& disk, Bytes size) const {
     explained([&] {
-        monitor_->execute("block_resize", {{"device", disk.id}, {"size", size.count()}}, work_limit);
+        monitor_->execute("block_resize", {{"device", disk.id}, {"size", size.count()}}, disk_limit);
     });
 }
 
@@ -67,7 +67,7 @@ void QemuDisks::make_snapshot(const std::vector<GuestDisk>& disks, const std::st
         actions.push_back(
             {{"type", "blockdev-snapshot-internal-sync"}, {"data", {{"device", disk.id}, {"name", name}}}});
     }
-    explained([&] { monitor_->execute("transaction", {{"actions", actions}}, work_limit); });
+    explained([&] { monitor_->execute("transaction", {{"actions", actions}}, disk_limit); });
 }
 
 void QemuDisks::delete_snapshot(const GuestDisk& disk, const std::string& name) const {
@@ -79,7 +79,7 @@ void QemuDisks::delete_snapshot(const GuestDisk& disk, const std::string& name) 
                           });
     if (is_there) {
         monitor_->execute("blockdev-snapshot-delete-internal-sync", {{"device", disk.id}, {"name", name}},
-                          work_limit);
+                          disk_limit);
     }
 }
 
@@ -115,7 +115,7 @@ void QemuDisks::add_node(const DataDisk& disk, const fs::path& file) const {
               {"detect-zeroes", "unmap"}};
     node["file"] = {{"driver", "file"}, {"filename", given}, {"locking", "on"}, {"aio", "threads"}};
     try {
-        monitor_->execute("blockdev-add", node, work_limit);
+        monitor_->execute("blockdev-add", node, disk_limit);
     } catch (...) {
         quietly([&] { monitor_->take_file(given); });
         throw;
@@ -130,7 +130,7 @@ void QemuDisks::plug(const DataDisk& disk, const fs::path& file) const {
     }
     try {
         add_node(disk, file);
-        monitor_->execute("device_add", device, work_limit);
+        monitor_->execute("device_add", device, disk_limit);
     } catch (...) {
         quietly([&] { close(disk.name); });
         throw;

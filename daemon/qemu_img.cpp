@@ -15,6 +15,9 @@ constexpr std::uint64_t mib = std::uint64_t{1} << 20U;
 
 constexpr std::uint64_t memory = 1024 * mib;
 
+/// Each thread that allocates would reserve an arena of 64 MiB (mallopt(3)), of which there is not enough.
+constexpr const char* one_arena = "MALLOC_ARENA_MAX=1";
+
 /// To read `size` bytes: a slow disk has 16 MiB a second.
 ToolLimits limits_to_read(std::uint64_t size) {
     return {.time = std::chrono::seconds(120 + size / (16 * mib)),
@@ -94,7 +97,7 @@ ProcessResult QemuImg::ask(const char* command, const DiskFile& disk,
                 files_of(disk),
                 {},
                 limits_to_read(size_of_files(disk)),
-                true};
+                {one_arena}};
     run.argv.insert(run.argv.end(), options.begin(), options.end());
     run.argv.push_back(graph(disk));
     return tool_.run(run, {}, cancelled_);
@@ -123,7 +126,7 @@ void QemuImg::set_base(const fs::path& file, const fs::path& base) const {
                 {file},
                 {file},
                 limits_to_read(size),
-                true};
+                {one_arena}};
     run.limits.file_bytes = size + 16 * mib;
     const ProcessResult result = tool_.run(run, {}, cancelled_);
     if (result.status != 0) {
@@ -141,7 +144,7 @@ void QemuImg::convert(const DiskFile& source, const std::string& to_format,
                 files_of(source),
                 {target},
                 limits_to_write(size),
-                true};
+                {one_arena}};
     run.argv.insert(run.argv.end(), options.begin(), options.end());
     run.argv.insert(run.argv.end(), {graph(source), target.string()});
     const auto tell = [&](std::string_view piece) {

@@ -10,7 +10,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto patience = 90s; // more than the units' own limits
+constexpr auto script_patience = 90s; // more than the units' own limits
 
 /// What the step's script came to.
 CommandRun run_of(const ServiceStatus& status, UnitStep step) {
@@ -66,7 +66,7 @@ Error script_error(SystemdClient& systemd, const std::string& unit, UnitStep ste
 }
 
 void reload_scripts(SystemdClient& systemd, const std::string& unit, const std::string& what) {
-    if (systemd.reload_unit(unit, patience) != JobResult::done) {
+    if (systemd.reload_unit(unit, script_patience) != JobResult::done) {
         throw script_error(systemd, unit, UnitStep::reload, what);
     }
 }
@@ -80,9 +80,9 @@ void take_down_scripts(SystemdClient& systemd, const std::string& unit, const st
         // systemd stops only what is up; a start that fails tears down too. Not what it requires: that may
         // have been stopped.
         systemd.reset_failed(unit);
-        systemd.start_alone(unit, patience);
+        systemd.start_alone(unit, script_patience);
     }
-    systemd.stop(unit, patience);
+    systemd.stop(unit, script_patience);
     const ServiceStatus after = systemd.status(unit);
     if (after.active_state != "failed") {
         return;

@@ -42,10 +42,12 @@ std::vector<std::filesystem::path> only_read(const ToolRun& run) {
 }
 
 /// capsul-run sees that the sandbox below is there, narrows it to the same files, and becomes the program: it
-/// also keeps that from sending signals to others of this user. Each thread of qemu-img that allocates would
-/// reserve an arena of 64 MiB (mallopt(3)), of which there is not enough.
+/// also keeps that from sending signals to others of this user.
 std::vector<std::string> start_command(const ToolRun& run, const ToolPlaces& places) {
     std::vector<std::string> argv{(places.programs / "capsul-run").string()};
+    if (run.children) {
+        argv.emplace_back("--children");
+    }
     for (const std::filesystem::path& file : only_read(run)) {
         argv.insert(argv.end(), {"--ro", file.string()});
     }
@@ -53,17 +55,31 @@ std::vector<std::string> start_command(const ToolRun& run, const ToolPlaces& pla
         argv.insert(argv.end(), {"--rw", file.string()});
     }
     argv.emplace_back("--");
-    if (run.one_arena) {
-        argv.insert(argv.end(), {"/usr/bin/env", "MALLOC_ARENA_MAX=1"});
+    if (!run.environment.empty()) {
+        argv.emplace_back("/usr/bin/env");
+        argv.insert(argv.end(), run.environment.begin(), run.environment.end());
     }
     argv.insert(argv.end(), run.argv.begin(), run.argv.end());
     return argv;
 }
 
 // The filter on address families stays where a network namespace cannot be had.
+constexpr std::string_view alone = R"(MemoryDenyWriteExecute=yes
+RestrictAddressFamilies=none
+PrivateNetwork=yes
+)";
+
+// capsul-run makes the namespaces, and refuses them to the program. A QEMU without KVM writes code that it
+// runs.
+constexpr std::string_view with_children = R"(RestrictNamespaces=user pid
+SystemCallFilter=capset
+RestrictAddressFamilies=AF_UNIX
+PrivateNetwork=yes
+)";
+
 std::string sandbox(const ToolRun& run, const ToolPlaces& places) {
-    std::string text = sandbox_lines();
-    text += "MemoryDenyWriteExecute=yes\nRestrictAddressFamilies=none\nPrivateNetwork=yes\n";
+    std::string text = run.children ? nesting_sandbox_lines() : sandbox_lines();
+    text += run.children ? with_children : alone;
     text += disk_lines(places.programs, {places.data});
     for (const std::filesystem::path& file : only_read(run)) {
         text += fmt::format("BindReadOnlyPaths={}\n", unit_path(file));

@@ -23,8 +23,11 @@ struct ToolRun {
     std::vector<std::string> argv;               ///< the first is the program's absolute path
     std::vector<std::filesystem::path> readable; ///< the only files that it sees, beside the system's
     std::vector<std::filesystem::path> writable; ///< new ones; and of the readable ones those that it changes
-    ToolLimits limits;
-    bool one_arena = false; ///< for a program with many threads, which would run out of address space
+    ToolLimits limits{};
+    std::vector<std::string> environment{}; ///< NAME=VALUE, all that it has
+    /// It runs other programs, which may be QEMU, speaks to them by sockets, and has a private /tmp and
+    /// /var/tmp.
+    bool children = false;
 };
 
 /// Where a run's units and pipes are.

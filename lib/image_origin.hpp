@@ -47,10 +47,12 @@ struct PublishedFrom {
     Name image; ///< that the VM was made from
     /// Each VM made from it is to get an identity of its own at its first boot: on the disk is that of `vm`.
     bool reset = true;
+    bool cleaned = false; ///< on the disk there is none any more
 
     static constexpr auto fields() {
         return field_list(required("vm", &PublishedFrom::vm), required("image", &PublishedFrom::image),
-                          required("reset", &PublishedFrom::reset));
+                          required("reset", &PublishedFrom::reset),
+                          optional("cleaned", &PublishedFrom::cleaned));
     }
 };
 

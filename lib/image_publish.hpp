@@ -3,6 +3,8 @@
 
 #include "lib/vm.hpp"
 
+#include <optional>
+#include <string>
 #include <vector>
 
 namespace capsul {
@@ -10,14 +12,18 @@ namespace capsul {
 struct ImagePublished {
     Image image;
     std::vector<DiskName> left_out; ///< the VM's data disks, which are not in the image
+    /// Why virt-sysprep, which is installed, could not clean it.
+    std::optional<std::string> not_cleaned = {};
     static constexpr auto fields() {
         return field_list(required("image", &ImagePublished::image),
-                          required("left_out", &ImagePublished::left_out));
+                          required("left_out", &ImagePublished::left_out),
+                          optional("not_cleaned", &ImagePublished::not_cleaned));
     }
 };
 
-/// Makes an image of the first disk of a stopped VM as it is now, with the VM's own kernel if it has one. VMs
-/// made from it get an identity of their own at their first boot.
+/// Makes an image of the first disk of a stopped VM as it is now, with the VM's own kernel if it has one.
+/// What makes the VM a machine of its own is removed from it where virt-sysprep can do that; or else VMs made
+/// from it get an identity of their own at their first boot.
 struct ImagePublish {
     Name name;  ///< the VM
     Name image; ///< that is to be

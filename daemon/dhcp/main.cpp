@@ -5,10 +5,10 @@
 #include "daemon/dhcp/frames.hpp"
 #include "daemon/dhcp/interface.hpp"
 #include "daemon/dhcp/options.hpp"
-#include "daemon/dhcp/own_network.hpp"
 #include "daemon/dhcp/relay.hpp"
 #include "daemon/dhcp/station.hpp"
 #include "daemon/launcher/last_words.hpp"
+#include "daemon/launcher/namespaces.hpp"
 #include "daemon/launcher/sandbox.hpp"
 
 #include <algorithm>
@@ -16,6 +16,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <exception>
+#include <sched.h>
 #include <stdexcept>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -139,11 +140,11 @@ int run(const Options& options) {
     const sigset_t signals = block_signals();
     Tap trunk(options.trunk);
     const Role role = options.mac ? host_of_its_own(options) : end_of_bridge(options);
-    enter_own_network();
+    launcher::enter_namespaces(CLONE_NEWNET | CLONE_NEWPID);
     Tap own(own_name);
     set_up_interface(own_name, role.mac, options.mtu, role.addresses);
     const ServerProcess process(options.command, options.read_only, signals);
-    drop_capabilities();
+    launcher::set_capabilities(0);
     return relay(trunk, own, role.passage, role.ports, process, signals, tell_ready);
 }
 

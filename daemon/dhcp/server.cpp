@@ -4,6 +4,7 @@
 #include "daemon/launcher/become.hpp"
 #include "daemon/launcher/call_filter.hpp"
 #include "daemon/launcher/file_rules.hpp"
+#include "daemon/launcher/namespaces.hpp"
 
 #include <array>
 #include <cerrno>
@@ -22,15 +23,6 @@ namespace {
 /// What dnsmasq asks for: to write the MAC of a client without address into its ARP cache, ICMPv6, port 67.
 constexpr std::array<unsigned, 3> needed{CAP_NET_ADMIN, CAP_NET_RAW, CAP_NET_BIND_SERVICE};
 
-void set_capabilities(std::uint32_t mask) {
-    __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
-    std::array<__user_cap_data_struct, 2> data{};
-    data[0] = {mask, mask, mask};
-    if (::syscall(SYS_capset, &header, data.data()) != 0) {
-        fail(errno, "capabilities");
-    }
-}
-
 std::uint32_t needed_mask() {
     std::uint32_t mask = 0;
     for (const unsigned capability : needed) {
@@ -48,7 +40,7 @@ void keep_needed_capabilities() {
             fail(errno, "capabilities");
         }
     }
-    set_capabilities(mask);
+    launcher::set_capabilities(mask);
     for (const unsigned capability : needed) {
         if (::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability, 0, 0) != 0) {
             fail(errno, "capabilities");
@@ -107,10 +99,6 @@ int ServerProcess::exit_status() const {
     siginfo_t how{};
     const bool known = ::waitid(P_PIDFD, static_cast<id_t>(fd_), &how, WEXITED) == 0;
     return known && how.si_code == CLD_EXITED ? how.si_status : 1;
-}
-
-void drop_capabilities() {
-    set_capabilities(0);
 }
 
 } // namespace capsul::dhcp

@@ -28,7 +28,4 @@ class ServerProcess {
     int fd_ = -1;
 };
 
-/// This process has no capability any more, in no namespace.
-void drop_capabilities();
-
 } // namespace capsul::dhcp

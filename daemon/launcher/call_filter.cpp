@@ -124,6 +124,15 @@ void refuse_unix_addresses(CallFilter& filter) {
     filter.refuse_unless(SCMP_SYS(sendto), 5, {0, sizeof(sockaddr_in), sizeof(sockaddr_in6)});
 }
 
+void refuse_addresses(CallFilter& filter, const Options& options) {
+    if (options.internet && !options.own_network) {
+        refuse_unix_addresses(filter);
+    }
+    if (!options.internet && !options.children) {
+        filter.refuse_call(SCMP_SYS(connect)); // QEMU itself only listens
+    }
+}
+
 } // namespace
 
 void filter_calls(const Options& options) {
@@ -134,14 +143,12 @@ void filter_calls(const Options& options) {
                                {TUNSETIFF}); // to any TAP of its user; QEMU gets its own attached
     }
     refuse_terminal_input(filter);
-    refuse_signals_to_others(filter);
-    refuse_limits_of_others(filter);
-    if (!options.internet) {
-        filter.refuse_call(SCMP_SYS(connect)); // QEMU itself only listens
-    } else if (!options.own_network) {
-        refuse_unix_addresses(filter);
+    if (!options.children) { // in a process namespace there are no others
+        refuse_signals_to_others(filter);
+        refuse_limits_of_others(filter);
     }
-    if (options.own_network) {
+    refuse_addresses(filter, options);
+    if (options.own_network || options.children) {
         refuse_namespaces(filter);
     }
     filter.load();

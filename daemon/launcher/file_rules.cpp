@@ -31,6 +31,10 @@ constexpr std::uint64_t execute_access = read_access | LANDLOCK_ACCESS_FS_EXECUT
 /// memory.
 constexpr std::uint64_t write_access = read_access | LANDLOCK_ACCESS_FS_WRITE_FILE | access_truncate |
                                        LANDLOCK_ACCESS_FS_MAKE_SOCK | LANDLOCK_ACCESS_FS_REMOVE_FILE;
+/// A program's own temporary files and folders.
+constexpr std::uint64_t temporary_access = write_access | LANDLOCK_ACCESS_FS_MAKE_REG |
+                                           LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_REMOVE_DIR |
+                                           LANDLOCK_ACCESS_FS_MAKE_SYM;
 constexpr std::uint64_t device_access =
     LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE | access_device_ioctl;
 /// Those of them that a rule about a file may name.
@@ -139,6 +143,10 @@ void confine_files(const Options& options) {
         rules.allow("/dev/net/tun", device_access);
         rules.allow("/tmp",
                     write_access | LANDLOCK_ACCESS_FS_MAKE_REG); // tincd insists on a file with its number
+    }
+    if (options.children) {
+        rules.allow("/tmp", temporary_access);
+        rules.allow("/var/tmp", temporary_access);
     }
     for (const std::string& path : options.writable) {
         rules.allow(path, write_access);

@@ -5,15 +5,20 @@
 #include "daemon/launcher/call_filter.hpp"
 #include "daemon/launcher/file_rules.hpp"
 #include "daemon/launcher/last_words.hpp"
+#include "daemon/launcher/namespaces.hpp"
 #include "daemon/launcher/sandbox.hpp"
 #include "daemon/launcher/tap.hpp"
 
 #include <cerrno>
+#include <csignal>
 #include <cstdio>
 #include <exception>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdexcept>
+#include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 #include <system_error>
 #include <unistd.h>
 
@@ -64,6 +69,34 @@ void attach_taps(const Options& options) {
     }
 }
 
+[[noreturn]] void narrow_and_become(const Options& options) {
+    confine_files(options);
+    filter_calls(options);
+    become(options.command);
+}
+
+/// As the first in a process namespace, which ends with this process. Returns how it ended, as a shell tells
+/// it.
+int run_apart(const Options& options) {
+    enter_namespaces(CLONE_NEWPID);
+    set_capabilities(0);
+    const pid_t child = ::fork();
+    if (child < 0) {
+        throw std::system_error(errno, std::generic_category(), "a process namespace");
+    }
+    if (child == 0) {
+        if (::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) {
+            throw std::system_error(errno, std::generic_category(), "signals");
+        }
+        narrow_and_become(options);
+    }
+    int how = 0;
+    if (::waitpid(child, &how, 0) != child) {
+        throw std::system_error(errno, std::generic_category(), options.command.front());
+    }
+    return WIFEXITED(how) ? WEXITSTATUS(how) : 128 + WTERMSIG(how);
+}
+
 int run(const Options& options) {
     if (options.check) {
         return check(options);
@@ -78,9 +111,10 @@ int run(const Options& options) {
     }
     drop_inheritance();
     attach_taps(options);
-    confine_files(options);
-    filter_calls(options);
-    become(options.command);
+    if (options.children) {
+        return run_apart(options);
+    }
+    narrow_and_become(options);
 }
 
 int run_or_explain(const std::vector<std::string>& words) {

@@ -1,9 +1,12 @@
 #include "daemon/launcher/options.hpp"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <linux/if.h>
 #include <stdexcept>
+#include <string_view>
+#include <utility>
 
 namespace capsul::launcher {
 namespace {
@@ -36,6 +39,18 @@ void take_tap(Options& options, const std::string& text) {
     options.taps.push_back(std::move(tap));
 }
 
+bool take_flag(Options& options, const std::string& word) {
+    constexpr std::array<std::pair<std::string_view, bool Options::*>, 3> flags{
+        {{"--check", &Options::check}, {"--children", &Options::children}, {"--tun", &Options::tun}}};
+    for (const auto& [name, flag] : flags) {
+        if (word == name) {
+            options.*flag = true;
+            return true;
+        }
+    }
+    return false;
+}
+
 void take(Options& options, const std::string& option, const std::string& value) {
     if (option == "--net") {
         take_net(options, value);
@@ -58,8 +73,7 @@ Options parse_options(const std::vector<std::string>& words) {
     Options options;
     const auto separator = std::ranges::find(words, "--");
     for (auto word = words.begin(); word != separator; ++word) {
-        if (*word == "--check" || *word == "--tun") {
-            (*word == "--check" ? options.check : options.tun) = true;
+        if (take_flag(options, *word)) {
             continue;
         }
         const std::string& option = *word;

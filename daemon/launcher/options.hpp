@@ -17,6 +17,8 @@ that sandbox.
   --net user   it may use internet sockets
   --tap FD=TAP it gets this descriptor of a TAP interface, and attaches to no other
   --tun        it may attach to TAP interfaces itself
+  --children   it runs other programs, and signals them; it writes in /tmp and /var/tmp. They are in a process
+               namespace of their own
   --check      runs nothing, tells what of the sandbox is missing here, and what the kernel can add to it
 Options may be repeated. Exit status: 2 wrong usage, 78 the sandbox is not there, 1 another failure.
 )";
@@ -34,6 +36,7 @@ struct Options {
     bool internet = false;
     std::vector<Tap> taps;
     bool tun = false;
+    bool children = false;
     /// It makes a network namespace and sets it up, before it runs a program that makes none (capsul-dhcp).
     bool own_network = false;
     bool check = false;

@@ -122,7 +122,7 @@ bool has_filtered_calls(const Options& /*options*/) {
 }
 
 bool makes_no_namespaces(const Options& options) {
-    return options.own_network || ::unshare(CLONE_NEWUSER) != 0;
+    return options.own_network || options.children || ::unshare(CLONE_NEWUSER) != 0;
 }
 
 /// In the order in which one follows from the other: without the first, systemd ignores most of the rest.

@@ -157,7 +157,7 @@ TEST_F(SandboxedToolTest, WritesToAFileThatIsNewOnly) {
 TEST_F(SandboxedToolTest, GivesAProgramWithManyThreadsOneArena) {
     ToolRun run = shell("echo $MALLOC_ARENA_MAX");
     EXPECT_EQ(tool_->run(run).out, "\n");
-    run.one_arena = true;
+    run.environment = {"MALLOC_ARENA_MAX=1"};
     EXPECT_EQ(tool_->run(run).out, "1\n");
 }
 

@@ -79,7 +79,8 @@ struct Daemon {
           networks(paths, config.vpn, programs, store, operations, events, systemd),
           host{paths, config, programs, store, images, networks, operations, events, systemd, monitors, tool},
           view(host), power(host, view), guest(host, view), vms(host, view, power),
-          disks(host, view, power, guest), snapshots(host, power, guest), publishing(host, power, tool),
+          disks(host, view, power, guest), snapshots(host, power, guest),
+          cleaner(paths, tool, (programs / "virt-sysprep").string()), publishing(host, power, tool, cleaner),
           backups(host, power, guest), machine(paths, systemd, networks),
           router(make_router({host, view, power, guest, vms, disks, snapshots, backups, machine, pulls,
                               builds, publishing})) {}
@@ -110,6 +111,7 @@ struct Daemon {
     VmService vms;
     VmDisks disks;
     VmSnapshots snapshots;
+    DiskCleaner cleaner;
     ImagePublishService publishing;
     VmBackups backups;
     HostService machine;

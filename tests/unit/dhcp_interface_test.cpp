@@ -1,6 +1,6 @@
 #include "daemon/dhcp/interface.hpp"
-#include "daemon/dhcp/own_network.hpp"
 #include "daemon/dhcp/tap.hpp"
+#include "daemon/launcher/namespaces.hpp"
 
 #include <arpa/inet.h>
 #include <cerrno>
@@ -9,6 +9,7 @@
 #include <exception>
 #include <gtest/gtest.h>
 #include <net/if.h>
+#include <sched.h>
 #include <string>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -40,7 +41,7 @@ bool has_address(int any, const char* address) {
 }
 
 bool sets_up_without_ipv6() {
-    enter_own_network();
+    launcher::enter_namespaces(CLONE_NEWNET | CLONE_NEWPID);
     const Tap tap(name);
     const int any = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     const bool prepared = take_ipv6_away(any);

@@ -16,7 +16,7 @@ ToolRun converting() {
             {"/srv/capsul/uploads/one"},
             {"/srv/capsul/uploads/two"},
             {std::chrono::seconds(150), std::uint64_t{1} << 30U, 70, std::uint64_t{3} << 30U},
-            true};
+            {"MALLOC_ARENA_MAX=1"}};
 }
 
 ToolPlaces places() {

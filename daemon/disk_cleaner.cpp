@@ -1,0 +1,146 @@
+#include "daemon/disk_cleaner.hpp"
+
+#include "daemon/own_folder.hpp"
+#include "daemon/process.hpp"
+#include "daemon/qemu_img.hpp"
+#include "daemon/upload_file.hpp"
+#include "lib/error.hpp"
+
+#include <algorithm>
+#include <array>
+#include <sys/utsname.h>
+
+namespace capsul {
+namespace {
+
+constexpr std::uint64_t mib = std::uint64_t{1} << 20U;
+constexpr std::uint64_t gib = std::uint64_t{1} << 30U;
+constexpr const char* cleaning = "cleaning the disk";
+
+// What stands for the identity of a machine, and its logs. No users, histories or keys of users: what of
+// these is meant to be in the image is not known. "customize" is what does --delete and --write.
+constexpr std::array operations{"abrt-data",           "crash-data", "dhcp-client-state", "logfiles",
+                                "machine-id",          "net-hwaddr", "pacct-log",         "ssh-hostkeys",
+                                "udev-persistent-net", "utmp",       "customize"};
+
+/// What cloud-init and capsul remember of an instance, never an image's own seed; and what D-Bus and systemd
+/// make anew.
+constexpr std::array remembered{"/var/lib/cloud/instance",     "/var/lib/cloud/instances/*",
+                                "/var/lib/cloud/data/*",       "/var/lib/cloud/sem/*",
+                                "/var/lib/capsul/*",           "/var/lib/dbus/machine-id",
+                                "/var/lib/systemd/random-seed"};
+
+/// Of what libguestfs's own system is made: the lists that come with it, where distributions have them.
+fs::path ingredients() {
+    for (const char* const folder :
+         {"/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib"}) {
+        fs::path found = fs::path(folder) / "guestfs/supermin.d";
+        if (fs::is_directory(found)) {
+            return found;
+        }
+    }
+    throw Error(ErrorCode::not_capable, "libguestfs has no supermin.d on this host");
+}
+
+std::string machine() {
+    utsname about{};
+    ::uname(&about);
+    return static_cast<const char*>(about.machine);
+}
+
+/// The system that libguestfs boots, in a new folder in `folder`, which it returns. Of this host's own files,
+/// so without a sandbox: in one, all that is root's would seem to be nobody's, and be so in that system.
+fs::path make_appliance(const fs::path& folder) {
+    constexpr std::chrono::minutes longest(1);
+    constexpr std::uint64_t space = gib / 2;
+    check_free_space(folder, space, cleaning);
+    fs::path appliance = folder / "appliance";
+    const ProcessResult made =
+        run_process({"env", "TMPDIR=" + folder.string(), "supermin", "--build", "--copy-kernel", "--format",
+                     "ext2", "--host-cpu", machine(), "-o", appliance.string(), ingredients().string()},
+                    longest);
+    if (made.status != 0) {
+        throw Error(ErrorCode::not_capable,
+                    "libguestfs's own system cannot be made: " + complaint("supermin", made));
+    }
+    replace_file(appliance / "README.fixed", "Made by capsul.\n"); // or libguestfs would make another one
+    return appliance;
+}
+
+ToolLimits cleaning_limits(Bytes size) {
+    constexpr std::chrono::minutes longest(30); // an emulated guest, and labels for every file of a Fedora
+    return {.time = longest,
+            .memory_bytes = 4 * gib,
+            .cpu_seconds = static_cast<std::uint64_t>(std::chrono::seconds(longest).count()),
+            .file_bytes = size.count() + size.count() / 64 + 16 * mib};
+}
+
+ToolRun run_of(const std::string& program, const fs::path& disk, const fs::path& appliance, Bytes size,
+               Accelerator accelerator) {
+    ToolRun run{{program}, {appliance}, {disk}, cleaning_limits(size)};
+    const std::vector<std::string> arguments = cleaning_arguments(disk);
+    run.argv.insert(run.argv.end(), arguments.begin(), arguments.end());
+    run.environment = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8", "LIBGUESTFS_BACKEND=direct",
+                       "LIBGUESTFS_PATH=" + appliance.string()};
+    if (accelerator == Accelerator::kvm) {
+        run.writable.emplace_back("/dev/kvm");
+    } else {
+        run.environment.emplace_back("LIBGUESTFS_BACKEND_SETTINGS=force_tcg");
+    }
+    run.readable.insert(run.readable.end(), run.writable.begin(), run.writable.end());
+    run.children = true;
+    return run;
+}
+
+} // namespace
+
+// virt-customize, which is in virt-sysprep, gives a machine-id that was emptied a new one, the same for all
+// who boot the disk: so it is emptied again. An empty file and not none, which would mean a first boot to
+// systemd (machine-id(5)).
+std::vector<std::string> cleaning_arguments(const fs::path& disk) {
+    std::string list;
+    for (const char* const operation : operations) {
+        list += (list.empty() ? "" : ",") + std::string(operation);
+    }
+    std::vector<std::string> arguments{"--quiet",     "--format",     "qcow2",        "--add",
+                                       disk.string(), "--no-network", "--operations", list};
+    for (const char* const path : remembered) {
+        arguments.insert(arguments.end(), {"--delete", path});
+    }
+    arguments.insert(arguments.end(), {"--write", "/etc/machine-id:"});
+    return arguments;
+}
+
+// It warns before it fails, and after its error it says how to report one.
+std::string cleaning_complaint(const ProcessResult& result) {
+    constexpr std::string_view word = "error: ";
+    const std::size_t found = result.err.find(word);
+    return found == std::string::npos ? complaint("virt-sysprep", result)
+                                      : first_line(std::string_view(result.err).substr(found + word.size()));
+}
+
+bool DiskCleaner::is_installed() const {
+    try {
+        return !find_program(program_).empty();
+    } catch (const Error&) {
+        return false;
+    }
+}
+
+void DiskCleaner::clean(const fs::path& disk, Bytes size, Accelerator accelerator,
+                        const SandboxedTool::Cancelled& cancelled) const {
+    const OwnFolder work(paths_.builds() / Uuid::make().to_string());
+    const fs::path appliance = make_appliance(work.path());
+    const auto is_to_end = [&] {
+        constexpr std::uint64_t between_two_looks = 64 * mib;
+        check_free_space(disk.parent_path(), between_two_looks, cleaning);
+        return cancelled && cancelled();
+    };
+    const ProcessResult result =
+        tool_.run(run_of(find_program(program_), disk, appliance, size, accelerator), {}, is_to_end);
+    if (result.status != 0) {
+        throw Error(ErrorCode::not_capable, cleaning_complaint(result));
+    }
+}
+
+} // namespace capsul

@@ -1,0 +1,39 @@
+// Removes from a disk what makes it one machine's: with virt-sysprep (libguestfs), in a sandbox.
+#pragma once
+
+#include "daemon/qemu_config.hpp"
+#include "daemon/sandboxed_tool.hpp"
+#include "lib/paths.hpp"
+#include "lib/size.hpp"
+
+namespace capsul {
+
+/// Thread-safe.
+class DiskCleaner {
+  public:
+    /// `program` is looked for in the system's folders when it is no absolute path.
+    DiskCleaner(const Paths& paths, const SandboxedTool& tool, std::string program = "virt-sysprep")
+        : paths_(paths), tool_(tool), program_(std::move(program)) {}
+
+    /// Whether there is such a program.
+    [[nodiscard]] bool is_installed() const;
+
+    /// Cleans the qcow2 `disk`, which has `size` and is laid over nothing: its file systems are mounted by
+    /// the kernel of a QEMU of its own, never by this host's. Throws Error, and what SandboxedTool::run
+    /// throws: then some of it may be done, and of a hostile disk nothing is known in any case.
+    void clean(const fs::path& disk, Bytes size, Accelerator accelerator,
+               const SandboxedTool::Cancelled& cancelled) const;
+
+  private:
+    const Paths& paths_;
+    const SandboxedTool& tool_;
+    const std::string program_;
+};
+
+/// The arguments of virt-sysprep. Pure.
+[[nodiscard]] std::vector<std::string> cleaning_arguments(const fs::path& disk);
+
+/// What virt-sysprep complained of, fit for a message. Pure.
+[[nodiscard]] std::string cleaning_complaint(const ProcessResult& result);
+
+} // namespace capsul

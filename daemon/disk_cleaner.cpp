@@ -30,16 +30,13 @@ constexpr std::array remembered{"/var/lib/cloud/instance",     "/var/lib/cloud/i
                                 "/var/lib/capsul/*",           "/var/lib/dbus/machine-id",
                                 "/var/lib/systemd/random-seed"};
 
-/// Of what libguestfs's own system is made: the lists that come with it, where distributions have them.
-fs::path ingredients() {
-    for (const char* const folder :
-         {"/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib"}) {
-        fs::path found = fs::path(folder) / "guestfs/supermin.d";
-        if (fs::is_directory(found)) {
-            return found;
-        }
+fs::path ingredients(const Libguestfs& libguestfs) {
+    const auto found = std::ranges::find_if(libguestfs.supermin_lists,
+                                            [](const fs::path& folder) { return fs::is_directory(folder); });
+    if (found == libguestfs.supermin_lists.end()) {
+        throw Error(ErrorCode::not_capable, "libguestfs has no supermin.d on this host");
     }
-    throw Error(ErrorCode::not_capable, "libguestfs has no supermin.d on this host");
+    return *found;
 }
 
 std::string machine() {
@@ -50,14 +47,15 @@ std::string machine() {
 
 /// The system that libguestfs boots, in a new folder in `folder`, which it returns. Of this host's own files,
 /// so without a sandbox: in one, all that is root's would seem to be nobody's, and be so in that system.
-fs::path make_appliance(const fs::path& folder) {
+fs::path make_appliance(const Libguestfs& libguestfs, const fs::path& folder) {
     constexpr std::chrono::minutes longest(1);
     constexpr std::uint64_t space = gib / 2;
     check_free_space(folder, space, cleaning);
     fs::path appliance = folder / "appliance";
     const ProcessResult made =
-        run_process({"env", "TMPDIR=" + folder.string(), "supermin", "--build", "--copy-kernel", "--format",
-                     "ext2", "--host-cpu", machine(), "-o", appliance.string(), ingredients().string()},
+        run_process({"env", "TMPDIR=" + folder.string(), find_program(libguestfs.supermin), "--build",
+                     "--copy-kernel", "--format", "ext2", "--host-cpu", machine(), "-o", appliance.string(),
+                     ingredients(libguestfs).string()},
                     longest);
     if (made.status != 0) {
         throw Error(ErrorCode::not_capable,
@@ -96,7 +94,7 @@ ToolRun run_of(const std::string& program, const fs::path& disk, const fs::path&
 
 // virt-customize, which is in virt-sysprep, gives a machine-id that was emptied a new one, the same for all
 // who boot the disk: so it is emptied again. An empty file and not none, which would mean a first boot to
-// systemd (machine-id(5)).
+// systemd (machine-id(5)). Of logs it knows many, but not all.
 std::vector<std::string> cleaning_arguments(const fs::path& disk) {
     std::string list;
     for (const char* const operation : operations) {
@@ -107,7 +105,7 @@ std::vector<std::string> cleaning_arguments(const fs::path& disk) {
     for (const char* const path : remembered) {
         arguments.insert(arguments.end(), {"--delete", path});
     }
-    arguments.insert(arguments.end(), {"--write", "/etc/machine-id:"});
+    arguments.insert(arguments.end(), {"--truncate-recursive", "/var/log", "--write", "/etc/machine-id:"});
     return arguments;
 }
 
@@ -121,7 +119,7 @@ std::string cleaning_complaint(const ProcessResult& result) {
 
 bool DiskCleaner::is_installed() const {
     try {
-        return !find_program(program_).empty();
+        return !find_program(libguestfs_.virt_sysprep).empty();
     } catch (const Error&) {
         return false;
     }
@@ -130,14 +128,14 @@ bool DiskCleaner::is_installed() const {
 void DiskCleaner::clean(const fs::path& disk, Bytes size, Accelerator accelerator,
                         const SandboxedTool::Cancelled& cancelled) const {
     const OwnFolder work(paths_.builds() / Uuid::make().to_string());
-    const fs::path appliance = make_appliance(work.path());
+    const fs::path appliance = make_appliance(libguestfs_, work.path());
     const auto is_to_end = [&] {
         constexpr std::uint64_t between_two_looks = 64 * mib;
         check_free_space(disk.parent_path(), between_two_looks, cleaning);
         return cancelled && cancelled();
     };
-    const ProcessResult result =
-        tool_.run(run_of(find_program(program_), disk, appliance, size, accelerator), {}, is_to_end);
+    const ProcessResult result = tool_.run(
+        run_of(find_program(libguestfs_.virt_sysprep), disk, appliance, size, accelerator), {}, is_to_end);
     if (result.status != 0) {
         throw Error(ErrorCode::not_capable, cleaning_complaint(result));
     }

@@ -8,14 +8,23 @@
 
 namespace capsul {
 
+/// Where libguestfs is. Programs are looked for in the system's folders when they are no absolute paths.
+struct Libguestfs {
+    std::string virt_sysprep = "virt-sysprep";
+    std::string supermin = "supermin";
+    /// Of what its own system is made, where distributions have it: the first that is there.
+    std::vector<fs::path> supermin_lists{"/usr/lib/x86_64-linux-gnu/guestfs/supermin.d",
+                                         "/usr/lib/aarch64-linux-gnu/guestfs/supermin.d",
+                                         "/usr/lib64/guestfs/supermin.d", "/usr/lib/guestfs/supermin.d"};
+};
+
 /// Thread-safe.
 class DiskCleaner {
   public:
-    /// `program` is looked for in the system's folders when it is no absolute path.
-    DiskCleaner(const Paths& paths, const SandboxedTool& tool, std::string program = "virt-sysprep")
-        : paths_(paths), tool_(tool), program_(std::move(program)) {}
+    DiskCleaner(const Paths& paths, const SandboxedTool& tool, Libguestfs libguestfs = {})
+        : paths_(paths), tool_(tool), libguestfs_(std::move(libguestfs)) {}
 
-    /// Whether there is such a program.
+    /// Whether there is a virt-sysprep.
     [[nodiscard]] bool is_installed() const;
 
     /// Cleans the qcow2 `disk`, which has `size` and is laid over nothing: its file systems are mounted by
@@ -27,7 +36,7 @@ class DiskCleaner {
   private:
     const Paths& paths_;
     const SandboxedTool& tool_;
-    const std::string program_;
+    const Libguestfs libguestfs_;
 };
 
 /// The arguments of virt-sysprep. Pure.

@@ -10,6 +10,7 @@ packages_of() {
 			libyaml-dev libnl-3-dev libseccomp-dev libcurl4-openssl-dev
 		;;
 	run) echo qemu-system-x86 qemu-utils openssh-client nftables libcap2-bin dnsmasq-base tinc gpgv ca-certificates ;;
+	publish) echo guestfs-tools ;;
 	image) echo mmdebstrap e2fsprogs fdisk uidmap debian-archive-keyring ;;
 	host)
 		echo systemd-container systemd-sysv libpam-systemd dbus-user-session iproute2 util-linux bsdutils mount \
@@ -32,7 +33,7 @@ usage() {
 		usage: ${0##*/} [--list] [GROUP]...
 
 		Installs what is missing; does nothing, and asks nothing of apt, when all is there.
-		Groups: ${groups[*]} (default: all of these), bench
+		Groups: ${groups[*]} (default: all of these), publish, bench
 		  --list   only print the packages
 	USAGE
 }

@@ -1,18 +1,29 @@
-"""An image made of a VM's disk, and copies of that VM: each a machine of its own, with what the VM had.
+"""Images made of a VM's disk, and copies of that VM: each a machine of its own, with what the VM had.
 
-The tests are one story and run in this order: one boot of the VM, then two at the same time, then one of these again.
+The tests are one story and run in this order: one boot of the VM, then three at the same time, then one of these again. The host
+has no libguestfs at first, and gets it, from Debian, after the first image was made: the second one is cleaned itself.
 """
 
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
-from conftest import BOOT
+from conftest import BOOT, REPOSITORY, hosts, import_debian, install_capsul, wait_until
+from debian_mirror import Mirror
 
 SOURCE = "golden"
 IMAGE = "golden-base"
+CLEANED = "golden-clean"
 PUBLISHED = "one"
 COPY = "twin"
-COPIES = (PUBLISHED, COPY)
+FRESH = "fresh"
+COPIES = (PUBLISHED, COPY, FRESH)
+
+MIRROR_IN_HOST = Path("/srv/mirror")
+KERNEL = "linux-image-cloud-amd64"  # libguestfs boots one of the host's
+CLEANING = 600  # seconds, on a busy machine
+KERNELS = "/boot/vmlinuz-*"
 
 TELL = """\
 echo "id $(cat /etc/machine-id)"
@@ -47,39 +58,132 @@ def create(capsul, vm, image):
 
 
 @pytest.fixture(scope="module")
+def capsul(lab, host_binds, tmp_path_factory):
+    """On a host of its own, which sees Debian's mirror."""
+    folder = tmp_path_factory.mktemp("mirror")
+    folder.chmod(0o755)
+    binds = [*host_binds, f"{folder}:{MIRROR_IN_HOST}"]
+    with Mirror(folder) as mirror, hosts.Host.boot("publisher", users=("alice",), binds=binds, lab=lab, tied=True) as host:
+        capsul = install_capsul(host)
+        mirror.open_in(capsul, MIRROR_IN_HOST)
+        yield capsul
+
+
+@pytest.fixture(scope="module")
+def debian_12(capsul, debian_image):
+    return import_debian(capsul, debian_image)
+
+
+def install_libguestfs(host):
+    """No service of its packages starts."""
+    sources = f"deb {Mirror.url} bookworm main\ndeb {Mirror.security_url} bookworm-security main\n"
+    host.run("cat >/root/sources", input=sources)
+    host.run("printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d && chmod +x /usr/sbin/policy-rc.d")
+    packages = subprocess.run([REPOSITORY / "tests/install-deps.sh", "--list", "publish"], check=True, capture_output=True, text=True).stdout.split()
+    apt = "apt-get -qq -o Dir::Etc::sourcelist=/root/sources -o Dir::Etc::sourceparts=/dev/null"
+    host.run(f"{apt} update && DEBIAN_FRONTEND=noninteractive {apt} install --no-install-recommends --yes {' '.join(packages)} {KERNEL}",
+             timeout=CLEANING)
+
+
+@pytest.fixture(scope="module")
+def libguestfs(capsul, images):
+    """From here on it is there."""
+    install_libguestfs(capsul.host)
+    capsul.run("systemctl --user stop mirror.socket mirror.service")
+
+
+@pytest.fixture(scope="module")
 def source(capsul, debian_12):
     """What the source was; it is off."""
     capsul.ctl("vm", "list")
     before = capsul.traces()
     create(capsul, SOURCE, debian_12)
     wait_for(capsul, SOURCE)
-    capsul.ctl("exec", SOURCE, "--", "sh", "-c", "echo kept >/srv/written; echo secret >>/var/log/app.log; sync")
+    capsul.ctl("exec", SOURCE, "--", "sh", "-c", "mkdir /var/log/app; echo kept >/srv/written; echo secret >>/var/log/app.log; "
+               "echo secret >/var/log/app/trace; sync")
     guest = Guest(capsul, SOURCE)
     running = capsul.ctl("image", "publish", SOURCE, IMAGE, check=False)
     assert running.returncode == 4 and "stop it first" in running.stderr
     capsul.ctl("stop", SOURCE, timeout=200)
     yield guest
     capsul.ctl("rm", SOURCE, *COPIES, "--yes", "--ignore-missing", timeout=300)
-    capsul.ctl("image", "rm", IMAGE, "--ignore-missing")
+    capsul.ctl("image", "rm", IMAGE, CLEANED, "--ignore-missing")
     assert capsul.traces() == before
 
 
 @pytest.fixture(scope="module")
-def guests(capsul, source):
-    """The copies after their first boot, by name."""
+def images(capsul, source):
+    """The first one, and a copy of the VM."""
     told = capsul.ctl("image", "publish", SOURCE, IMAGE, timeout=600)
-    assert "cleaned at the first boot of each VM made from it" in told.stderr
+    assert "cleaned at the first boot of each VM made from it" in told.stderr and "guestfs-tools" in told.stderr
     capsul.ctl("vm", "clone", SOURCE, COPY, timeout=300)
+
+
+@pytest.fixture(scope="module")
+def guests(capsul, cleaned):
+    """The copies after their first boot, by name."""
     create(capsul, PUBLISHED, IMAGE)
+    create(capsul, FRESH, CLEANED)
     capsul.ctl("start", COPY)
     with ThreadPoolExecutor() as pool:
         list(pool.map(lambda vm: wait_for(capsul, vm), COPIES))
     return {vm: Guest(capsul, vm) for vm in COPIES}
 
 
+def test_where_libguestfs_does_not_work_first_boots_do_it(capsul, libguestfs):
+    before = capsul.traces()
+    capsul.host.run(f"chmod 0600 {KERNELS}")  # as some distributions have it
+    told = capsul.ctl("image", "publish", SOURCE, CLEANED, timeout=CLEANING)
+    capsul.host.run(f"chmod 0644 {KERNELS}")
+    assert "virt-sysprep could not clean it: libguestfs's own system cannot be made: supermin" in told.stderr
+    assert "cleaned at the first boot of each VM made from it" in told.stderr
+    published = capsul.json("image", "show", CLEANED)["published"]
+    assert published["reset"] and not published["cleaned"]
+    capsul.ctl("image", "rm", CLEANED)
+    assert capsul.traces() == before
+
+
+def is_cleaning(capsul):
+    return capsul.run("pgrep --uid $(id -u) --full 'qemu-system.*appliance'", check=False).stdout != ""
+
+
+def test_a_killed_daemon_leaves_nothing_of_a_cleaning(capsul, libguestfs):
+    before = capsul.traces()
+    with ThreadPoolExecutor() as pool:
+        told = pool.submit(capsul.ctl, "image", "publish", SOURCE, CLEANED, check=False, timeout=CLEANING)
+        wait_until(lambda: is_cleaning(capsul), CLEANING)
+        capsul.run("systemctl --user kill --signal KILL capsuld.service")
+        assert told.result().returncode != 0
+    wait_until(lambda: capsul.ctl("image", "list", check=False).returncode == 0)
+    assert not is_cleaning(capsul)
+    assert capsul.ctl("image", "show", CLEANED, check=False).returncode == 3
+    assert capsul.traces() == before
+
+
+@pytest.fixture(scope="module")
+def cleaned(capsul, libguestfs):
+    """What was said about the second image."""
+    return capsul.ctl("image", "publish", SOURCE, CLEANED, timeout=CLEANING).stderr
+
+
+def test_with_libguestfs_the_image_itself_is_clean(capsul, cleaned):
+    assert "cleaned by virt-sysprep" in cleaned and "first boot" not in cleaned
+    assert capsul.json("image", "show", CLEANED)["published"] == {
+        "vm": SOURCE, "image": "debian-12", "reset": False, "cleaned": True}
+    told = capsul.ctl("image", "export", CLEANED, "clean.qcow2", timeout=CLEANING)
+    assert "identity" not in told.stderr
+    listed = capsul.run("virt-ls --format=qcow2 -a clean.qcow2 --long --recursive /etc /srv /var/lib/cloud /var/lib/dhcp /var/log && "
+                        "rm clean.qcow2", timeout=CLEANING).stdout
+    sizes = {line.split(maxsplit=3)[3]: int(line.split(maxsplit=3)[2]) for line in listed.splitlines() if line[0] == "-"}
+    assert sizes["/srv/written"] and sizes["/etc/passwd"]
+    assert sizes["/etc/machine-id"] == 0
+    assert [path for path in sizes if path.startswith(("/etc/ssh/ssh_host", "/var/lib/cloud/", "/var/lib/dhcp/"))] == []
+    assert [path for path, size in sizes.items() if path.startswith("/var/log/") and size] == []
+
+
 def test_the_image_says_whose_disk_it_was(capsul, guests):
     image = capsul.json("image", "show", IMAGE)
-    assert image["published"] == {"vm": SOURCE, "image": "debian-12", "reset": True}
+    assert image["published"] == {"vm": SOURCE, "image": "debian-12", "reset": True, "cleaned": False}
     assert image["vms"] == [PUBLISHED] and image["boot"]["kernel"]
 
 
@@ -100,7 +204,8 @@ def test_nothing_of_the_source_is_left(capsul, source, guests):
     for vm, guest in guests.items():
         assert guest.instances == 1, vm
         assert guest.journals == guest.id, f"{vm} keeps its journal under its own machine-id alone"
-        assert capsul.ctl("exec", vm, "--", "cat", "/var/log/app.log").stdout == ""
+        logs = "cat /var/log/app.log /var/log/app/trace 2>/dev/null || true"
+        assert capsul.ctl("exec", vm, "--", "sh", "-c", logs).stdout == ""
         said = capsul.ctl("exec", vm, "--", "journalctl", "--boot", "--output=cat", "--lines=1000").stdout
         assert "sshd" in said or "ssh" in said, "the journal of this boot can be read"
         failed = capsul.ctl("exec", vm, "--", "systemctl", "--failed", "--plain", "--no-legend").stdout

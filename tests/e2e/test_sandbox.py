@@ -115,6 +115,14 @@ def tap_unit(user_unit):
 
 
 @pytest.fixture(scope="module")
+def nesting_unit(user_unit):
+    """What a tool that runs other programs has of that (unit test ToolUnit.GivesOneWithChildrenNamespacesOfItsOwn)."""
+    return user_unit.replace("capsul-run --net user", "capsul-run --children").replace(
+        "RestrictNamespaces=yes\nReadOnlyPaths=/proc\n", "RestrictNamespaces=user pid\nSystemCallFilter=capset\nPrivateNetwork=yes\n").replace(
+        "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6", "RestrictAddressFamilies=AF_UNIX")
+
+
+@pytest.fixture(scope="module")
 def every_attempt_works(capsul, targets):
     """Outside of the sandbox, for alice or, where only root may, for root."""
     said = {}
@@ -144,6 +152,12 @@ def test_nothing_gets_out_of_the_unit_of_a_vm(capsul, targets, user_unit, left_o
 def test_nothing_gets_out_of_the_unit_of_a_vm_with_taps(capsul, targets, tap_unit, left_open):
     through = got_through(capsul, targets, tap_unit, f"{start_command(tap_unit)[1]} --")
     assert through == left_open
+
+
+@pytest.mark.usefixtures("every_attempt_works")
+def test_nothing_gets_out_of_the_unit_of_a_tool_with_children(capsul, targets, nesting_unit, left_open):
+    assert "--children" in nesting_unit and "RestrictNamespaces=user pid" in nesting_unit
+    assert got_through(capsul, targets, nesting_unit, f"{start_command(nesting_unit)[1]} --") == left_open
 
 
 @pytest.mark.usefixtures("every_attempt_works")

@@ -157,12 +157,35 @@ TEST_F(CapsulctlImage, SaysWhatIsInAPublishedOneAndWhatIsNot) {
     EXPECT_THAT(told.err, HasSubstr("image base: made of the disk of golden\n"));
     EXPECT_THAT(told.err, HasSubstr("cleaned at the first boot of each VM made from it"));
     EXPECT_THAT(told.err, HasSubstr("a guest without cloud-init would keep the identity of golden\n"));
+    EXPECT_THAT(told.err, HasSubstr("package guestfs-tools"));
     EXPECT_THAT(told.err, HasSubstr("only the first disk is in it, not data,logs\n"));
     const Outcome data = run_capsulctl(daemon, {"image", "publish", "golden", "base", "--json", "-q"});
     EXPECT_EQ(data.err, "");
     EXPECT_EQ(Json::parse(data.out).at("published").at("vm"), Json("golden"));
     EXPECT_EQ(run_capsulctl(daemon, {"image", "publish", "golden"}).code, 2);
     EXPECT_EQ(run_capsulctl(daemon, {"image", "publish", "golden", "Base"}).code, 2);
+}
+
+TEST_F(CapsulctlImage, SaysWhoHasCleanedAPublishedOneAndWhyNot) {
+    std::optional<std::string> failure;
+    daemon.add_work<ImagePublish>([&](const ImagePublish& call) {
+        ImagePublished result;
+        result.image.name = call.image;
+        result.image.published =
+            PublishedFrom{call.name, Name::parse("debian-12"), failure.has_value(), !failure.has_value()};
+        result.not_cleaned = failure;
+        return result;
+    });
+    daemon.serve();
+    const Outcome cleaned = run_capsulctl(daemon, {"image", "publish", "golden", "base"});
+    EXPECT_THAT(cleaned.err, HasSubstr("image base: cleaned by virt-sysprep"));
+    EXPECT_THAT(cleaned.err, Not(HasSubstr("first boot")));
+    failure = "no operating systems were found";
+    const Outcome failed = run_capsulctl(daemon, {"image", "publish", "golden", "base"});
+    EXPECT_EQ(failed.code, 0);
+    EXPECT_THAT(failed.err, HasSubstr("virt-sysprep could not clean it: no operating systems were found"));
+    EXPECT_THAT(failed.err, HasSubstr("cleaned at the first boot of each VM made from it"));
+    EXPECT_THAT(failed.err, Not(HasSubstr("package guestfs-tools")));
 }
 
 TEST_F(CapsulctlImage, LeavesNothingOfAFileThatIsCutOff) {

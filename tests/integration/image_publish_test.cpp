@@ -64,6 +64,15 @@ class ImagePublishTest : public VmDisksTest {
         return found == files.end() ? "" : found->second;
     }
 
+    /// libguestfs, whose virt-sysprep does `work`, a piece of shell, to the disk $disk.
+    void install_libguestfs(const std::string& work) {
+        const fs::path& programs = daemon_->programs;
+        replace_file(programs / "supermin",
+                     "#!/bin/sh\nuntil [ \"$1\" = -o ]; do shift; done\nmkdir \"$2\"\n", 0755);
+        replace_file(programs / "virt-sysprep",
+                     "#!/bin/sh\nuntil [ \"$1\" = --add ]; do shift; done\ndisk=$2\n" + work + "\n", 0755);
+    }
+
     /// `answer`, a piece of shell, is what every program in a sandbox does that has `word` among its words.
     void instead_of(const std::string& word, const std::string& answer) {
         replace_file(daemon_->programs / "capsul-run",
@@ -137,6 +146,45 @@ TEST_F(ImagePublishTest, ItsVmsGetAnIdentityOfTheirOwnAndOthersDoNot) {
     call.name = Name::parse("two");
     run(call);
     EXPECT_EQ(vendor_data(Name::parse("two")), "");
+}
+
+TEST_F(ImagePublishTest, IsCleanedByLibguestfsWhereThatIs) {
+    install_libguestfs("test \"$LIBGUESTFS_PATH\" && test -f \"$LIBGUESTFS_PATH/README.fixed\" && "
+                       "qemu-io -f qcow2 -c 'write -P 7 1M 64k' \"$disk\" >/dev/null");
+    fill(file_of(web_, "root"), 2, "2M");
+    const ImagePublished result = publish();
+    EXPECT_FALSE(result.not_cleaned) << *result.not_cleaned;
+    EXPECT_TRUE(result.image.published->cleaned && !result.image.published->reset);
+    EXPECT_TRUE(is_filled(disk_of(result.image), 7, "1M"));
+    EXPECT_TRUE(is_filled(disk_of(result.image), 2, "2M"));
+    EXPECT_TRUE(fs::is_empty(paths_.builds()) && fs::is_empty(paths_.uploads()));
+    VmCreate call = wanted("one");
+    call.image = Name::parse("base");
+    call.start = false;
+    run(call);
+    EXPECT_EQ(vendor_data(Name::parse("one")), "") << "it would be cleaned once more";
+}
+
+TEST_F(ImagePublishTest, IsAsItWasWhereLibguestfsFailsHalfWay) {
+    for (const std::string& failure : {std::string("qemu-io -f qcow2 -c 'write -P 7 1M 64k' \"$disk\" "
+                                                   ">/dev/null; echo 'x: error: no space' >&2; exit 1"),
+                                       std::string("echo 'x: error: no space' >&2; exit 1")}) {
+        install_libguestfs(failure);
+        const ImagePublished result = publish();
+        EXPECT_EQ(result.not_cleaned, "no space");
+        EXPECT_TRUE(result.image.published->reset && !result.image.published->cleaned);
+        EXPECT_TRUE(is_filled(disk_of(result.image), 1, "1M"));
+        EXPECT_TRUE(fs::is_empty(paths_.builds()) && fs::is_empty(paths_.uploads()));
+        run(ImageRemove{Name::parse("base")});
+    }
+}
+
+TEST_F(ImagePublishTest, TakesNothingElseFromLibguestfs) {
+    install_libguestfs("rm -f \"$disk.x\"; qemu-img create -q -f qcow2 -b /etc/passwd -F raw \"$disk\" 64M");
+    const ImagePublished result = publish();
+    ASSERT_TRUE(result.not_cleaned);
+    EXPECT_NE(result.not_cleaned->find("backing file"), std::string::npos) << *result.not_cleaned;
+    EXPECT_TRUE(is_filled(disk_of(result.image), 1, "1M"));
 }
 
 TEST_F(ImagePublishTest, BootsTheSameKernel) {

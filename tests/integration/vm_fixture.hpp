@@ -80,8 +80,11 @@ struct Daemon {
           host{paths, config, programs, store, images, networks, operations, events, systemd, monitors, tool},
           view(host), power(host, view), guest(host, view), vms(host, view, power),
           disks(host, view, power, guest), snapshots(host, power, guest),
-          cleaner(paths, tool, (programs / "virt-sysprep").string()), publishing(host, power, tool, cleaner),
-          backups(host, power, guest), machine(paths, systemd, networks),
+          cleaner(
+              paths, tool,
+              Libguestfs{(programs / "virt-sysprep").string(), (programs / "supermin").string(), {programs}}),
+          publishing(host, power, tool, cleaner), backups(host, power, guest),
+          machine(paths, systemd, networks),
           router(make_router({host, view, power, guest, vms, disks, snapshots, backups, machine, pulls,
                               builds, publishing})) {}
     Daemon(const Daemon&) = delete;

@@ -136,6 +136,9 @@ TEST(ImageView, ShowsOfWhichVmsDiskItWasMade) {
         << shown;
     image.published->reset = false;
     EXPECT_NE(render_image(image, {}).find("has that of VM golden\n"), std::string::npos);
+    image.published->cleaned = true;
+    EXPECT_NE(render_image(image, {}).find("Identity:      none, it was removed by virt-sysprep"),
+              std::string::npos);
 }
 
 TEST(ImageView, ShowsSinceWhenOneIsUnused) {

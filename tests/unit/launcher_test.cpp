@@ -76,8 +76,17 @@ TEST(LauncherOptions, ReadsPathsNetworksAndTheCommand) {
 
 TEST(LauncherOptions, GivesNoNetworkUnasked) {
     const Options options = parse_options({"--", "/bin/true"});
-    EXPECT_FALSE(options.internet);
+    EXPECT_FALSE(options.internet || options.tun || options.children);
     EXPECT_TRUE(options.taps.empty());
+}
+
+TEST(LauncherOptions, TakesFlags) {
+    const Options options =
+        parse_options({"--tun", "--children", "--ro", "/a", "--", "/bin/true", "--check"});
+    EXPECT_TRUE(options.tun && options.children);
+    EXPECT_FALSE(options.check);
+    EXPECT_EQ(options.command.size(), 2U);
+    EXPECT_TRUE(parse_options({"--children", "--check"}).check);
 }
 
 TEST(LauncherOptions, RefusesWhatItDoesNotUnderstand) {

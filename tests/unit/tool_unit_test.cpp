@@ -28,6 +28,15 @@ TEST(ToolUnit, IsAsGolden) {
     expect_golden("capsul-tool-convert.service", tool_unit(converting(), places()));
 }
 
+TEST(ToolUnit, GivesOneWithChildrenNamespacesOfItsOwn) {
+    ToolRun run = converting();
+    run.argv = {"/usr/bin/virt-sysprep", "--add", "/srv/capsul/uploads/two"};
+    run.environment = {"LC_ALL=C.UTF-8", "LIBGUESTFS_BACKEND=direct"};
+    run.readable = {"/srv/capsul/builds/id/appliance"};
+    run.children = true;
+    expect_golden("capsul-tool-clean.service", tool_unit(run, places()));
+}
+
 TEST(ToolUnit, ShowsEveryFileThatIsToBeRead) {
     ToolRun run = converting();
     run.readable = {"/srv/capsul/vms/web/disk.qcow2", "/srv/capsul/images/base.qcow2"};

@@ -57,7 +57,7 @@ void note_what_is_in_it(Session& session, const std::string& subject, const Imag
     if (image.boot) {
         session.note(subject + ": its kernel, with which it boots, is not in the file");
     }
-    if (image.published && image.published->reset) {
+    if (image.published && image.published->reset && !image.published->cleaned) {
         session.note(
             fmt::format("{}: the file holds the identity of {}: only this capsul gives VMs made from "
                         "it one of their own",

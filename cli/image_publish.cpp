@@ -19,15 +19,13 @@ void tell_identity(Session& session, const std::string& subject, const std::stri
                    const ImagePublished& result) {
     if (result.image.published && result.image.published->cleaned) {
         session.note(subject +
-                     ": cleaned by virt-sysprep: no machine-id, ssh host keys, cloud-init state, logs and "
-                     "leases are in it");
+                     ": cleaned by virt-sysprep: machine-id, ssh host keys, cloud-init state, logs and "
+                     "leases are not in it; VMs made from it get their own at their first boot");
+        session.note(subject + ": a guest without cloud-init has to make its ssh host keys itself");
         return;
     }
     if (result.not_cleaned) {
-        session.note(
-            fmt::format("{}: virt-sysprep could not clean it: {} (`libguestfs-test-tool` on the host tells "
-                        "whether libguestfs works there)",
-                        subject, *result.not_cleaned));
+        session.note(fmt::format("{}: virt-sysprep could not clean it: {}", subject, *result.not_cleaned));
     }
     session.note(subject + ": cleaned at the first boot of each VM made from it, by the guest's cloud-init: "
                            "new machine-id and ssh host keys, old logs and leases removed");

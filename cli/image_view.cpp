@@ -87,7 +87,7 @@ std::string origin_text(const ImageOrigin& origin) {
 
 std::string identity_text(const PublishedFrom& published) {
     if (published.cleaned) {
-        return "none, it was removed by virt-sysprep: each VM made from it makes its own";
+        return "none, virt-sysprep has removed it; each VM made from it gets its own at its first boot";
     }
     return published.reset ? "each VM made from it gets its own at its first boot, by cloud-init"
                            : "each VM made from it has that of VM " + published.vm.to_string();

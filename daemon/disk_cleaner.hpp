@@ -6,6 +6,9 @@
 #include "lib/paths.hpp"
 #include "lib/size.hpp"
 
+#include <mutex>
+#include <optional>
+
 namespace capsul {
 
 /// Where libguestfs is. Programs are looked for in the system's folders when they are no absolute paths.
@@ -34,9 +37,13 @@ class DiskCleaner {
                const SandboxedTool::Cancelled& cancelled) const;
 
   private:
+    [[nodiscard]] std::unique_lock<std::timed_mutex>
+    take_turn(const SandboxedTool::Cancelled& cancelled) const;
+
     const Paths& paths_;
     const SandboxedTool& tool_;
     const Libguestfs libguestfs_;
+    mutable std::timed_mutex one_at_a_time_;
 };
 
 /// The arguments of virt-sysprep. Pure.
@@ -44,5 +51,8 @@ class DiskCleaner {
 
 /// What virt-sysprep complained of, fit for a message. Pure.
 [[nodiscard]] std::string cleaning_complaint(const ProcessResult& result);
+
+/// What it warns of a file system that it has left out. Pure.
+[[nodiscard]] std::optional<std::string> left_out(const ProcessResult& result);
 
 } // namespace capsul

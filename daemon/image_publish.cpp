@@ -6,7 +6,9 @@
 #include "lib/fd.hpp"
 
 #include <algorithm>
+#include <cerrno>
 #include <fmt/format.h>
+#include <sys/stat.h>
 
 namespace capsul {
 namespace {
@@ -78,6 +80,15 @@ Digest digest_of(const fs::path& file, Progress& progress) {
     return Digest::parse("sha256:" + hex);
 }
 
+/// Which nobody can set, unlike the time when it was last written.
+timespec changed_at(const fs::path& file) {
+    struct stat about {};
+    if (::stat(file.c_str(), &about) != 0) {
+        throw_errno(errno, file.string());
+    }
+    return about.st_ctim;
+}
+
 std::vector<DiskName> names_of(const std::vector<DataDisk>& disks) {
     std::vector<DiskName> names;
     for (const DataDisk& disk : disks) {
@@ -119,7 +130,7 @@ NewImage ImagePublishService::image_of(const VmRecord& vm, const Name& name, Cop
             .initrd = std::move(boot.initrd),
             .cmdline = vm.boot ? vm.boot->cmdline : "",
             .origin = {},
-            .published = PublishedFrom{vm.name, vm.image, !copy.cleaned, copy.cleaned},
+            .published = PublishedFrom{vm.name, vm.image, true, copy.cleaned},
             .alias = {}};
 }
 
@@ -147,7 +158,7 @@ ImagePublishService::Copy ImagePublishService::flatten(const VmRecord& vm, const
     return copy;
 }
 
-/// Where that fails, the copy is as it was, and first boots do it.
+/// Where that fails, the copy is as it was.
 void ImagePublishService::clean(Copy& copy, Bytes size, const std::function<void()>& copy_again,
                                 Progress& progress) const {
     if (!cleaner_.is_installed()) {
@@ -155,19 +166,21 @@ void ImagePublishService::clean(Copy& copy, Bytes size, const std::function<void
     }
     progress.message("removing from the copy what makes it this VM's");
     const fs::path& file = copy.file.path();
-    const auto copied = fs::last_write_time(file);
+    const timespec copied = changed_at(file);
     try {
         cleaner_.clean(file, size, host_.accelerator(), [&progress] { return progress.cancelled(); });
         check_converted_disk(file, size);
         copy.cleaned = true;
     } catch (const Error& error) {
-        if (error.code() == ErrorCode::unreachable) { // capsuld is stopping
+        if (progress.cancelled()) {
             throw;
         }
-        copy.not_cleaned = error.what();
+        copy.not_cleaned = error.what() + (error.hint().empty() ? "" : " (" + error.hint() + ")");
     }
-    if (!copy.cleaned && fs::last_write_time(file) != copied) {
-        fs::remove(file);
+    const timespec now = changed_at(file);
+    if (!copy.cleaned && (now.tv_sec != copied.tv_sec || now.tv_nsec != copied.tv_nsec)) {
+        std::error_code told_by_the_copy;
+        fs::remove(file, told_by_the_copy);
         copy_again();
     }
 }

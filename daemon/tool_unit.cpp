@@ -71,7 +71,7 @@ PrivateNetwork=yes
 
 // capsul-run makes the namespaces, and refuses them to the program. A QEMU without KVM writes code that it
 // runs.
-constexpr std::string_view with_children = R"(RestrictNamespaces=user pid
+constexpr std::string_view with_children = R"(RestrictNamespaces=user net pid
 SystemCallFilter=capset
 RestrictAddressFamilies=AF_UNIX
 PrivateNetwork=yes

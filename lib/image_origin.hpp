@@ -45,9 +45,9 @@ struct ImageOrigin {
 struct PublishedFrom {
     Name vm;
     Name image; ///< that the VM was made from
-    /// Each VM made from it is to get an identity of its own at its first boot: on the disk is that of `vm`.
+    /// Each VM made from it is to get an identity of its own at its first boot.
     bool reset = true;
-    bool cleaned = false; ///< on the disk there is none any more
+    bool cleaned = false; ///< the identity of `vm` is not on the disk any more
 
     static constexpr auto fields() {
         return field_list(required("vm", &PublishedFrom::vm), required("image", &PublishedFrom::image),

@@ -22,8 +22,8 @@ struct ImagePublished {
 };
 
 /// Makes an image of the first disk of a stopped VM as it is now, with the VM's own kernel if it has one.
-/// What makes the VM a machine of its own is removed from it where virt-sysprep can do that; or else VMs made
-/// from it get an identity of their own at their first boot.
+/// VMs made from it get an identity of their own at their first boot; where virt-sysprep is installed, that
+/// of this VM is not even in the image.
 struct ImagePublish {
     Name name;  ///< the VM
     Name image; ///< that is to be

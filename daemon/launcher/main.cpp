@@ -75,10 +75,10 @@ void attach_taps(const Options& options) {
     become(options.command);
 }
 
-/// As the first in a process namespace, which ends with this process. Returns how it ended, as a shell tells
-/// it.
+/// As the first in a process namespace, and without any network, which the unit alone may not be able to take
+/// away. Returns how it ended, as a shell tells it.
 int run_apart(const Options& options) {
-    enter_namespaces(CLONE_NEWPID);
+    enter_namespaces(CLONE_NEWNET | CLONE_NEWPID);
     set_capabilities(0);
     const pid_t child = ::fork();
     if (child < 0) {

@@ -18,7 +18,7 @@ that sandbox.
   --tap FD=TAP it gets this descriptor of a TAP interface, and attaches to no other
   --tun        it may attach to TAP interfaces itself
   --children   it runs other programs, and signals them; it writes in /tmp and /var/tmp. They are in a process
-               namespace of their own
+               and a network namespace of their own
   --check      runs nothing, tells what of the sandbox is missing here, and what the kernel can add to it
 Options may be repeated. Exit status: 2 wrong usage, 78 the sandbox is not there, 1 another failure.
 )";

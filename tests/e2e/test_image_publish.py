@@ -133,9 +133,11 @@ def guests(capsul, cleaned):
 def test_where_libguestfs_does_not_work_first_boots_do_it(capsul, libguestfs):
     before = capsul.traces()
     capsul.host.run(f"chmod 0600 {KERNELS}")  # as some distributions have it
-    told = capsul.ctl("image", "publish", SOURCE, CLEANED, timeout=CLEANING)
-    capsul.host.run(f"chmod 0644 {KERNELS}")
-    assert "virt-sysprep could not clean it: libguestfs's own system cannot be made: supermin" in told.stderr
+    try:
+        told = capsul.ctl("image", "publish", SOURCE, CLEANED, timeout=CLEANING)
+    finally:
+        capsul.host.run(f"chmod 0644 {KERNELS}")
+    assert "virt-sysprep could not clean it: libguestfs's own system cannot be made: cp: cannot open '/boot/vmlinuz" in told.stderr
     assert "cleaned at the first boot of each VM made from it" in told.stderr
     published = capsul.json("image", "show", CLEANED)["published"]
     assert published["reset"] and not published["cleaned"]
@@ -144,7 +146,7 @@ def test_where_libguestfs_does_not_work_first_boots_do_it(capsul, libguestfs):
 
 
 def is_cleaning(capsul):
-    return capsul.run("pgrep --uid $(id -u) --full 'qemu-system.*appliance'", check=False).stdout != ""
+    return capsul.run("pgrep --uid $(id -u) --exact virt-sysprep", check=False).stdout != ""
 
 
 def test_a_killed_daemon_leaves_nothing_of_a_cleaning(capsul, libguestfs):
@@ -167,18 +169,18 @@ def cleaned(capsul, libguestfs):
 
 
 def test_with_libguestfs_the_image_itself_is_clean(capsul, cleaned):
-    assert "cleaned by virt-sysprep" in cleaned and "first boot" not in cleaned
+    assert "cleaned by virt-sysprep" in cleaned and "by the guest's cloud-init" not in cleaned
     assert capsul.json("image", "show", CLEANED)["published"] == {
-        "vm": SOURCE, "image": "debian-12", "reset": False, "cleaned": True}
+        "vm": SOURCE, "image": "debian-12", "reset": True, "cleaned": True}
     told = capsul.ctl("image", "export", CLEANED, "clean.qcow2", timeout=CLEANING)
     assert "identity" not in told.stderr
     listed = capsul.run("virt-ls --format=qcow2 -a clean.qcow2 --long --recursive /etc /srv /var/lib/cloud /var/lib/dhcp /var/log && "
                         "rm clean.qcow2", timeout=CLEANING).stdout
-    sizes = {line.split(maxsplit=3)[3]: int(line.split(maxsplit=3)[2]) for line in listed.splitlines() if line[0] == "-"}
+    sizes = {line.split(maxsplit=3)[3]: int(line.split(maxsplit=3)[2]) for line in listed.splitlines() if line[0] in "-l"}
     assert sizes["/srv/written"] and sizes["/etc/passwd"]
     assert sizes["/etc/machine-id"] == 0
     assert [path for path in sizes if path.startswith(("/etc/ssh/ssh_host", "/var/lib/cloud/", "/var/lib/dhcp/"))] == []
-    assert [path for path, size in sizes.items() if path.startswith("/var/log/") and size] == []
+    assert [path for path, size in sizes.items() if path.startswith("/var/log/") and size and "README" not in path] == []
 
 
 def test_the_image_says_whose_disk_it_was(capsul, guests):

@@ -118,7 +118,7 @@ def tap_unit(user_unit):
 def nesting_unit(user_unit):
     """What a tool that runs other programs has of that (unit test ToolUnit.GivesOneWithChildrenNamespacesOfItsOwn)."""
     return user_unit.replace("capsul-run --net user", "capsul-run --children").replace(
-        "RestrictNamespaces=yes\nReadOnlyPaths=/proc\n", "RestrictNamespaces=user pid\nSystemCallFilter=capset\nPrivateNetwork=yes\n").replace(
+        "RestrictNamespaces=yes\nReadOnlyPaths=/proc\n", "RestrictNamespaces=user net pid\nSystemCallFilter=capset\nPrivateNetwork=yes\n").replace(
         "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6", "RestrictAddressFamilies=AF_UNIX")
 
 
@@ -156,13 +156,14 @@ def test_nothing_gets_out_of_the_unit_of_a_vm_with_taps(capsul, targets, tap_uni
 
 @pytest.mark.usefixtures("every_attempt_works")
 def test_nothing_gets_out_of_the_unit_of_a_tool_with_children(capsul, targets, nesting_unit, left_open):
-    assert "--children" in nesting_unit and "RestrictNamespaces=user pid" in nesting_unit
+    assert "--children" in nesting_unit and "RestrictNamespaces=user net pid" in nesting_unit
     assert got_through(capsul, targets, nesting_unit, f"{start_command(nesting_unit)[1]} --") == left_open
 
 
 @pytest.mark.usefixtures("every_attempt_works")
-def test_little_gets_out_where_the_kernel_has_no_landlock(capsul, targets, user_unit, tap_unit):
-    for whole, left in (user_unit, {"internet", "internet6", *LEFT_TO_LANDLOCK}), (tap_unit, set(LEFT_TO_LANDLOCK)):
+def test_little_gets_out_where_the_kernel_has_no_landlock(capsul, targets, user_unit, tap_unit, nesting_unit):
+    for whole, left in ((user_unit, {"internet", "internet6", *LEFT_TO_LANDLOCK}), (tap_unit, set(LEFT_TO_LANDLOCK)),
+                        (nesting_unit, {"oom_score_of_others", *LEFT_TO_LANDLOCK})):
         unit = whole.replace("SystemCallErrorNumber=", "SystemCallFilter=~landlock_create_ruleset:ENOSYS\nSystemCallErrorNumber=")
         assert got_through(capsul, targets, unit, f"{start_command(unit)[1]} --") == left
 

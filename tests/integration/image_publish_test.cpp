@@ -3,10 +3,15 @@
 #include "daemon/seed_iso.hpp"
 #include "tests/integration/disk_contents.hpp"
 
+#include <gmock/gmock.h>
 #include <map>
 
 namespace capsul {
 namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+using testing::StartsWith;
 
 class ImagePublishTest : public VmDisksTest {
   protected:
@@ -63,6 +68,8 @@ class ImagePublishTest : public VmDisksTest {
         const auto found = files.find("vendor-data");
         return found == files.end() ? "" : found->second;
     }
+
+    const fs::path copies_ = folder_.path() / "copies"; ///< a line for each
 
     /// libguestfs, whose virt-sysprep does `work`, a piece of shell, to the disk $disk.
     void install_libguestfs(const std::string& work) {
@@ -154,29 +161,57 @@ TEST_F(ImagePublishTest, IsCleanedByLibguestfsWhereThatIs) {
     fill(file_of(web_, "root"), 2, "2M");
     const ImagePublished result = publish();
     EXPECT_FALSE(result.not_cleaned) << *result.not_cleaned;
-    EXPECT_TRUE(result.image.published->cleaned && !result.image.published->reset);
+    EXPECT_TRUE(result.image.published->cleaned && result.image.published->reset);
     EXPECT_TRUE(is_filled(disk_of(result.image), 7, "1M"));
     EXPECT_TRUE(is_filled(disk_of(result.image), 2, "2M"));
     EXPECT_TRUE(fs::is_empty(paths_.builds()) && fs::is_empty(paths_.uploads()));
-    VmCreate call = wanted("one");
-    call.image = Name::parse("base");
-    call.start = false;
-    run(call);
-    EXPECT_EQ(vendor_data(Name::parse("one")), "") << "it would be cleaned once more";
 }
 
-TEST_F(ImagePublishTest, IsAsItWasWhereLibguestfsFailsHalfWay) {
-    for (const std::string& failure : {std::string("qemu-io -f qcow2 -c 'write -P 7 1M 64k' \"$disk\" "
-                                                   ">/dev/null; echo 'x: error: no space' >&2; exit 1"),
-                                       std::string("echo 'x: error: no space' >&2; exit 1")}) {
-        install_libguestfs(failure);
-        const ImagePublished result = publish();
-        EXPECT_EQ(result.not_cleaned, "no space");
-        EXPECT_TRUE(result.image.published->reset && !result.image.published->cleaned);
-        EXPECT_TRUE(is_filled(disk_of(result.image), 1, "1M"));
-        EXPECT_TRUE(fs::is_empty(paths_.builds()) && fs::is_empty(paths_.uploads()));
-        run(ImageRemove{Name::parse("base")});
+TEST_F(ImagePublishTest, IsCopiedAgainWhereLibguestfsFailsHalfWay) {
+    install_libguestfs(
+        "qemu-io -f qcow2 -c 'write -P 7 1M 64k' \"$disk\" >/dev/null; echo 'x: error: odd' >&2; exit 1");
+    instead_of("convert", "echo once >>" + copies_.string() + "; exec \"$@\"");
+    const ImagePublished result = publish();
+    EXPECT_THAT(result.not_cleaned.value_or(""), StartsWith("odd (`libguestfs-test-tool`"));
+    EXPECT_TRUE(result.image.published->reset && !result.image.published->cleaned);
+    EXPECT_TRUE(is_filled(disk_of(result.image), 1, "1M"));
+    EXPECT_TRUE(fs::is_empty(paths_.builds()) && fs::is_empty(paths_.uploads()));
+    EXPECT_EQ(read_file(copies_), "once\nonce\n");
+}
+
+TEST_F(ImagePublishTest, IsCopiedOnceWhereLibguestfsHasChangedNothing) {
+    install_libguestfs("echo 'x: error: odd' >&2; exit 1");
+    instead_of("convert", "echo once >>" + copies_.string() + "; exec \"$@\"");
+    EXPECT_TRUE(publish().not_cleaned);
+    EXPECT_EQ(read_file(copies_), "once\n");
+}
+
+TEST_F(ImagePublishTest, IsNotCalledCleanWhenAFileSystemWasLeftOut) {
+    install_libguestfs(
+        "echo 'virt-sysprep: warning: mount: mount exited with status 32: wrong fs type (ignored)' >&2");
+    EXPECT_THAT(publish().not_cleaned.value_or(""), HasSubstr("wrong fs type"));
+}
+
+TEST_F(ImagePublishTest, TellsWhyLibguestfsHasNoSystem) {
+    install_libguestfs("exit 0");
+    replace_file(daemon_->programs / "supermin",
+                 "#!/bin/sh\necho \"cp: cannot open '/boot/vmlinuz'\" >&2; exit 1\n", 0755);
+    EXPECT_THAT(publish().not_cleaned.value_or(""),
+                AllOf(StartsWith("libguestfs's own system cannot be made: cp: cannot open '/boot/vmlinuz'"),
+                      HasSubstr("read a kernel in /boot")));
+}
+
+TEST_F(ImagePublishTest, EndsACleaningWithTheDaemonAndLeavesNothing) {
+    const auto before = all_files();
+    const fs::path begun = folder_.path() / "begun";
+    install_libguestfs("touch " + begun.string() + "; exec sleep 1000");
+    ask(to_image());
+    while (!fs::exists(begun)) {
+        std::this_thread::sleep_for(5ms);
     }
+    daemon_.reset();
+    EXPECT_TRUE(all_files() == before) << "something is left";
+    daemon_ = std::make_unique<Daemon>(paths_);
 }
 
 TEST_F(ImagePublishTest, TakesNothingElseFromLibguestfs) {

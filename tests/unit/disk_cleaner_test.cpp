@@ -26,6 +26,14 @@ TEST(DiskCleaner, EmptiesTheMachineIdLast) {
     EXPECT_EQ(arguments.back(), "/etc/machine-id:");
 }
 
+TEST(DiskCleaner, NoticesFileSystemsThatWereLeftOut) {
+    const auto said = [](const std::string& text) { return left_out({0, "", text}); };
+    EXPECT_FALSE(said("virt-sysprep: warning: log file /tmp/builder.log: no such file (ignored)\n"));
+    EXPECT_FALSE(said("virt-sysprep: warning: random seed could not be set for this type of guest\n"));
+    EXPECT_EQ(said("x\nvirt-sysprep: warning: mount: wrong fs type (ignored)\n"),
+              "virt-sysprep: warning: mount: wrong fs type (ignored)");
+}
+
 TEST(DiskCleaner, TellsTheErrorAndNotTheWarningsBeforeIt) {
     EXPECT_EQ(
         cleaning_complaint(failed_with("virt-sysprep: warning: log file\nvirt-sysprep: error: no operating "

@@ -52,7 +52,7 @@ TEST_F(ImageRecordsTest, SaysOfWhichVmsDiskItWasMade) {
     EXPECT_NE(text.find("[published]\n"), std::string::npos) << text;
     EXPECT_NE(text.find("reset = true"), std::string::npos) << text;
     EXPECT_EQ(encode(Store(paths_).images.load(record.name)), encode(record));
-    record.published = PublishedFrom{Name::parse("golden"), Name::parse("debian-12"), false, true};
+    record.published = PublishedFrom{Name::parse("golden"), Name::parse("debian-12"), true, true};
     Store(paths_).images.save(record);
     EXPECT_TRUE(Store(paths_).images.load(record.name).published->cleaned);
     const std::string before = "[published]\nvm = 'golden'\nimage = 'debian-12'\nreset = true\n";

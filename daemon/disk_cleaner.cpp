@@ -102,9 +102,7 @@ ToolRun run_of(const std::string& program, const fs::path& disk, const fs::path&
     const std::vector<std::string> arguments = cleaning_arguments(disk);
     run.argv.insert(run.argv.end(), arguments.begin(), arguments.end());
     run.environment = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8", "LIBGUESTFS_BACKEND=direct",
-                       "MALLOC_ARENA_MAX=1", // as for qemu-img
-
-                       "LIBGUESTFS_PATH=" + appliance.string()};
+                       "LIBGUESTFS_PATH=" + appliance.string(), "MALLOC_ARENA_MAX=1"};
     if (accelerator == Accelerator::kvm) {
         run.writable.emplace_back("/dev/kvm");
     } else {

@@ -37,13 +37,12 @@ class DiskCleaner {
                const SandboxedTool::Cancelled& cancelled) const;
 
   private:
-    [[nodiscard]] std::unique_lock<std::timed_mutex>
-    take_turn(const SandboxedTool::Cancelled& cancelled) const;
+    [[nodiscard]] std::unique_lock<std::mutex> take_turn(const SandboxedTool::Cancelled& cancelled) const;
 
     const Paths& paths_;
     const SandboxedTool& tool_;
     const Libguestfs libguestfs_;
-    mutable std::timed_mutex one_at_a_time_;
+    mutable std::mutex one_at_a_time_;
 };
 
 /// The arguments of virt-sysprep. Pure.

@@ -167,24 +167,25 @@ TEST_F(CapsulctlImage, SaysWhatIsInAPublishedOneAndWhatIsNot) {
 }
 
 TEST_F(CapsulctlImage, SaysWhoHasCleanedAPublishedOneAndWhyNot) {
-    std::optional<std::string> failure;
+    const Name clean = Name::parse("clean");
     daemon.add_work<ImagePublish>([&](const ImagePublish& call) {
         ImagePublished result;
         result.image.name = call.image;
         result.image.published =
-            PublishedFrom{call.name, Name::parse("debian-12"), true, !failure.has_value()};
-        result.not_cleaned = failure;
+            PublishedFrom{call.name, Name::parse("debian-12"), true, call.image == clean};
+        if (call.image != clean) {
+            result.not_cleaned = "no operating systems were found";
+        }
         return result;
     });
     daemon.serve();
-    const Outcome cleaned = run_capsulctl(daemon, {"image", "publish", "golden", "base"});
-    EXPECT_THAT(cleaned.err, HasSubstr("image base: cleaned by virt-sysprep"));
+    const Outcome cleaned = run_capsulctl(daemon, {"image", "publish", "golden", "clean"});
+    EXPECT_THAT(cleaned.err, HasSubstr("image clean: cleaned by virt-sysprep"));
     EXPECT_THAT(cleaned.err, Not(HasSubstr("by the guest's cloud-init")));
     EXPECT_THAT(cleaned.err, HasSubstr("a guest without cloud-init has to make its ssh host keys itself\n"));
-    failure = "no operating systems were found";
     const Outcome failed = run_capsulctl(daemon, {"image", "publish", "golden", "base"});
     EXPECT_EQ(failed.code, 0);
-    EXPECT_THAT(failed.err, HasSubstr("virt-sysprep could not clean it: no operating systems were found"));
+    EXPECT_THAT(failed.err, HasSubstr("virt-sysprep could not clean it: no operating systems were found\n"));
     EXPECT_THAT(failed.err, HasSubstr("cleaned at the first boot of each VM made from it"));
     EXPECT_THAT(failed.err, Not(HasSubstr("package guestfs-tools")));
 }

@@ -4,12 +4,12 @@
 #include "daemon/process.hpp"
 #include "daemon/qemu_img.hpp"
 #include "daemon/upload_file.hpp"
+#include "lib/catalogue.hpp"
 #include "lib/error.hpp"
 
 #include <algorithm>
 #include <array>
 #include <sstream>
-#include <sys/utsname.h>
 #include <thread>
 
 namespace capsul {
@@ -55,22 +55,16 @@ fs::path ingredients(const Libguestfs& libguestfs) {
     return *found;
 }
 
-std::string machine() {
-    utsname about{};
-    ::uname(&about);
-    return static_cast<const char*>(about.machine);
-}
-
 /// The system that libguestfs boots, in a new folder in `folder`, which it returns. Of this host's own files,
 /// so without a sandbox: in one, all that is root's would seem to be nobody's, and be so in that system.
 fs::path build_appliance(const Libguestfs& libguestfs, const fs::path& folder) {
     constexpr std::chrono::seconds longest(30); // less than capsuld has to stop
     fs::path appliance = folder / "appliance";
-    const ProcessResult made =
-        run_process({"env", "TMPDIR=" + folder.string(), find_program(libguestfs.supermin), "--build",
-                     "--copy-kernel", "--format", "ext2", "--host-cpu", machine(), "-o", appliance.string(),
-                     ingredients(libguestfs).string()},
-                    longest);
+    const ProcessResult made = run_process(
+        {"env", "TMPDIR=" + folder.string(), find_program(libguestfs.supermin), "--build", "--copy-kernel",
+         "--format", "ext2", "--host-cpu", std::string(to_string(host_architecture())), "-o",
+         appliance.string(), ingredients(libguestfs).string()},
+        longest);
     if (made.status != 0) {
         throw Error(ErrorCode::not_capable, complaint("supermin", made));
     }

@@ -96,8 +96,8 @@ ToolRun run_of(const std::string& program, const fs::path& disk, const fs::path&
     ToolRun run{{program}, {appliance}, {disk}, cleaning_limits(size)};
     const std::vector<std::string> arguments = cleaning_arguments(disk);
     run.argv.insert(run.argv.end(), arguments.begin(), arguments.end());
-    run.environment = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8", "LIBGUESTFS_BACKEND=direct",
-                       "LIBGUESTFS_PATH=" + appliance.string(), "MALLOC_ARENA_MAX=1"};
+    run.environment = {system_path, "LC_ALL=C.UTF-8", "LIBGUESTFS_BACKEND=direct",
+                       "LIBGUESTFS_PATH=" + appliance.string(), one_arena};
     if (accelerator == Accelerator::kvm) {
         run.writable.emplace_back("/dev/kvm");
     } else {

@@ -21,10 +21,6 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr std::array<std::string_view, 4> system_folders{"/usr/sbin", "/usr/bin", "/sbin", "/bin"};
-// Each thread that allocates reserves an arena of 64 MiB (mallopt(3)): with a limit on memory, a program with
-// many threads, such as qemu-img, could not start the last of them.
-constexpr const char* one_arena = "MALLOC_ARENA_MAX=1";
-constexpr const char* system_path = "PATH=/usr/sbin:/usr/bin:/sbin:/bin";
 
 struct Pipe {
     UniqueFd read_end;

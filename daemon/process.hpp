@@ -27,6 +27,11 @@ struct ProcessResult {
     std::string err;
 };
 
+/// What a program has in its environment: the system's folders, and so that it may have many threads in
+/// little memory, for each that allocates reserves an arena of 64 MiB (mallopt(3)).
+constexpr const char* system_path = "PATH=/usr/sbin:/usr/bin:/sbin:/bin";
+constexpr const char* one_arena = "MALLOC_ARENA_MAX=1";
+
 /// The absolute path of a program that is in one of the system's folders, so that nobody's PATH decides what
 /// runs; an absolute path stays as it is. Throws Error (not_capable), whose hint names it, when it is
 /// missing.

@@ -15,9 +15,6 @@ constexpr std::uint64_t mib = std::uint64_t{1} << 20U;
 
 constexpr std::uint64_t memory = 1024 * mib;
 
-/// Each thread that allocates would reserve an arena of 64 MiB (mallopt(3)), of which there is not enough.
-constexpr const char* one_arena = "MALLOC_ARENA_MAX=1";
-
 /// To read `size` bytes: a slow disk has 16 MiB a second.
 ToolLimits limits_to_read(std::uint64_t size) {
     return {.time = std::chrono::seconds(120 + size / (16 * mib)),

@@ -63,6 +63,22 @@ class ImagePublishTest : public VmDisksTest {
         EXPECT_TRUE(all_files() == before) << "something is left";
     }
 
+    const fs::path begun_ = folder_.path() / "begun";
+    /// A piece of shell that tells that it was begun, and never ends.
+    const std::string stand_still_ = "touch " + begun_.string() + "; exec sleep 1000";
+
+    /// Of capsuld, while some program stands still.
+    void expect_nothing_left_by_its_end() {
+        const auto before = all_files();
+        ask(to_image());
+        while (!fs::exists(begun_)) {
+            std::this_thread::sleep_for(5ms);
+        }
+        daemon_.reset();
+        EXPECT_TRUE(all_files() == before) << "something is left";
+        daemon_ = std::make_unique<Daemon>(paths_);
+    }
+
     std::string vendor_data(const Name& vm) {
         const auto files = files_in_seed_iso(read_file(paths_.vm(vm) / "seed.iso"));
         const auto found = files.find("vendor-data");
@@ -202,16 +218,8 @@ TEST_F(ImagePublishTest, TellsWhyLibguestfsHasNoSystem) {
 }
 
 TEST_F(ImagePublishTest, EndsACleaningWithTheDaemonAndLeavesNothing) {
-    const auto before = all_files();
-    const fs::path begun = folder_.path() / "begun";
-    install_libguestfs("touch " + begun.string() + "; exec sleep 1000");
-    ask(to_image());
-    while (!fs::exists(begun)) {
-        std::this_thread::sleep_for(5ms);
-    }
-    daemon_.reset();
-    EXPECT_TRUE(all_files() == before) << "something is left";
-    daemon_ = std::make_unique<Daemon>(paths_);
+    install_libguestfs(stand_still_);
+    expect_nothing_left_by_its_end();
 }
 
 TEST_F(ImagePublishTest, TakesNothingElseFromLibguestfs) {
@@ -346,16 +354,8 @@ TEST_F(ImagePublishTest, RefusesWhatCannotFitBeforeItCopies) {
 }
 
 TEST_F(ImagePublishTest, EndsWithTheDaemonAndLeavesNothing) {
-    const auto before = all_files();
-    const fs::path begun = folder_.path() / "begun";
-    instead_of("convert", "touch " + begun.string() + "; exec sleep 1000");
-    ask(to_image());
-    while (!fs::exists(begun)) {
-        std::this_thread::sleep_for(5ms);
-    }
-    daemon_.reset();
-    EXPECT_TRUE(all_files() == before) << "something is left";
-    daemon_ = std::make_unique<Daemon>(paths_);
+    instead_of("convert", stand_still_);
+    expect_nothing_left_by_its_end();
 }
 
 TEST_F(ImagePublishTest, WhatAKilledDaemonHadWrittenIsSwept) {

@@ -1,10 +1,10 @@
 """A way for a host, which has none to the outside, to Debian's mirror: through a socket in a folder that both see.
 
-    with Mirror(folder) as mirror:              # on this machine, which asks deb.debian.org or $DEBIAN_MIRROR
-        mirror.open_in(capsul, inside)          # the folder as the host sees it; a unit of the user's listens on a port
-        mirror.url, mirror.security_url         # for the host
+    with host_with_mirror(name, lab, binds, folder) as capsul:   # a folder of this machine's, which asks deb.debian.org
+        Mirror.url, Mirror.security_url                          # or $DEBIAN_MIRROR; these are for the host
 """
 
+import contextlib
 import http.server
 import os
 import shutil
@@ -13,10 +13,13 @@ import threading
 import urllib.error
 import urllib.request
 
+from conftest import hosts, install_capsul
+
 DEBIAN = os.environ.get("DEBIAN_MIRROR", "http://deb.debian.org/debian")
 SECURITY = os.environ.get("DEBIAN_SECURITY_MIRROR", "http://deb.debian.org/debian-security")
 PORT = 19142
 PROXY = "/usr/lib/systemd/systemd-socket-proxyd"
+IN_HOST = "/srv/mirror"  # the folder
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -68,7 +71,18 @@ class Mirror:
         self.server.server_close()
 
     @staticmethod
-    def open_in(capsul, inside):
+    def open_in(capsul):
+        """A unit of the user's listens on a port."""
         capsul.run("mkdir -p .config/systemd/user && cat >.config/systemd/user/mirror.socket", input=f"[Socket]\nListenStream=127.0.0.1:{PORT}\n")
-        capsul.run("cat >.config/systemd/user/mirror.service", input=f"[Service]\nExecStart={PROXY} {inside}/mirror.sock\n")
+        capsul.run("cat >.config/systemd/user/mirror.service", input=f"[Service]\nExecStart={PROXY} {IN_HOST}/mirror.sock\n")
         capsul.run("systemctl --user daemon-reload && systemctl --user start mirror.socket")
+
+
+@contextlib.contextmanager
+def host_with_mirror(name, lab, binds, folder):
+    """capsul on a host of its own, which sees Debian's mirror."""
+    folder.chmod(0o755)
+    with Mirror(folder), hosts.Host.boot(name, users=("alice",), binds=[*binds, f"{folder}:{IN_HOST}"], lab=lab, tied=True) as host:
+        capsul = install_capsul(host)
+        Mirror.open_in(capsul)
+        yield capsul

@@ -1,27 +1,20 @@
 """Images built from Debian's own packages, by an account without privilege."""
 
 import json
-from pathlib import Path
 
 import pytest
 
-from conftest import BOOT, hosts, install_capsul, wait_until
-from debian_mirror import Mirror
+from conftest import BOOT, wait_until
+from debian_mirror import Mirror, host_with_mirror
 from image_publisher import Publisher
 
-MIRROR_IN_HOST = Path("/srv/mirror")
 BUILD = 900  # seconds, on a busy machine
 
 
 @pytest.fixture(scope="module")
 def builder(lab, host_binds, tmp_path_factory):
     """A host of its own, which sees Debian's mirror; alice's ids are as adduser gives them."""
-    folder = tmp_path_factory.mktemp("mirror")
-    folder.chmod(0o755)
-    binds = [*host_binds, f"{folder}:{MIRROR_IN_HOST}"]
-    with Mirror(folder) as mirror, hosts.Host.boot("builder", users=("alice",), binds=binds, lab=lab, tied=True) as host:
-        capsul = install_capsul(host)
-        mirror.open_in(capsul, MIRROR_IN_HOST)
+    with host_with_mirror("builder", lab, host_binds, tmp_path_factory.mktemp("mirror")) as capsul:
         capsul.run("mkdir -m 700 .ssh && ssh-keygen -q -t ed25519 -N '' -f .ssh/id_ed25519")
         yield capsul
 

@@ -6,11 +6,10 @@ has no libguestfs at first, and gets it, from Debian, after the first image was 
 
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
-from conftest import BOOT, REPOSITORY, hosts, import_debian, install_capsul, wait_until
-from debian_mirror import Mirror
+from conftest import BOOT, REPOSITORY, import_debian, wait_until
+from debian_mirror import Mirror, host_with_mirror
 
 SOURCE = "golden"
 IMAGE = "golden-base"
@@ -20,7 +19,6 @@ COPY = "twin"
 FRESH = "fresh"
 COPIES = (PUBLISHED, COPY, FRESH)
 
-MIRROR_IN_HOST = Path("/srv/mirror")
 KERNEL = "linux-image-cloud-amd64"  # libguestfs boots one of the host's
 CLEANING = 600  # seconds, on a busy machine
 KERNELS = "/boot/vmlinuz-*"
@@ -60,12 +58,7 @@ def create(capsul, vm, image):
 @pytest.fixture(scope="module")
 def capsul(lab, host_binds, tmp_path_factory):
     """On a host of its own, which sees Debian's mirror."""
-    folder = tmp_path_factory.mktemp("mirror")
-    folder.chmod(0o755)
-    binds = [*host_binds, f"{folder}:{MIRROR_IN_HOST}"]
-    with Mirror(folder) as mirror, hosts.Host.boot("publisher", users=("alice",), binds=binds, lab=lab, tied=True) as host:
-        capsul = install_capsul(host)
-        mirror.open_in(capsul, MIRROR_IN_HOST)
+    with host_with_mirror("publisher", lab, host_binds, tmp_path_factory.mktemp("mirror")) as capsul:
         yield capsul
 
 
